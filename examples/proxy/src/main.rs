@@ -1,0 +1,2 @@
+//! The mesh as a proxy.
+fn main() {}

@@ -1,0 +1,90 @@
+//! How a connection to an endpoint is made: the seam between pools and TLS.
+
+use std::future::Future;
+use std::io;
+use std::sync::Arc;
+
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+
+use crate::endpoint::{Address, Endpoint};
+use crate::peer::PeerInfo;
+
+/// The HTTP version agreed on for a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum HttpProtocol {
+    /// HTTP/1.1
+    Http1,
+    /// HTTP/2
+    Http2,
+}
+
+/// A connection that is ready for HTTP.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Connected<Io> {
+    /// The byte stream.
+    pub io: Io,
+    /// What ALPN agreed on; nothing without TLS or without ALPN.
+    pub protocol: Option<HttpProtocol>,
+    /// Who answered, if it proved it.
+    pub peer: Option<Arc<PeerInfo>>,
+}
+
+impl<Io> Connected<Io> {
+    /// A connection of which nothing more is known.
+    pub fn new(io: Io) -> Self {
+        Self { io, protocol: None, peer: None }
+    }
+
+    /// With the protocol that was agreed on.
+    #[must_use]
+    pub fn with_protocol(mut self, protocol: Option<HttpProtocol>) -> Self {
+        self.protocol = protocol;
+        self
+    }
+
+    /// With the peer that was verified.
+    #[must_use]
+    pub fn with_peer(mut self, peer: Arc<PeerInfo>) -> Self {
+        self.peer = Some(peer);
+        self
+    }
+}
+
+/// Makes connections. `mesh-tls` gives one that speaks mutual TLS; [`TcpConnect`] is the plain one.
+///
+/// Dropping the future gives up the attempt. The caller sets the time limit.
+pub trait Connect: Send + Sync + 'static {
+    /// The byte stream it makes.
+    type Io: AsyncRead + AsyncWrite + Unpin + Send + 'static;
+
+    /// Connects to the endpoint.
+    fn connect(&self, endpoint: &Endpoint) -> impl Future<Output = io::Result<Connected<Self::Io>>> + Send;
+}
+
+/// Plain TCP, `TCP_NODELAY` set. A host name is resolved by the system's resolver and its addresses are
+/// tried in turn.
+#[derive(Clone, Copy, Debug, Default)]
+#[non_exhaustive]
+pub struct TcpConnect;
+
+impl TcpConnect {
+    /// Plain TCP.
+    pub fn new() -> Self {
+        Self
+    }
+}
+
+impl Connect for TcpConnect {
+    type Io = TcpStream;
+
+    async fn connect(&self, endpoint: &Endpoint) -> io::Result<Connected<TcpStream>> {
+        let stream = match &endpoint.address {
+            Address::Socket(address) => TcpStream::connect(*address).await?,
+            Address::Host { name, port } => TcpStream::connect((&**name, *port)).await?,
+        };
+        stream.set_nodelay(true)?;
+        Ok(Connected::new(stream))
+    }
+}

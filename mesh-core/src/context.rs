@@ -1,0 +1,138 @@
+//! What travels with a request through the layers: one extension each way.
+//!
+//! One insert costs less than five, and a layer that needs a fact looks in one place.
+
+use std::sync::Arc;
+
+use tokio::time::Instant;
+
+use crate::endpoint::EndpointId;
+use crate::name::{ServiceName, Version};
+use crate::peer::PeerInfo;
+
+/// Whether a listener serves others (`inbound`) or the application beside it (`outbound`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Direction {
+    /// Requests come from peers.
+    #[default]
+    Inbound,
+    /// Requests come from this process's own application.
+    Outbound,
+}
+
+impl Direction {
+    /// The label value: `inbound` or `outbound`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Inbound => "inbound",
+            Self::Outbound => "outbound",
+        }
+    }
+}
+
+/// Where a request goes, once it is decided.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Target {
+    /// The service.
+    pub service: ServiceName,
+    /// Its version; without one, the stable version.
+    pub version: Option<Version>,
+    /// The id of the rule that decided, if a rule did.
+    pub route: Option<Arc<str>>,
+}
+
+impl Target {
+    /// The stable version of `service`, by no rule.
+    pub fn service(service: ServiceName) -> Self {
+        Self { service, version: None, route: None }
+    }
+
+    /// The same, but this version.
+    #[must_use]
+    pub fn with_version(mut self, version: Option<Version>) -> Self {
+        self.version = version;
+        self
+    }
+
+    /// The same, decided by this rule.
+    #[must_use]
+    pub fn with_route(mut self, route: Option<Arc<str>>) -> Self {
+        self.route = route;
+        self
+    }
+}
+
+/// The request extension: what the layers in front have found out.
+///
+/// ```
+/// use mesh_core::MeshContext;
+///
+/// let mut request = http::Request::new(());
+/// request.extensions_mut().insert(MeshContext::new(tokio::time::Instant::now()));
+/// let context = request.extensions().get::<MeshContext>().expect("just inserted");
+/// assert_eq!(context.attempt, 0);
+/// assert_eq!(context.source_service(), "unknown");
+/// ```
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct MeshContext {
+    /// When the head was complete. The one clock reading of a request.
+    pub received: Instant,
+    /// The listener's direction.
+    pub direction: Direction,
+    /// Who sent it.
+    pub peer: Option<Arc<PeerInfo>>,
+    /// For an outbound listener: the service this process is, since the sender is its own application.
+    pub own_service: Option<ServiceName>,
+    /// Where it goes.
+    pub target: Option<Target>,
+    /// When it must be answered.
+    pub deadline: Option<Instant>,
+    /// How often it had been tried before, anywhere in the call tree.
+    pub attempt: u32,
+}
+
+impl MeshContext {
+    /// A context of a request whose head was complete at `received`.
+    pub fn new(received: Instant) -> Self {
+        Self {
+            received,
+            direction: Direction::Inbound,
+            peer: None,
+            own_service: None,
+            target: None,
+            deadline: None,
+            attempt: 0,
+        }
+    }
+
+    /// The originating service: the peer's verified identity, or this process's own on an outbound
+    /// listener; `unknown` without one. Never taken from the wire.
+    pub fn source_service(&self) -> &str {
+        match (&self.own_service, &self.peer) {
+            (Some(own), _) => own.as_str(),
+            (None, Some(peer)) => peer.service().unwrap_or("unknown"),
+            (None, None) => "unknown",
+        }
+    }
+}
+
+/// The response extension: how the client side came by this response.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct AttemptInfo {
+    /// The endpoint that answered.
+    pub endpoint: EndpointId,
+    /// The version of that endpoint.
+    pub version: Option<Version>,
+    /// How many attempts were made, the last included.
+    pub attempts: u32,
+}
+
+impl AttemptInfo {
+    /// A response of this endpoint, at the `attempts`-th attempt.
+    pub fn new(endpoint: EndpointId, version: Option<Version>, attempts: u32) -> Self {
+        Self { endpoint, version, attempts }
+    }
+}

@@ -1,0 +1,52 @@
+//! A request without its body: what policies decide on.
+
+use http::{Extensions, HeaderMap, Method, Uri};
+
+/// A view of a request's head. It frees policy traits from the body's type, so that they can be `dyn`.
+///
+/// ```
+/// use mesh_core::RequestHead;
+///
+/// let request = http::Request::get("/orders/7").header("api-version", "v2").body(()).expect("valid");
+/// let head = RequestHead::of(&request);
+/// assert_eq!(head.path(), "/orders/7");
+/// assert_eq!(head.headers["api-version"], "v2");
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct RequestHead<'r> {
+    /// The method.
+    pub method: &'r Method,
+    /// The target. Behind the edge its path is canonical and its authority is the request's host.
+    pub uri: &'r Uri,
+    /// The header fields.
+    pub headers: &'r HeaderMap,
+    /// What layers before this one left: [`MeshContext`](crate::MeshContext) among it.
+    pub extensions: &'r Extensions,
+}
+
+impl<'r> RequestHead<'r> {
+    /// The head of a request.
+    pub fn of<B>(request: &'r http::Request<B>) -> Self {
+        Self {
+            method: request.method(),
+            uri: request.uri(),
+            headers: request.headers(),
+            extensions: request.extensions(),
+        }
+    }
+
+    /// The head in a request's parts.
+    pub fn of_parts(parts: &'r http::request::Parts) -> Self {
+        Self { method: &parts.method, uri: &parts.uri, headers: &parts.headers, extensions: &parts.extensions }
+    }
+
+    /// The path, without the query.
+    pub fn path(&self) -> &'r str {
+        self.uri.path()
+    }
+
+    /// The query, without the `?`.
+    pub fn query(&self) -> Option<&'r str> {
+        self.uri.query()
+    }
+}

@@ -1,0 +1,66 @@
+//! The words every room of the mesh shares.
+//!
+//! `mesh-core` holds what two leaf crates must agree on and nothing else: how an error is classified
+//! ([`ErrorKind`]), who a peer is ([`PeerInfo`]), what an endpoint is ([`Endpoint`]), what travels with a
+//! request ([`MeshContext`]), how a value is published whole ([`live()`]), and the small traits ("seams")
+//! through which one crate gives what another needs ([`connect`], [`accept`], [`metric`], [`split`]).
+//!
+//! It depends on no web framework, TLS, Kubernetes or metrics crate. The HTTP edge (serving, refusing,
+//! forwarding) stands behind the feature `http`.
+
+pub mod accept;
+pub mod backoff;
+pub mod breaker;
+pub mod clock;
+pub mod connect;
+pub mod context;
+pub mod discovery;
+pub mod drain;
+pub mod duration;
+pub mod endpoint;
+pub mod error;
+pub mod event;
+pub mod head;
+pub mod identity;
+pub mod live;
+pub mod metric;
+pub mod name;
+pub mod outcome;
+pub mod peer;
+pub mod size;
+pub mod split;
+
+#[cfg(feature = "http")]
+pub mod body;
+#[cfg(feature = "http")]
+pub mod body_end;
+#[cfg(feature = "http")]
+pub mod edge;
+#[cfg(feature = "http")]
+pub mod forward;
+#[cfg(feature = "http")]
+pub mod forwarded;
+#[cfg(feature = "http")]
+pub mod hop;
+#[cfg(feature = "http")]
+pub mod reject;
+#[cfg(feature = "http")]
+pub mod serve;
+#[cfg(feature = "http")]
+pub mod upgrade;
+
+#[cfg(feature = "testkit")]
+pub mod testkit;
+
+pub use context::{AttemptInfo, MeshContext};
+pub use endpoint::{Endpoint, EndpointId, EndpointSet};
+pub use error::{BoxError, Error, ErrorKind};
+pub use head::RequestHead;
+pub use identity::SpiffeId;
+pub use live::{Live, Publisher, live};
+pub use name::{ServiceName, Version};
+pub use outcome::{GrpcCode, Outcome};
+pub use peer::PeerInfo;
+
+/// The version of the mesh, as the header `x-service-mesh-version` and `service_mesh_build_info` tell it.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");

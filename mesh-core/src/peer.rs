@@ -1,0 +1,73 @@
+//! Who is at the other end of a connection.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use crate::identity::SpiffeId;
+
+/// What is known of the peer of one connection. Made once a connection, shared by its requests.
+///
+/// Without TLS, or with a client that showed no certificate, there is an address and nothing else: a peer's
+/// identity comes from a verified certificate, never from a header.
+///
+/// ```
+/// use mesh_core::PeerInfo;
+///
+/// let peer = PeerInfo::plaintext("127.0.0.1:55555".parse()?);
+/// assert!(!peer.is_mtls());
+/// assert_eq!(peer.service(), None);
+/// # Ok::<(), std::net::AddrParseError>(())
+/// ```
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct PeerInfo {
+    /// The address of the socket's other end.
+    pub address: SocketAddr,
+    /// Whether the connection is encrypted.
+    pub tls: bool,
+    /// The verified identity.
+    pub identity: Option<SpiffeId>,
+    /// SHA-256 of the peer's certificate, in lower-case hexadecimal.
+    pub fingerprint: Option<Arc<str>>,
+    /// The serial number of the peer's certificate, in lower-case hexadecimal.
+    pub serial: Option<Arc<str>>,
+}
+
+impl PeerInfo {
+    /// A peer on an unencrypted connection.
+    pub fn plaintext(address: SocketAddr) -> Self {
+        Self { address, tls: false, identity: None, fingerprint: None, serial: None }
+    }
+
+    /// A peer on an encrypted connection that proved no identity.
+    pub fn anonymous_tls(address: SocketAddr) -> Self {
+        Self { tls: true, ..Self::plaintext(address) }
+    }
+
+    /// A peer that proved `identity` with a certificate of this SHA-256 `fingerprint` (lower-case
+    /// hexadecimal) and `serial`.
+    pub fn mtls(
+        address: SocketAddr,
+        identity: SpiffeId,
+        fingerprint: impl Into<Arc<str>>,
+        serial: impl Into<Arc<str>>,
+    ) -> Self {
+        Self {
+            address,
+            tls: true,
+            identity: Some(identity),
+            fingerprint: Some(fingerprint.into()),
+            serial: Some(serial.into()),
+        }
+    }
+
+    /// Whether both sides proved who they are.
+    pub fn is_mtls(&self) -> bool {
+        self.fingerprint.is_some()
+    }
+
+    /// The service the peer proved to be: the last part of `…/sa/<service>`.
+    pub fn service(&self) -> Option<&str> {
+        self.identity.as_ref().and_then(SpiffeId::service)
+    }
+}

@@ -1,0 +1,139 @@
+//! What is counted of the process as a whole.
+
+use ::metrics::{Counter, Gauge};
+
+use crate::registry::{Series, names};
+
+/// The metrics of the process as a whole: [`Telemetry::process`](crate::Telemetry::process).
+///
+/// ```
+/// use mesh_telemetry::Telemetry;
+/// use mesh_telemetry::metrics::{Reload, Retry};
+///
+/// let telemetry = Telemetry::new();
+/// telemetry.process().config_reload(Reload::Success);
+/// telemetry.process().retry(Retry::BudgetExhausted);
+///
+/// let page = telemetry.render();
+/// assert!(page.contains(r#"service_mesh_config_reloads_total{result="success"} 1"#));
+/// assert!(page.contains(r#"service_mesh_config_reloads_total{result="failure"} 0"#));
+/// assert!(page.contains(r#"service_mesh_retries_total{outcome="budget_exhausted"} 1"#));
+/// ```
+pub struct ProcessMetrics {
+    reloads: Family<Reload, 2>,
+    retries: Family<Retry, 5>,
+    faults: Family<Fault, 2>,
+    rate_limited: Counter,
+    build_info: Gauge,
+}
+
+/// What came of a changed configuration: the label `result`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reload {
+    /// It is in force.
+    Success,
+    /// It was refused; the one before is still in force.
+    Failure,
+}
+
+/// What came of a retry: the label `outcome`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Retry {
+    /// It was made, and is not to be retried itself.
+    Success,
+    /// It was made, and would have to be retried itself.
+    Failure,
+    /// It was wanted, but the budget had nothing left.
+    BudgetExhausted,
+    /// It was wanted, but every attempt was used.
+    AttemptsExhausted,
+    /// It was wanted, but the request's body could not be sent again.
+    NotReplayable,
+}
+
+/// An injected fault: the label `kind`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// The request was held back.
+    Delay,
+    /// The request was answered with a status.
+    Abort,
+}
+
+impl Reload {
+    const ALL: [(Self, &'static str); 2] = [(Self::Success, "success"), (Self::Failure, "failure")];
+}
+
+impl Retry {
+    const ALL: [(Self, &'static str); 5] = [
+        (Self::Success, "success"),
+        (Self::Failure, "failure"),
+        (Self::BudgetExhausted, "budget_exhausted"),
+        (Self::AttemptsExhausted, "attempts_exhausted"),
+        (Self::NotReplayable, "not_replayable"),
+    ];
+}
+
+impl Fault {
+    const ALL: [(Self, &'static str); 2] = [(Self::Delay, "delay"), (Self::Abort, "abort")];
+}
+
+/// One counter a value of a label.
+struct Family<T, const N: usize>([(T, Counter); N]);
+
+impl<T: Copy + PartialEq, const N: usize> Family<T, N> {
+    fn new(series: &Series, name: &'static str, label: &'static str, values: [(T, &'static str); N]) -> Self {
+        Self(values.map(|(value, text)| (value, series.counter(name, &[(label, text)]))))
+    }
+
+    fn increment(&self, value: T) {
+        if let Some((_, counter)) = self.0.iter().find(|(known, _)| *known == value) {
+            counter.increment(1);
+        }
+    }
+
+    fn touch(&self) {
+        self.0.iter().for_each(|(_, counter)| counter.increment(0));
+    }
+}
+
+impl ProcessMetrics {
+    pub(crate) fn new(series: &Series) -> Self {
+        Self {
+            reloads: Family::new(series, names::CONFIG_RELOADS, "result", Reload::ALL),
+            retries: Family::new(series, names::RETRIES, "outcome", Retry::ALL),
+            faults: Family::new(series, names::FAULTS, "kind", Fault::ALL),
+            rate_limited: series.counter(names::RATE_LIMITED, &[]),
+            build_info: series.gauge(names::BUILD_INFO, &[("version", mesh_core::VERSION)]),
+        }
+    }
+
+    /// Counts an attempt to load a changed configuration.
+    pub fn config_reload(&self, result: Reload) {
+        self.reloads.increment(result);
+    }
+
+    /// Counts a retry, made or wanted.
+    pub fn retry(&self, outcome: Retry) {
+        self.retries.increment(outcome);
+    }
+
+    /// Counts an injected fault.
+    pub fn fault_injected(&self, kind: Fault) {
+        self.faults.increment(kind);
+    }
+
+    /// Counts a request over its rate limit, refused or, in a dry run, not.
+    pub fn rate_limited(&self) {
+        self.rate_limited.increment(1);
+    }
+
+    /// Keeps the series on the page.
+    pub(crate) fn touch(&self) {
+        self.reloads.touch();
+        self.retries.touch();
+        self.faults.touch();
+        self.rate_limited.increment(0);
+        self.build_info.set(1.0);
+    }
+}

@@ -1,0 +1,105 @@
+//! One request under way: counted once, however it ends.
+
+use std::sync::Arc;
+
+use http::{Response, StatusCode};
+use http_body::Body;
+use mesh_core::body_end::{End, EndBody, OnEnd};
+use mesh_core::{Error, ErrorKind, reject};
+use tokio::time::Instant;
+
+use crate::labels::{MethodLabel, Protocol, RequestLabels, SourceId, StatusLabel};
+use crate::metrics::route::RouteMetrics;
+
+/// A response body that counts its request when it is over.
+pub type MetricsBody<B> = EndBody<B, RequestRecord>;
+
+/// One request under way: [`RouteMetrics::begin`].
+///
+/// It is counted when this is dropped, so exactly once, whatever happens: with the status it was
+/// [answered](Self::on_response) with, or, when it was dropped before, with `499`, since its client went
+/// away; `500` if it was dropped by a panic.
+#[must_use = "the request is over when this is dropped"]
+pub struct RequestRecord {
+    route: Arc<RouteMetrics>,
+    received: Instant,
+    source: SourceId,
+    method: MethodLabel,
+    protocol: Protocol,
+    answer: Option<Answer>,
+}
+
+#[derive(Clone, Copy)]
+struct Answer {
+    status: StatusLabel,
+    reason: Option<ErrorKind>,
+}
+
+impl RequestRecord {
+    pub(crate) fn new(
+        route: Arc<RouteMetrics>,
+        received: Instant,
+        source: SourceId,
+        method: MethodLabel,
+        protocol: Protocol,
+    ) -> Self {
+        Self {
+            route,
+            received,
+            source,
+            method,
+            protocol,
+            answer: None,
+        }
+    }
+
+    /// The head of the response is there: its status, and the reason if the mesh
+    /// [made it](mesh_core::reject). The request is over when the body of what this returns is.
+    ///
+    /// For a gRPC call the status is that of HTTP. After an upgrade (101) the request is over at once.
+    pub fn on_response<B: Body>(mut self, response: Response<B>) -> Response<MetricsBody<B>> {
+        self.answered(response.status(), reject::refusal_of(&response));
+        response.map(|body| EndBody::new(body, self))
+    }
+
+    /// The head of the response was this; the caller drops the record when the response is over.
+    pub fn answered(&mut self, status: StatusCode, reason: Option<ErrorKind>) {
+        self.answer = Some(Answer {
+            status: StatusLabel::of(status),
+            reason,
+        });
+    }
+
+    /// There is no response but an error: its status and kind count.
+    pub fn failed(mut self, error: &Error) {
+        self.answered(error.http_status(), Some(error.kind()));
+    }
+}
+
+impl OnEnd for RequestRecord {
+    /// However the body ended: the client has seen the status.
+    fn on_end(self, _: End) {}
+}
+
+impl Drop for RequestRecord {
+    fn drop(&mut self) {
+        let answer = self.answer.unwrap_or_else(|| {
+            let panicked = std::thread::panicking();
+            let status = if panicked {
+                StatusLabel::of(StatusCode::INTERNAL_SERVER_ERROR)
+            } else {
+                StatusLabel::CLIENT_GONE
+            };
+            Answer { status, reason: None }
+        });
+        let labels = RequestLabels {
+            source: self.source,
+            method: self.method,
+            protocol: self.protocol,
+            status: answer.status,
+            reason: answer.reason,
+        };
+        self.route
+            .ended(labels, Instant::now().saturating_duration_since(self.received));
+    }
+}

@@ -1,0 +1,304 @@
+//! Owns the series and renders the page.
+//!
+//! Two recorders of `metrics-exporter-prometheus` stand behind it: one for the mesh, whose series come and
+//! go with the targets they belong to, and one for the application's own. Request durations are kept in
+//! histograms of our own and written into the same page (see `metrics/histogram.rs` for the measurement).
+//!
+//! How long a series lives: the exporter can only drop a series that was idle for some time, and would then
+//! leave a handle that is still held counting into nothing. So its timeout is set to nothing, and every
+//! render first touches the handles of everything that is alive; what was not touched since the render
+//! before is dropped by that render. Alive is what a caller holds, and what nobody has held for less than
+//! the retention.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use mesh_core::ServiceName;
+use mesh_core::context::{Direction, Target};
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+use metrics_util::MetricKindMask;
+use parking_lot::Mutex;
+use tokio::time::Instant;
+
+use crate::labels::SourceId;
+use crate::metrics::{
+    EDGES, MetricsLayer, ProcessMetrics, RouteKey, RouteMetrics, ServiceMetrics, VersionKey, VersionMetrics,
+};
+
+mod grow_only;
+mod leases;
+pub(crate) mod names;
+mod recorder;
+mod scrape;
+mod series;
+mod upkeep;
+
+pub use recorder::AppRecorder;
+pub use scrape::BeforeScrape;
+pub use upkeep::Upkeep;
+
+pub(crate) use grow_only::GrowOnly;
+pub(crate) use series::Series;
+
+use leases::Leases;
+use scrape::Hooks;
+
+/// The handle of everything that is measured. Cheap to clone; all clones are the same.
+///
+/// It installs no global recorder. See the [crate's](crate) example.
+#[derive(Clone)]
+pub struct Telemetry {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    series: Arc<Series>,
+    page: PrometheusHandle,
+    application: AppRecorder,
+    process: ProcessMetrics,
+    retention: Duration,
+    alive: Mutex<Alive>,
+    hooks: Hooks,
+}
+
+struct Alive {
+    routes: Leases<RouteKey, RouteMetrics>,
+    versions: Leases<VersionKey, VersionMetrics>,
+    services: Leases<Arc<str>, ServiceMetrics>,
+}
+
+/// The bounds of a [`Telemetry`].
+///
+/// ```
+/// use std::time::Duration;
+/// use mesh_telemetry::Telemetry;
+///
+/// let telemetry = Telemetry::builder()
+///     .max_sources(20)
+///     .max_series(5_000)
+///     .retention(Duration::from_secs(3600))
+///     .build();
+/// assert!(telemetry.render().contains("service_mesh_build_info{version=\"0.1.0\"} 1\n"));
+/// ```
+#[derive(Clone, Debug)]
+#[must_use = "a builder does nothing until it is built"]
+pub struct TelemetryBuilder {
+    max_sources: u16,
+    max_series: usize,
+    retention: Duration,
+}
+
+impl TelemetryBuilder {
+    /// How many names of originating services are told apart. Default 100.
+    pub fn max_sources(mut self, max: u16) -> Self {
+        self.max_sources = max;
+        self
+    }
+
+    /// How many combinations of labels requests may bring about, over all targets. Each is one series of
+    /// `service_mesh_requests_total` and at most one of each of the other request metrics. Beyond it they
+    /// are folded ([`labels`](crate::labels)). Default 1000.
+    pub fn max_series(mut self, max: usize) -> Self {
+        self.max_series = max;
+        self
+    }
+
+    /// How long the series of a target, version or service that nobody holds any more stay on the page, so
+    /// that the last scrapes see its final counts. Default 10 minutes.
+    pub fn retention(mut self, retention: Duration) -> Self {
+        self.retention = retention;
+        self
+    }
+
+    /// Makes the telemetry.
+    pub fn build(self) -> Telemetry {
+        let expiring = PrometheusBuilder::new().idle_timeout(MetricKindMask::ALL, Some(Duration::ZERO));
+        let recorder = expiring.build_recorder();
+        names::describe(&recorder);
+        let page = recorder.handle();
+        let series = Arc::new(Series::new(recorder, self.max_sources, self.max_series));
+        Telemetry {
+            shared: Arc::new(Shared {
+                process: ProcessMetrics::new(&series),
+                series,
+                page,
+                application: AppRecorder::new(application_exporter().build_recorder()),
+                retention: self.retention,
+                alive: Mutex::new(Alive {
+                    routes: Leases::new(),
+                    versions: Leases::new(),
+                    services: Leases::new(),
+                }),
+                hooks: Hooks::default(),
+            }),
+        }
+    }
+}
+
+fn application_exporter() -> PrometheusBuilder {
+    let seconds = Matcher::Suffix("_seconds".to_owned());
+    match PrometheusBuilder::new().set_buckets_for_metric(seconds, &EDGES) {
+        Ok(builder) => builder,
+        Err(error) => {
+            tracing::warn!(%error, "histograms of the application are shown as summaries");
+            PrometheusBuilder::new()
+        }
+    }
+}
+
+impl Telemetry {
+    /// With the default bounds.
+    pub fn new() -> Self {
+        Self::builder().build()
+    }
+
+    /// With other bounds.
+    pub fn builder() -> TelemetryBuilder {
+        TelemetryBuilder {
+            max_sources: 100,
+            max_series: 1000,
+            retention: Duration::from_secs(600),
+        }
+    }
+
+    /// The request metrics of one target. For when a target is published, not for each request: it takes a
+    /// lock that a render holds too. While somebody holds it, the same target gives the same metrics.
+    pub fn route(&self, target: &Target, direction: Direction) -> Arc<RouteMetrics> {
+        self.route_of(RouteKey::of(target, direction))
+    }
+
+    /// The request metrics of requests that were refused before they had a target: `target_service` is
+    /// `unknown`.
+    pub fn unrouted(&self, direction: Direction) -> Arc<RouteMetrics> {
+        self.route_of(RouteKey::unrouted(direction))
+    }
+
+    fn route_of(&self, key: RouteKey) -> Arc<RouteMetrics> {
+        let series = &self.shared.series;
+        let mut alive = self.shared.alive.lock();
+        let Alive { routes, versions, .. } = &mut *alive;
+        routes.get_or_insert_with(key, |key| {
+            let version = versions.get_or_insert_with(key.version(), |key| VersionMetrics::new(series, key));
+            RouteMetrics::new(Arc::clone(series), key, version)
+        })
+    }
+
+    /// The metrics of one upstream service: attempts, endpoints, breaker. For when a service is published.
+    pub fn service(&self, service: &ServiceName) -> Arc<ServiceMetrics> {
+        let mut alive = self.shared.alive.lock();
+        alive.services.get_or_insert_with(service.shared(), |name| {
+            ServiceMetrics::new(&self.shared.series, name)
+        })
+    }
+
+    /// The metrics of the process as a whole.
+    pub fn process(&self) -> &ProcessMetrics {
+        &self.shared.process
+    }
+
+    /// The label of an originating service's name. Lock-free, except for a name that is new while there is
+    /// room for new ones.
+    pub fn source(&self, name: &str) -> SourceId {
+        self.shared.series.sources.id(name)
+    }
+
+    /// A tower layer that counts the requests for `service`: see [`MetricsLayer`].
+    pub fn layer(&self, service: ServiceName) -> MetricsLayer {
+        MetricsLayer::new(self.clone(), Target::service(service))
+    }
+
+    /// A recorder for the application's own metrics; they stand on the same page.
+    pub fn recorder(&self) -> AppRecorder {
+        self.shared.application.clone()
+    }
+
+    /// Has `hook` called before each render, for values that are computed at scrape. It runs on the thread
+    /// that renders. It is forgotten when the returned guard is dropped.
+    ///
+    /// ```
+    /// use mesh_telemetry::Telemetry;
+    ///
+    /// let telemetry = Telemetry::new();
+    /// let started = std::time::Instant::now();
+    /// let uptime = metrics::with_local_recorder(&telemetry.recorder(), || metrics::gauge!("uptime_seconds"));
+    /// let guard = telemetry.before_scrape(move || uptime.set(started.elapsed().as_secs_f64()));
+    /// assert!(telemetry.render().contains("uptime_seconds 0.0"));
+    /// # drop(guard);
+    /// ```
+    pub fn before_scrape(&self, hook: impl Fn() + Send + Sync + 'static) -> BeforeScrape {
+        self.shared.hooks.add(Arc::new(hook))
+    }
+
+    /// The page, in Prometheus' text format 0.0.4. Some milliseconds for thousands of series: not for a
+    /// thread that serves requests.
+    pub fn render(&self) -> String {
+        let shared = &*self.shared;
+        shared.hooks.run();
+        let mut page = {
+            let mut alive = shared.alive.lock();
+            alive.sweep(Instant::now(), shared.retention);
+            alive.touch();
+            shared.process.touch();
+            let mut page = shared.page.render();
+            alive.write_durations(&mut page);
+            page
+        };
+        page.push_str(&shared.application.handle().render());
+        page
+    }
+
+    /// Starts the task that keeps the samples of the application's own histograms from piling up between
+    /// scrapes. It stops when the handle is dropped.
+    ///
+    /// # Panics
+    ///
+    /// Outside of a tokio runtime, as `tokio::spawn`.
+    pub fn start_upkeep(&self, every: Duration) -> Upkeep {
+        Upkeep::start(self.shared.application.handle().clone(), every)
+    }
+}
+
+impl Default for Telemetry {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for Telemetry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Telemetry")
+            .field("retention", &self.shared.retention)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Alive {
+    /// Routes hold their versions, so they are first.
+    fn sweep(&mut self, now: Instant, retention: Duration) {
+        self.routes.sweep(now, retention);
+        self.versions.sweep(now, retention);
+        self.services.sweep(now, retention);
+    }
+
+    fn touch(&self) {
+        self.routes.values().for_each(RouteMetrics::touch);
+        self.versions.values().for_each(VersionMetrics::touch);
+        self.services.values().for_each(ServiceMetrics::touch);
+    }
+
+    fn write_durations(&self, page: &mut String) {
+        let mut durations = self.routes.values().flat_map(RouteMetrics::durations).peekable();
+        if durations.peek().is_none() {
+            return;
+        }
+        crate::metrics::write_duration_head(page);
+        for duration in durations {
+            duration.write(page);
+        }
+        page.push('\n');
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,174 @@
+//! Every metric this crate gives: name, kind, unit, help. The one list.
+
+use ::metrics::{Recorder, Unit};
+
+pub(crate) const REQUESTS: &str = "service_mesh_requests_total";
+pub(crate) const DURATION: &str = "service_mesh_request_duration_seconds";
+pub(crate) const IN_FLIGHT: &str = "service_mesh_requests_in_flight";
+pub(crate) const HTTP_REQUESTS: &str = "http_requests_total";
+pub(crate) const ATTEMPTS: &str = "service_mesh_attempts_total";
+pub(crate) const ENDPOINTS: &str = "service_mesh_endpoints";
+pub(crate) const CIRCUIT_BREAKER_OPEN: &str = "service_mesh_circuit_breaker_open";
+pub(crate) const RETRIES: &str = "service_mesh_retries_total";
+pub(crate) const RATE_LIMITED: &str = "service_mesh_rate_limited_total";
+pub(crate) const FAULTS: &str = "service_mesh_faults_injected_total";
+pub(crate) const CONFIG_RELOADS: &str = "service_mesh_config_reloads_total";
+pub(crate) const BUILD_INFO: &str = "service_mesh_build_info";
+
+pub(crate) const DURATION_HELP: &str =
+    "Seconds from the end of a request's head to the end of its response's body.";
+
+#[derive(Clone, Copy)]
+enum Kind {
+    Counter,
+    Gauge,
+    /// Rendered by this crate, not by the recorder.
+    Histogram,
+}
+
+struct Family {
+    name: &'static str,
+    kind: Kind,
+    unit: Unit,
+    help: &'static str,
+}
+
+const fn family(name: &'static str, kind: Kind, unit: Unit, help: &'static str) -> Family {
+    Family {
+        name,
+        kind,
+        unit,
+        help,
+    }
+}
+
+const FAMILIES: [Family; 12] = [
+    family(
+        REQUESTS,
+        Kind::Counter,
+        Unit::Count,
+        "Requests, each counted once, when its response is over.",
+    ),
+    family(DURATION, Kind::Histogram, Unit::Seconds, DURATION_HELP),
+    family(
+        IN_FLIGHT,
+        Kind::Gauge,
+        Unit::Count,
+        "Requests whose response is not over yet.",
+    ),
+    family(
+        HTTP_REQUESTS,
+        Kind::Counter,
+        Unit::Count,
+        "Requests by service, version and status code.",
+    ),
+    family(
+        ATTEMPTS,
+        Kind::Counter,
+        Unit::Count,
+        "Attempts to have a request answered, retries included.",
+    ),
+    family(
+        ENDPOINTS,
+        Kind::Gauge,
+        Unit::Count,
+        "Endpoints of a service by state.",
+    ),
+    family(
+        CIRCUIT_BREAKER_OPEN,
+        Kind::Gauge,
+        Unit::Count,
+        "1 while the breaker of a service is open, else 0.",
+    ),
+    family(
+        RETRIES,
+        Kind::Counter,
+        Unit::Count,
+        "Retries by what came of them.",
+    ),
+    family(
+        RATE_LIMITED,
+        Kind::Counter,
+        Unit::Count,
+        "Requests over their rate limit, dry runs included.",
+    ),
+    family(FAULTS, Kind::Counter, Unit::Count, "Faults injected on purpose."),
+    family(
+        CONFIG_RELOADS,
+        Kind::Counter,
+        Unit::Count,
+        "Attempts to load a changed configuration.",
+    ),
+    family(
+        BUILD_INFO,
+        Kind::Gauge,
+        Unit::Count,
+        "1, labelled with the version of the mesh.",
+    ),
+];
+
+/// Gives the recorder the help texts.
+pub(crate) fn describe(recorder: &impl Recorder) {
+    for family in &FAMILIES {
+        let (name, unit, help) = (family.name.into(), Some(family.unit), family.help.into());
+        match family.kind {
+            Kind::Counter => recorder.describe_counter(name, unit, help),
+            Kind::Gauge => recorder.describe_gauge(name, unit, help),
+            Kind::Histogram => {}
+        }
+    }
+}
+
+/// Whether a metric of this name would stand on the page next to one of ours of the same name.
+pub(crate) fn is_reserved(name: &str) -> bool {
+    FAMILIES.iter().any(|family| match family.kind {
+        Kind::Counter | Kind::Gauge => is_printed_as(name, family.name, ""),
+        Kind::Histogram => ["", "_bucket", "_sum", "_count"]
+            .iter()
+            .any(|part| is_printed_as(name, family.name, part)),
+    })
+}
+
+/// Whether the exporter prints `name` as `ours`: what Prometheus does not allow in a name it prints as `_`.
+fn is_printed_as(name: &str, ours: &str, part: &str) -> bool {
+    let printed = |c: char| {
+        if c.is_ascii_alphanumeric() || c == ':' {
+            c
+        } else {
+            '_'
+        }
+    };
+    name.chars().map(printed).eq(ours.chars().chain(part.chars()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_reserved_in_every_spelling_that_prints_the_same() {
+        for name in [
+            "service_mesh_requests_total",
+            "service.mesh.requests.total",
+            "service_mesh_request_duration_seconds",
+            "service.mesh.request.duration.seconds_bucket",
+            "service_mesh_request_duration_seconds.sum",
+            "http-requests-total",
+            "serviceämesh_request_duration_secondsäsum",
+        ] {
+            assert!(is_reserved(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn other_names_are_free() {
+        for name in [
+            "",
+            "orders_total",
+            "service_mesh_requests",
+            "service_mesh_request_duration_seconds__sum",
+        ] {
+            assert!(!is_reserved(name), "{name}");
+        }
+    }
+}

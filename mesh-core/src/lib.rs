@@ -14,6 +14,7 @@ pub mod breaker;
 pub mod clock;
 pub mod connect;
 pub mod context;
+mod decimal;
 pub mod discovery;
 pub mod drain;
 pub mod duration;

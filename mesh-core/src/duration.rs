@@ -61,8 +61,9 @@ pub fn parse(text: &str) -> Result<Duration, DurationError> {
                 Reason::NoNumber
             });
         };
-        let Some(number) = number else {
-            return refuse(Reason::TooLong);
+        let number = match number {
+            Ok(number) => number,
+            Err(inexact) => return refuse(inexact.into()),
         };
         let unit_len = after.find(|c: char| c.is_ascii_digit()).unwrap_or(after.len());
         let (unit, after) = after.split_at(unit_len);

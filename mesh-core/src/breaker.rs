@@ -200,6 +200,7 @@ impl Breaker {
 
     /// Tells how an admitted request ended. A refusal that the endpoint is not to blame for says nothing about
     /// it, and neither does the result of a request that was admitted before the last change.
+    #[must_use = "a transition is told nowhere else"]
     pub fn record(&self, permit: Permit, outcome: Outcome, now: Instant) -> Option<Transition> {
         let failed = match outcome {
             Outcome::Success => false,
@@ -217,6 +218,7 @@ impl Breaker {
     }
 
     /// Opens it from outside: a health check failed, a test among its peers found it out.
+    #[must_use = "a transition is told nowhere else"]
     pub fn trip(&self, now: Instant) -> Option<Transition> {
         let mut slow = self.0.lock();
         (self.state() != State::Open).then(|| self.0.open(&mut slow, Cause::Ordered, now))
@@ -224,6 +226,7 @@ impl Breaker {
 
     /// Closes it from outside: a health check succeeded, or too many peers are open already. Former openings
     /// are forgotten.
+    #[must_use = "a transition is told nowhere else"]
     pub fn reset(&self, now: Instant) -> Option<Transition> {
         let mut slow = self.0.lock();
         slow.repetitions = 0;

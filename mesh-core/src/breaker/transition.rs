@@ -71,7 +71,6 @@ impl fmt::Display for Cause {
 
 /// A change of a breaker's state: for a log line, an event, a gauge.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[must_use = "a transition is told nowhere else"]
 #[non_exhaustive]
 pub struct Transition {
     /// What it was.

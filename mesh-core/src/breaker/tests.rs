@@ -220,7 +220,7 @@ fn time_spent_closed_forgives() {
     assert!(send(&breaker, Outcome::Success, now).is_some());
     // Four openings; three times 30 s forgive three of them; this one is the second.
     assert_eq!(
-        let _opened = fail_until_open(&breaker, now + 95 * SECOND).open_for,
+        fail_until_open(&breaker, now + 95 * SECOND).open_for,
         Some(60 * SECOND)
     );
 }

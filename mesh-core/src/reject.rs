@@ -60,14 +60,14 @@ fn problem<B>(error: &Error) -> Response<RejectBody<B>> {
     text.push_str(",\"code\":");
     json_string(&mut text, error.kind().code());
     text.push_str("}\n");
-    let mut response = Response::new(RejectBody::refusal(Bytes::from(text)));
+    let mut response = Response::new(RejectBody::full(Bytes::from(text)));
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
     response
 }
 
 fn grpc_refusal<B>(error: &Error) -> Response<RejectBody<B>> {
-    let mut response = Response::new(RejectBody::refusal(Bytes::new()));
+    let mut response = Response::new(RejectBody::full(Bytes::new()));
     *response.status_mut() = StatusCode::OK;
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
@@ -128,7 +128,8 @@ impl<B> RejectBody<B> {
         Self { kind: Kind::Inner { body } }
     }
 
-    fn refusal(bytes: Bytes) -> Self {
+    /// The body of an answer the mesh gives by itself.
+    pub fn full(bytes: Bytes) -> Self {
         Self { kind: Kind::Refusal { bytes } }
     }
 }

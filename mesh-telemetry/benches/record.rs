@@ -14,6 +14,10 @@ use mesh_telemetry::{RouteMetrics, Telemetry};
 use metrics_exporter_prometheus::PrometheusBuilder;
 use tokio::time::Instant;
 
+/// Shows the allocations of a benchmark that makes any: none of `count`, `source` and `request` may.
+#[global_allocator]
+static ALLOCATIONS: divan::AllocProfiler = divan::AllocProfiler::system();
+
 fn main() {
     divan::main();
 }
@@ -34,7 +38,7 @@ fn labels(source: SourceId, method: MethodLabel) -> RequestLabels {
 }
 
 /// Two counters and the histogram, of labels seen before.
-#[divan::bench(threads = [1, 2])]
+#[divan::bench(sample_size = 10_000, threads = [1, 2])]
 fn count(bencher: Bencher) {
     let telemetry = Telemetry::new();
     let route = route(&telemetry);
@@ -43,7 +47,7 @@ fn count(bencher: Bencher) {
 }
 
 /// The same in a table of 800 combinations.
-#[divan::bench]
+#[divan::bench(sample_size = 10_000)]
 fn count_among_800(bencher: Bencher) {
     let telemetry = Telemetry::new();
     let route = route(&telemetry);
@@ -66,7 +70,7 @@ fn count_among_800(bencher: Bencher) {
 }
 
 /// Beyond the budget: what a flood of made-up labels costs.
-#[divan::bench]
+#[divan::bench(sample_size = 10_000)]
 fn count_folded(bencher: Bencher) {
     let telemetry = Telemetry::builder().max_series(0).build();
     let route = route(&telemetry);
@@ -75,7 +79,7 @@ fn count_folded(bencher: Bencher) {
 }
 
 /// The label of a source seen before.
-#[divan::bench(args = ["unknown", "frontend", "a-service-with-a-name-of-some-length"])]
+#[divan::bench(sample_size = 10_000, args = ["unknown", "frontend", "a-service-with-a-name-of-some-length"])]
 fn source(bencher: Bencher, name: &str) {
     let telemetry = Telemetry::new();
     telemetry.source(name);
@@ -84,7 +88,7 @@ fn source(bencher: Bencher, name: &str) {
 
 /// A request from head to end, with the clock reading at its end and an `Arc` of the route; the head itself
 /// and the context are made outside.
-#[divan::bench]
+#[divan::bench(sample_size = 10_000)]
 fn request(bencher: Bencher) {
     let telemetry = Telemetry::new();
     let route = route(&telemetry);
@@ -102,13 +106,13 @@ fn request(bencher: Bencher) {
 }
 
 /// The clock reading alone, to be taken off `request`.
-#[divan::bench]
+#[divan::bench(sample_size = 10_000)]
 fn clock() -> Instant {
     Instant::now()
 }
 
 /// The exporter's histogram with a cached handle, emptied now and then as an upkeep does.
-#[divan::bench]
+#[divan::bench(sample_size = 10_000)]
 fn exporter_histogram(bencher: Bencher) {
     let recorder = PrometheusBuilder::new()
         .set_buckets(&mesh_telemetry::metrics::EDGES)
@@ -127,7 +131,7 @@ fn exporter_histogram(bencher: Bencher) {
 }
 
 /// A counter of the exporter with a cached handle.
-#[divan::bench]
+#[divan::bench(sample_size = 10_000)]
 fn exporter_counter(bencher: Bencher) {
     let recorder = PrometheusBuilder::new().build_recorder();
     let counter = metrics::with_local_recorder(&recorder, || metrics::counter!("x_total"));

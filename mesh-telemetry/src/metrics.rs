@@ -1,7 +1,33 @@
 //! What is counted of requests, attempts and endpoints, and the tower layer that counts.
 //!
-//! A request is counted when its response is over: at the end of the body, at its error, or when the
-//! client goes away. Its duration runs from [`MeshContext::received`](mesh_core::MeshContext) to there.
+//! | metric | labels |
+//! |---|---|
+//! | `service_mesh_requests_total` | `source_service, target_service, version, route, method, status, protocol, direction, reason` |
+//! | `service_mesh_request_duration_seconds` | the same, with the class of the status (`2xx`) |
+//! | `service_mesh_requests_in_flight` | `target_service, version, route, direction` |
+//! | `http_requests_total` | `service, version, code, job` |
+//! | `service_mesh_attempts_total` | `target_service, outcome` |
+//! | `service_mesh_endpoints` | `target_service, state` |
+//! | `service_mesh_circuit_breaker_open` | `target_service` |
+//! | `service_mesh_retries_total` | `outcome` |
+//! | `service_mesh_rate_limited_total` | |
+//! | `service_mesh_faults_injected_total` | `kind` |
+//! | `service_mesh_config_reloads_total` | `result` |
+//! | `service_mesh_build_info` | `version` |
+//!
+//! A request is counted once, when its response is over: at the end of the body, at its error, or when the
+//! client goes away. Its duration runs from [`MeshContext::received`](mesh_core::MeshContext) to there. The
+//! status is that of the head, whatever becomes of the body; without a head it is `499`.
+//!
+//! Series whose labels are known beforehand start at 0: those of a service, and of a target the requests of
+//! an unknown source that ended with 200 or 500 (`http_requests_total`: 200, 500, 502, 503, 504), so that a
+//! ratio of errors has a value before the first of them.
+//!
+//! The `job` of `http_requests_total` is `<service>-<version>`, which analysis templates ask for.
+//! Prometheus puts its own `job` over it and renames this one to `exported_job`, unless the scrape has
+//! `honor_labels: true` (in a ServiceMonitor: `honorLabels: true`).
+//!
+//! Which values the labels can have: [`labels`](crate::labels).
 
 mod future;
 mod histogram;

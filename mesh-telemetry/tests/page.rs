@@ -286,97 +286,6 @@ fn an_application_cannot_break_the_page_with_a_name_of_the_mesh() {
     assert_eq!(page.sum(&format!("{DURATION}_count"), &[]), 1.0);
 }
 
-#[tokio::test(start_paused = true)]
-async fn the_series_of_a_target_that_is_gone_leave_the_page_after_the_retention() {
-    let retention = Duration::from_secs(600);
-    let telemetry = Telemetry::builder().retention(retention).max_series(1).build();
-    let old = telemetry.route(
-        &target().with_version(Some("v1".parse().expect("valid"))),
-        Direction::Inbound,
-    );
-    let kept = telemetry.route(&target(), Direction::Inbound);
-    let service = telemetry.service(&target().service);
-    old.count(labels(SourceId::UNKNOWN, 404), Duration::ZERO);
-    drop((old, service));
-
-    assert_eq!(page(&telemetry).sum(REQUESTS, &[("version", "v1")]), 1.0);
-    tokio::time::advance(retention / 2).await;
-    assert_eq!(page(&telemetry).sum(REQUESTS, &[("version", "v1")]), 1.0);
-    tokio::time::advance(retention / 2).await;
-    let after = page(&telemetry);
-    assert!(after.samples(REQUESTS, &[("version", "v1")]).is_empty());
-    assert!(
-        after
-            .samples(&format!("{DURATION}_count"), &[("version", "v1")])
-            .is_empty()
-    );
-    assert!(after.samples("service_mesh_circuit_breaker_open", &[]).is_empty());
-    assert_eq!(
-        after.sum(REQUESTS, &[("version", "stable")]),
-        0.0,
-        "what is held stays"
-    );
-
-    // The version was held by its route; its own time began with the route's end.
-    tokio::time::advance(retention).await;
-    assert!(page(&telemetry).samples(CODES, &[("version", "v1")]).is_empty());
-
-    // What it had of the budget is free again.
-    kept.count(labels(SourceId::UNKNOWN, 404), Duration::ZERO);
-    assert_eq!(page(&telemetry).sum(REQUESTS, &[("status", "404")]), 1.0);
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_handle_that_is_held_counts_on_however_rarely_it_is_used() {
-    let telemetry = Telemetry::builder().retention(Duration::ZERO).build();
-    let route = telemetry.route(&target(), Direction::Inbound);
-    for count in 1..=5 {
-        route.count(labels(SourceId::UNKNOWN, 200), Duration::ZERO);
-        for _ in 0..3 {
-            let page = page(&telemetry);
-            assert_eq!(page.sum(REQUESTS, &[]), f64::from(count));
-            assert_eq!(page.sum(CODES, &[]), f64::from(count));
-            tokio::time::advance(Duration::from_secs(86_400)).await;
-        }
-    }
-}
-
-#[test]
-fn a_target_that_comes_back_in_time_counts_on() {
-    let telemetry = Telemetry::new();
-    for count in 1..=3 {
-        let route = telemetry.route(&target(), Direction::Inbound);
-        route.count(labels(SourceId::UNKNOWN, 200), Duration::ZERO);
-        drop(route);
-        assert_eq!(page(&telemetry).sum(REQUESTS, &[]), f64::from(count));
-    }
-}
-
-#[test]
-fn scrapes_beside_traffic_lose_no_count() {
-    const EACH: u32 = 20_000;
-    let telemetry = Telemetry::builder().retention(Duration::ZERO).build();
-    let route = telemetry.route(&target(), Direction::Inbound);
-    std::thread::scope(|threads| {
-        for thread in 0..2 {
-            let (telemetry, route) = (&telemetry, &route);
-            threads.spawn(move || {
-                for n in 0..EACH {
-                    let source = telemetry.source(if thread == 0 { "a" } else { "b" });
-                    route.count(labels(source, 200 + (n / 500) as u16), Duration::ZERO);
-                }
-            });
-        }
-        for _ in 0..20 {
-            page(&telemetry);
-        }
-    });
-    let page = page(&telemetry);
-    for name in [REQUESTS, CODES, "service_mesh_request_duration_seconds_count"] {
-        assert_eq!(page.sum(name, &[]), f64::from(2 * EACH), "{name}");
-    }
-}
-
 #[test]
 fn a_hook_is_called_at_each_scrape_until_its_guard_is_dropped() {
     let telemetry = Telemetry::new();
@@ -406,19 +315,22 @@ fn promtool_finds_nothing_to_complain_of() {
     drop(route.begin(&request).on_response(Response::new(Body::empty())));
     let text = telemetry.render();
     Page::read(&text);
-    let Ok(promtool) = std::env::var("PROMTOOL") else {
-        return;
-    };
 
-    use std::io::Write;
+    use std::io::{ErrorKind, Write};
     use std::process::{Command, Stdio};
-    let mut child = Command::new(promtool)
+    let named = std::env::var_os("PROMTOOL");
+    let spawned = Command::new(named.as_deref().unwrap_or_else(|| "promtool".as_ref()))
         .args(["check", "metrics"])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
-        .spawn()
-        .expect("PROMTOOL names promtool");
+        .spawn();
+    let mut child = match spawned {
+        Ok(child) => child,
+        // Not on this machine: the reader above has checked the page.
+        Err(error) if named.is_none() && error.kind() == ErrorKind::NotFound => return,
+        Err(error) => panic!("promtool does not start: {error}"),
+    };
     child
         .stdin
         .take()

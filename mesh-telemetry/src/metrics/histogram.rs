@@ -1,8 +1,11 @@
 //! The duration histogram: counts by edge in atomics, written to the page by us.
 //!
 //! The exporter's own histogram queues each sample as an `f64` until a scrape or an upkeep sorts it into
-//! buckets: 8 bytes a request that nobody has read yet, and a record several times the cost of two atomic
-//! additions (`benches/record.rs`, `histogram`). Counting at once costs no memory and needs no upkeep.
+//! buckets: memory that grows with traffic until somebody looks. Counting at once needs neither, and costs
+//! less. `cargo bench -p mesh-telemetry`, 2 cores of a virtual machine: a sample of the exporter's histogram
+//! 16 ns (19 with the sorting), a counter of the exporter 4 ns; all of
+//! [`RouteMetrics::count`](crate::RouteMetrics::count), which is the lookup, two counters and this
+//! histogram, 17 ns.
 
 use std::fmt::Write as _;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -1,8 +1,4 @@
 //! `http_requests_total`: what analysis queries ask for, by service, version and code.
-//!
-//! The label `job` is `<service>-<version>`, as the analysis templates of the configuration ask for it.
-//! Prometheus puts its own `job` over a scraped one unless the scrape has `honor_labels: true` (a
-//! ServiceMonitor: `honorLabels: true`).
 
 use std::sync::Arc;
 

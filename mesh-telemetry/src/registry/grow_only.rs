@@ -76,6 +76,12 @@ impl<T> GrowOnly<T> {
         .flat_map(|segment| segment.slots.iter().filter_map(OnceLock::get))
     }
 
+    /// Has every writer wait until this is dropped.
+    #[cfg(test)]
+    pub(crate) fn stop_writers(&self) -> parking_lot::MutexGuard<'_, ()> {
+        self.writing.lock()
+    }
+
     fn find(&self, hash: u64, is: &impl Fn(&T) -> bool) -> Found<'_, T> {
         let mut segment = &self.first;
         loop {

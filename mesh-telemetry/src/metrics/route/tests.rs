@@ -59,3 +59,37 @@ fn requests_under_way_are_counted_until_they_are_over() {
     drop(second);
     assert_eq!(route.in_flight(), 0);
 }
+
+/// Counts while nobody can write into the table; whether that came to an end.
+fn counts_without_a_lock(route: &RouteMetrics, labels: RequestLabels) -> bool {
+    let (tell, told) = std::sync::mpsc::channel();
+    std::thread::scope(|threads| {
+        let writers = route.cells.stop_writers();
+        threads.spawn(move || {
+            route.count(labels, Duration::ZERO);
+            tell.send(()).expect("somebody waits");
+        });
+        let ended = told.recv_timeout(Duration::from_secs(5)).is_ok();
+        drop(writers);
+        ended
+    })
+}
+
+#[test]
+fn counting_what_was_seen_before_takes_no_lock() {
+    let telemetry = Telemetry::new();
+    let route = route(&telemetry);
+    let labels = get_200(route.source("web"));
+    route.count(labels, Duration::ZERO);
+    assert!(counts_without_a_lock(&route, labels));
+}
+
+#[test]
+fn counting_beyond_the_budget_takes_no_lock() {
+    let telemetry = Telemetry::builder().max_series(1).build();
+    let route = route(&telemetry);
+    for source in ["a", "b"] {
+        route.count(get_200(route.source(source)), Duration::ZERO);
+    }
+    assert!(counts_without_a_lock(&route, get_200(route.source("c"))));
+}

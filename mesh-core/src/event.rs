@@ -1,1 +1,483 @@
-//! Under construction.
+//! What happened to the mesh: changes of state, told to whoever listens (log, metrics, dashboard).
+//!
+//! Changes only, never requests. Telling never waits: a listener that is too slow loses the oldest events, and
+//! how many is counted.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, SystemTime};
+
+use tokio::sync::broadcast;
+use tokio::sync::broadcast::error::RecvError;
+
+use crate::breaker::Transition;
+use crate::duration::display;
+use crate::endpoint::EndpointId;
+use crate::identity::SpiffeId;
+use crate::name::{ServiceName, Version};
+
+/// A change of state. Its `Display` is one sentence for a log, [`kind`](Self::kind) a word for a machine.
+///
+/// ```
+/// use mesh_core::event::MeshEvent;
+///
+/// let event = MeshEvent::TooFewEndpoints { service: "orders".parse()?, found: 2, expected: 3 };
+/// assert_eq!(event.kind(), "too_few_endpoints");
+/// assert_eq!(event.to_string(), "orders has 2 endpoints, expected 3");
+/// # Ok::<(), mesh_core::BoxError>(())
+/// ```
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum MeshEvent {
+    /// An endpoint gets no requests for a while.
+    EndpointEjected {
+        /// The service.
+        service: ServiceName,
+        /// The endpoint.
+        endpoint: EndpointId,
+        /// Why.
+        cause: Cow<'static, str>,
+        /// For how long at least.
+        ejected_for: Duration,
+    },
+    /// An ejected endpoint gets requests again.
+    EndpointReturned {
+        /// The service.
+        service: ServiceName,
+        /// The endpoint.
+        endpoint: EndpointId,
+    },
+    /// Health checks say something new about an endpoint.
+    HealthChanged {
+        /// The service.
+        service: ServiceName,
+        /// The endpoint.
+        endpoint: EndpointId,
+        /// Whether it is healthy now.
+        healthy: bool,
+        /// What the check found.
+        cause: Cow<'static, str>,
+    },
+    /// The breaker of a service opened, tries or closed.
+    BreakerChanged {
+        /// The service.
+        service: ServiceName,
+        /// From what to what, and why.
+        transition: Transition,
+    },
+    /// A service has fewer endpoints than its configuration expects.
+    TooFewEndpoints {
+        /// The service.
+        service: ServiceName,
+        /// How many there are.
+        found: usize,
+        /// How many there should be.
+        expected: usize,
+    },
+    /// So few endpoints are healthy that requests go to the others too.
+    PanicEntered {
+        /// The service.
+        service: ServiceName,
+        /// How many are healthy.
+        healthy: usize,
+        /// Of how many.
+        total: usize,
+    },
+    /// Enough endpoints are healthy again.
+    PanicLeft {
+        /// The service.
+        service: ServiceName,
+        /// How many are healthy.
+        healthy: usize,
+        /// Of how many.
+        total: usize,
+    },
+    /// Discovery knows the endpoints of a service: for the first time, or again.
+    DiscoverySynced {
+        /// The service.
+        service: ServiceName,
+        /// How many there are.
+        endpoints: usize,
+    },
+    /// Discovery fails; the endpoints it saw last stay in use.
+    DiscoveryStale {
+        /// The service.
+        service: ServiceName,
+        /// How old the last good answer is; nothing if there was none.
+        age: Option<Duration>,
+        /// What went wrong.
+        cause: Cow<'static, str>,
+    },
+    /// This process has a new certificate.
+    CertificateRotated {
+        /// Whose.
+        identity: SpiffeId,
+        /// Its serial number, in lower-case hexadecimal.
+        serial: Arc<str>,
+        /// Until when it is valid.
+        not_after: SystemTime,
+    },
+    /// A certificate ends soon and has not been renewed.
+    CertificateExpiring {
+        /// Whose.
+        identity: SpiffeId,
+        /// Its serial number, in lower-case hexadecimal.
+        serial: Arc<str>,
+        /// How long it is still valid; nothing if it no longer is.
+        left: Option<Duration>,
+        /// Why it has not been renewed.
+        cause: Cow<'static, str>,
+    },
+    /// A certificate was revoked.
+    CertificateRevoked {
+        /// Its serial number, in lower-case hexadecimal.
+        serial: Arc<str>,
+    },
+    /// A changed configuration is in force.
+    ConfigReloaded,
+    /// A changed configuration was refused; the one before stays in force.
+    ConfigRejected {
+        /// The whole report.
+        report: Arc<str>,
+    },
+    /// A rollout sends another share to the new version.
+    CanaryStep {
+        /// The service.
+        service: ServiceName,
+        /// The new version.
+        version: Version,
+        /// The stage, from 1.
+        stage: usize,
+        /// The share, in percent.
+        weight: u8,
+    },
+    /// A rollout waits for somebody.
+    CanaryPaused {
+        /// The service.
+        service: ServiceName,
+        /// The new version.
+        version: Version,
+        /// Why.
+        cause: Cow<'static, str>,
+    },
+    /// The new version is the stable one.
+    CanaryPromoted {
+        /// The service.
+        service: ServiceName,
+        /// The new version.
+        version: Version,
+    },
+    /// The new version gets no requests any more.
+    CanaryRolledBack {
+        /// The service.
+        service: ServiceName,
+        /// The new version.
+        version: Version,
+        /// Why.
+        cause: Cow<'static, str>,
+    },
+    /// The process takes nothing new and finishes what it has.
+    DrainStarted {
+        /// How much there is to finish.
+        in_flight: usize,
+    },
+    /// The drain is over.
+    DrainFinished {
+        /// How much was cut off because the time was up; 0 for a clean drain.
+        cut_off: usize,
+    },
+}
+
+impl MeshEvent {
+    /// A stable word for what happened, in snake case: a metric's label, an event's type.
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::EndpointEjected { .. } => "endpoint_ejected",
+            Self::EndpointReturned { .. } => "endpoint_returned",
+            Self::HealthChanged { .. } => "health_changed",
+            Self::BreakerChanged { .. } => "breaker_changed",
+            Self::TooFewEndpoints { .. } => "too_few_endpoints",
+            Self::PanicEntered { .. } => "panic_entered",
+            Self::PanicLeft { .. } => "panic_left",
+            Self::DiscoverySynced { .. } => "discovery_synced",
+            Self::DiscoveryStale { .. } => "discovery_stale",
+            Self::CertificateRotated { .. } => "certificate_rotated",
+            Self::CertificateExpiring { .. } => "certificate_expiring",
+            Self::CertificateRevoked { .. } => "certificate_revoked",
+            Self::ConfigReloaded => "config_reloaded",
+            Self::ConfigRejected { .. } => "config_rejected",
+            Self::CanaryStep { .. } => "canary_step",
+            Self::CanaryPaused { .. } => "canary_paused",
+            Self::CanaryPromoted { .. } => "canary_promoted",
+            Self::CanaryRolledBack { .. } => "canary_rolled_back",
+            Self::DrainStarted { .. } => "drain_started",
+            Self::DrainFinished { .. } => "drain_finished",
+        }
+    }
+
+    /// The service it happened to, if it happened to one.
+    pub const fn service(&self) -> Option<&ServiceName> {
+        match self {
+            Self::EndpointEjected { service, .. }
+            | Self::EndpointReturned { service, .. }
+            | Self::HealthChanged { service, .. }
+            | Self::BreakerChanged { service, .. }
+            | Self::TooFewEndpoints { service, .. }
+            | Self::PanicEntered { service, .. }
+            | Self::PanicLeft { service, .. }
+            | Self::DiscoverySynced { service, .. }
+            | Self::DiscoveryStale { service, .. }
+            | Self::CanaryStep { service, .. }
+            | Self::CanaryPaused { service, .. }
+            | Self::CanaryPromoted { service, .. }
+            | Self::CanaryRolledBack { service, .. } => Some(service),
+            Self::CertificateRotated { .. }
+            | Self::CertificateExpiring { .. }
+            | Self::CertificateRevoked { .. }
+            | Self::ConfigReloaded
+            | Self::ConfigRejected { .. }
+            | Self::DrainStarted { .. }
+            | Self::DrainFinished { .. } => None,
+        }
+    }
+}
+
+impl fmt::Display for MeshEvent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::EndpointEjected {
+                service,
+                endpoint,
+                cause,
+                ejected_for,
+            } => {
+                write!(
+                    f,
+                    "{endpoint} of {service} is ejected for {}: {cause}",
+                    display(*ejected_for)
+                )
+            }
+            Self::EndpointReturned { service, endpoint } => write!(f, "{endpoint} of {service} is back"),
+            Self::HealthChanged {
+                service,
+                endpoint,
+                healthy,
+                cause,
+            } => {
+                let state = if *healthy { "healthy" } else { "unhealthy" };
+                write!(f, "{endpoint} of {service} is {state}: {cause}")
+            }
+            Self::BreakerChanged { service, transition } => {
+                write!(f, "the circuit breaker of {service}: {transition}")
+            }
+            Self::TooFewEndpoints {
+                service,
+                found,
+                expected,
+            } => {
+                write!(f, "{service} has {found} endpoints, expected {expected}")
+            }
+            Self::PanicEntered {
+                service,
+                healthy,
+                total,
+            } => write!(
+                f,
+                "only {healthy} of {total} endpoints of {service} are healthy: requests go to all of them"
+            ),
+            Self::PanicLeft {
+                service,
+                healthy,
+                total,
+            } => write!(
+                f,
+                "{healthy} of {total} endpoints of {service} are healthy: requests go to these again"
+            ),
+            Self::DiscoverySynced { service, endpoints } => {
+                write!(f, "discovery found {endpoints} endpoints of {service}")
+            }
+            Self::DiscoveryStale {
+                service,
+                age: Some(age),
+                cause,
+            } => {
+                let age = Duration::from_secs(age.as_secs());
+                write!(f, "the endpoints of {service} are {} old: {cause}", display(age))
+            }
+            Self::DiscoveryStale {
+                service,
+                age: None,
+                cause,
+            } => {
+                write!(f, "the endpoints of {service} are not known: {cause}")
+            }
+            Self::CertificateRotated { identity, serial, .. } => {
+                write!(f, "{identity} has a new certificate, serial {serial}")
+            }
+            Self::CertificateExpiring {
+                identity,
+                serial,
+                left,
+                cause,
+            } => {
+                write!(f, "certificate {serial} of {identity} ")?;
+                match left {
+                    Some(left) => {
+                        let left = Duration::from_secs(left.as_secs());
+                        write!(f, "expires in {} and is not renewed: {cause}", display(left))
+                    }
+                    None => write!(f, "has expired and is not renewed: {cause}"),
+                }
+            }
+            Self::CertificateRevoked { serial } => write!(f, "certificate {serial} is revoked"),
+            Self::ConfigReloaded => f.write_str("the changed configuration is in force"),
+            Self::ConfigRejected { report } => {
+                write!(
+                    f,
+                    "the changed configuration is refused, the one before stays: {report}"
+                )
+            }
+            Self::CanaryStep {
+                service,
+                version,
+                stage,
+                weight,
+            } => {
+                write!(
+                    f,
+                    "rollout of {service} {version}: stage {stage}, {weight}% of the requests"
+                )
+            }
+            Self::CanaryPaused {
+                service,
+                version,
+                cause,
+            } => {
+                write!(f, "rollout of {service} {version} is paused: {cause}")
+            }
+            Self::CanaryPromoted { service, version } => write!(f, "{service} {version} is promoted"),
+            Self::CanaryRolledBack {
+                service,
+                version,
+                cause,
+            } => {
+                write!(f, "{service} {version} is rolled back: {cause}")
+            }
+            Self::DrainStarted { in_flight } => write!(f, "draining, {in_flight} in flight"),
+            Self::DrainFinished { cut_off: 0 } => f.write_str("drained, nothing was cut off"),
+            Self::DrainFinished { cut_off } => write!(f, "drained, {cut_off} were cut off"),
+        }
+    }
+}
+
+/// Carries events to every listener. Clones carry to the same ones.
+///
+/// ```
+/// use mesh_core::event::{EventBus, MeshEvent};
+///
+/// # tokio::runtime::Builder::new_current_thread().build().expect("runtime").block_on(async {
+/// let bus = EventBus::default();
+/// let mut events = bus.subscribe();
+/// bus.emit(MeshEvent::ConfigReloaded);
+/// drop(bus);
+/// assert_eq!(events.next().await.as_deref(), Some(&MeshEvent::ConfigReloaded));
+/// assert_eq!(events.next().await, None);
+/// # });
+/// ```
+#[derive(Clone)]
+pub struct EventBus {
+    sender: broadcast::Sender<Arc<MeshEvent>>,
+    lost: Arc<AtomicU64>,
+}
+
+impl EventBus {
+    /// The most events a bus keeps for its slowest listener.
+    pub const MAX_CAPACITY: usize = 65_536;
+
+    /// A bus that keeps this many events for slow listeners: at least 1, at most [`Self::MAX_CAPACITY`].
+    /// [`Default`] keeps 1024.
+    pub fn new(capacity: usize) -> Self {
+        let (sender, _) = broadcast::channel(capacity.clamp(1, Self::MAX_CAPACITY));
+        Self {
+            sender,
+            lost: Arc::new(AtomicU64::new(0)),
+        }
+    }
+
+    /// Tells every listener. Never waits; without listeners nothing happens.
+    pub fn emit(&self, event: MeshEvent) {
+        // The only error is that nobody listens.
+        let _nobody = self.sender.send(Arc::new(event));
+    }
+
+    /// A listener for what happens from now on.
+    pub fn subscribe(&self) -> Events {
+        Events {
+            receiver: self.sender.subscribe(),
+            lost: Arc::clone(&self.lost),
+            missed: 0,
+        }
+    }
+
+    /// How many events slow listeners lost, all of them together.
+    pub fn lost(&self) -> u64 {
+        self.lost.load(Ordering::Relaxed)
+    }
+}
+
+impl Default for EventBus {
+    fn default() -> Self {
+        Self::new(1024)
+    }
+}
+
+impl fmt::Debug for EventBus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EventBus")
+            .field("listeners", &self.sender.receiver_count())
+            .field("lost", &self.lost())
+            .finish()
+    }
+}
+
+/// A listener of an [`EventBus`].
+pub struct Events {
+    receiver: broadcast::Receiver<Arc<MeshEvent>>,
+    lost: Arc<AtomicU64>,
+    missed: u64,
+}
+
+impl Events {
+    /// The next event; `None` once every bus is gone. If this listener was too slow it goes on with the oldest
+    /// event that is left. Cancel-safe.
+    pub async fn next(&mut self) -> Option<Arc<MeshEvent>> {
+        loop {
+            match self.receiver.recv().await {
+                Ok(event) => return Some(event),
+                Err(RecvError::Closed) => return None,
+                Err(RecvError::Lagged(count)) => {
+                    self.missed = self.missed.saturating_add(count);
+                    self.lost.fetch_add(count, Ordering::Relaxed);
+                }
+            }
+        }
+    }
+
+    /// How many events this listener lost so far.
+    pub fn missed(&self) -> u64 {
+        self.missed
+    }
+}
+
+impl fmt::Debug for Events {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Events")
+            .field("missed", &self.missed)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests;

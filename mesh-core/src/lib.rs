@@ -53,15 +53,22 @@ pub mod upgrade;
 #[cfg(feature = "testkit")]
 pub mod testkit;
 
+pub use backoff::Backoff;
+pub use breaker::{Breaker, BreakerConfig, BreakerPolicy};
+pub use clock::{SystemClock, WallClock};
 pub use context::{AttemptInfo, MeshContext};
+pub use drain::{DrainGuard, DrainTrigger, DrainWatcher, drain};
 pub use endpoint::{Endpoint, EndpointId, EndpointSet};
 pub use error::{BoxError, Error, ErrorKind};
+pub use event::{EventBus, Events, MeshEvent};
 pub use head::RequestHead;
 pub use identity::SpiffeId;
 pub use live::{Live, Publisher, live};
+pub use metric::{MetricError, MetricQuery, MetricSource, Samples};
 pub use name::{ServiceName, Version};
 pub use outcome::{GrpcCode, Outcome};
 pub use peer::PeerInfo;
+pub use split::{SplitError, TrafficSplit, Weights};
 
 /// The version of the mesh, as the header `x-service-mesh-version` and `service_mesh_build_info` tell it.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");

@@ -53,6 +53,7 @@ impl<Request, Response, Error> Scripted<Request, Response, Error> {
         let shared = Shared {
             steps: steps.into_iter().collect(),
             requests: Vec::new(),
+            count: 0,
             cancelled: 0,
         };
         let shared = Arc::new(Mutex::new(shared));

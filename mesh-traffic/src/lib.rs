@@ -1,1 +1,19 @@
-//! Placeholder.
+//! Traffic policies as values: which way a request goes, how much of it is let through, what happens when
+//! it fails.
+//!
+//! - [`router`]: rules and services compiled into a [`RouteTable`], asked once a request, without a lock
+//!   and without an allocation.
+//! - [`route`]: the [`RouteLayer`], which asks it in front of any service.
+//! - [`limit`]: what a rate limit is counted by.
+//!
+//! Each policy is plain data with time and randomness as arguments: it decides the same in production, in a
+//! unit test and in a simulation.
+
+mod cookie;
+pub mod limit;
+pub mod route;
+pub mod router;
+
+pub use limit::{KeyBy, KeyExtractor, LimitKey};
+pub use route::{RouteLayer, Routes};
+pub use router::{Condition, Decision, Destination, NoRoute, RouteTable, Rule, RuleAction, Service};

@@ -1,0 +1,216 @@
+//! What requests are counted by: whoever shares a key shares an allowance.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::str::FromStr;
+
+use http::HeaderName;
+use mesh_core::{MeshContext, RequestHead};
+
+use crate::cookie::cookies;
+
+/// Finds the key a request is counted by.
+///
+/// `None` says that the request has no key. All requests without one share one allowance: leaving out a
+/// header is no way around a limit.
+///
+/// Called once a request, on the hot path: borrow from the request instead of building a `String`.
+///
+/// ```
+/// use mesh_core::RequestHead;
+/// use mesh_traffic::{KeyExtractor, LimitKey};
+///
+/// /// Counts by the first segment of the path: the tenant.
+/// struct ByTenant;
+///
+/// impl KeyExtractor for ByTenant {
+///     fn key<'r>(&self, head: &RequestHead<'r>) -> Option<LimitKey<'r>> {
+///         head.path().split('/').nth(1).filter(|tenant| !tenant.is_empty()).map(LimitKey::text)
+///     }
+/// }
+///
+/// let request = http::Request::get("/acme/orders").body(()).expect("valid");
+/// assert_eq!(ByTenant.key(&RequestHead::of(&request)), Some(LimitKey::text("acme")));
+/// ```
+pub trait KeyExtractor: Send + Sync + 'static {
+    /// The key of this request.
+    fn key<'r>(&self, head: &RequestHead<'r>) -> Option<LimitKey<'r>>;
+}
+
+/// Stays usable as `Arc<dyn KeyExtractor>`.
+const _: fn(&dyn KeyExtractor) = |_| {};
+
+/// A key, borrowed from the request it was found in. Keys of different kinds are never equal.
+///
+/// ```
+/// use mesh_traffic::LimitKey;
+///
+/// assert_eq!(LimitKey::text("a"), LimitKey::bytes(b"a"));
+/// assert_ne!(LimitKey::text("127.0.0.1"), LimitKey::address("127.0.0.1".parse()?));
+/// // One client, however its address is written.
+/// assert_eq!(LimitKey::address("::ffff:127.0.0.1".parse()?), LimitKey::address("127.0.0.1".parse()?));
+/// # Ok::<(), std::net::AddrParseError>(())
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct LimitKey<'r>(Kind<'r>);
+
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+enum Kind<'r> {
+    Bytes(&'r [u8]),
+    Address(IpAddr),
+    Number(u128),
+}
+
+impl<'r> LimitKey<'r> {
+    /// A text: a name, a token.
+    pub fn text(text: &'r str) -> Self {
+        Self(Kind::Bytes(text.as_bytes()))
+    }
+
+    /// Bytes that need not be a text: a header's value.
+    pub fn bytes(bytes: &'r [u8]) -> Self {
+        Self(Kind::Bytes(bytes))
+    }
+
+    /// An address. An IPv4 address mapped into IPv6 is that IPv4 address.
+    pub fn address(address: IpAddr) -> Self {
+        Self(Kind::Address(address.to_canonical()))
+    }
+
+    /// A number: the way to count by several things at once is to hash them into one.
+    pub fn number(number: u128) -> LimitKey<'static> {
+        LimitKey(Kind::Number(number))
+    }
+}
+
+/// Never shows a text: a key may be a session's secret.
+impl fmt::Debug for LimitKey<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Kind::Bytes(bytes) => write!(f, "LimitKey({} bytes)", bytes.len()),
+            Kind::Address(address) => write!(f, "LimitKey({address})"),
+            Kind::Number(number) => write!(f, "LimitKey({number:#x})"),
+        }
+    }
+}
+
+/// The extractors that configuration knows, as `keyExtractor` writes them.
+///
+/// | text | the key |
+/// |---|---|
+/// | `source_service` | the service the caller proved to be ([`MeshContext::source_service`]); callers without an identity have none |
+/// | `client_ip` | the address at the other end of the connection, not one from a header |
+/// | `header:NAME` | the first field of that name |
+/// | `cookie:NAME` | the first cookie of that name |
+/// | `none` | none: all requests share one allowance |
+///
+/// ```
+/// use mesh_core::RequestHead;
+/// use mesh_traffic::{KeyBy, KeyExtractor, LimitKey};
+///
+/// let by: KeyBy = "header:x-tenant".parse()?;
+/// let request = http::Request::get("/").header("X-Tenant", "acme").body(()).expect("valid");
+/// assert_eq!(by.key(&RequestHead::of(&request)), Some(LimitKey::text("acme")));
+/// # Ok::<(), mesh_traffic::limit::KeyByError>(())
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum KeyBy {
+    /// `source_service`
+    #[default]
+    SourceService,
+    /// `client_ip`
+    ClientIp,
+    /// `header:NAME`
+    Header(HeaderName),
+    /// `cookie:NAME`
+    Cookie(Box<str>),
+    /// `none`
+    None,
+}
+
+impl KeyExtractor for KeyBy {
+    fn key<'r>(&self, head: &RequestHead<'r>) -> Option<LimitKey<'r>> {
+        let context = head.extensions.get::<MeshContext>();
+        match self {
+            Self::SourceService => {
+                let service = context?.source_service();
+                (service != "unknown").then(|| LimitKey::text(service))
+            }
+            Self::ClientIp => Some(LimitKey::address(context?.peer.as_ref()?.address.ip())),
+            Self::Header(name) => Some(LimitKey::bytes(head.headers.get(name)?.as_bytes().trim_ascii())),
+            Self::Cookie(name) => cookies(head.headers)
+                .find(|(found, _)| *found == name.as_bytes())
+                .map(|(_, value)| LimitKey::bytes(value)),
+            Self::None => None,
+        }
+    }
+}
+
+/// Why a text names no extractor.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyByError {
+    found: Box<str>,
+    why: &'static str,
+}
+
+impl fmt::Display for KeyByError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let shown: String = self.found.chars().take(100).collect();
+        write!(
+            f,
+            "{shown:?} is not a key extractor: {}; \
+             expected source_service, client_ip, header:NAME, cookie:NAME or none",
+            self.why
+        )
+    }
+}
+
+impl std::error::Error for KeyByError {}
+
+impl FromStr for KeyBy {
+    type Err = KeyByError;
+
+    fn from_str(text: &str) -> Result<Self, KeyByError> {
+        let refuse = |why| KeyByError {
+            found: text.into(),
+            why,
+        };
+        match text {
+            "source_service" => Ok(Self::SourceService),
+            "client_ip" => Ok(Self::ClientIp),
+            "none" => Ok(Self::None),
+            "header" => Err(refuse("the header's name is missing")),
+            "cookie" => Err(refuse("the cookie's name is missing")),
+            _ => match text.split_once(':') {
+                Some(("header", name)) => HeaderName::try_from(name)
+                    .map(Self::Header)
+                    .map_err(|_| refuse("what follows the colon is not a header name")),
+                Some(("cookie", name)) if is_token(name) => Ok(Self::Cookie(name.into())),
+                Some(("cookie", _)) => Err(refuse("what follows the colon is not a cookie name")),
+                _ => Err(refuse("no extractor has this name")),
+            },
+        }
+    }
+}
+
+impl fmt::Display for KeyBy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::SourceService => f.write_str("source_service"),
+            Self::ClientIp => f.write_str("client_ip"),
+            Self::Header(name) => write!(f, "header:{name}"),
+            Self::Cookie(name) => write!(f, "cookie:{name}"),
+            Self::None => f.write_str("none"),
+        }
+    }
+}
+
+/// Whether a text is a token of HTTP, as a cookie's name has to be.
+pub(crate) fn is_token(text: &str) -> bool {
+    let token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    !text.is_empty() && text.bytes().all(token)
+}
+
+#[cfg(test)]
+mod tests;

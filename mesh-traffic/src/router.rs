@@ -1,0 +1,49 @@
+//! Which way a request goes.
+//!
+//! [Rules](Rule) are tried first, over all hosts: those of higher priority before those of lower, and of one
+//! priority in the order they were given. The first whose conditions all hold decides: it splits requests
+//! between destinations by weight, or answers by itself. If none does, the [service](Service) whose hosts
+//! name the request's `Host` takes it; if there is none either, the answer is [`NoRoute`].
+//!
+//! A [`RouteTable`] holds all of this compiled. It is immutable: a change of configuration compiles a new
+//! one and publishes it whole through [`mesh_core::live()`].
+//!
+//! ```
+//! use mesh_core::{RequestHead, ServiceName, Version};
+//! use mesh_traffic::router::{Action, Operator, Split, Subject};
+//! use mesh_traffic::{Condition, Destination, RouteTable, Rule, RuleAction, Service};
+//!
+//! let sample = ServiceName::new("sample-service")?;
+//! let wants_v2 = Condition::new(Subject::parse("header", Some("api-version"))?, Operator::Equals, ["v2"])?;
+//! let to_v2 = Split::new([Destination::new(sample.clone(), 100).with_version(Some(Version::new("v2")?))])?;
+//! let rule = Rule::new("api-v2-routing", RuleAction::Split(to_v2))?.with_priority(100).with_condition(wants_v2);
+//! let table = RouteTable::new("dept-barc", [Service::new(sample)], [rule])?;
+//!
+//! let request = http::Request::get("http://sample-service/orders").header("api-version", "v2").body(())?;
+//! let decision = table.route(&RequestHead::of(&request), "frontend", fastrand::u32(..)).map_err(mesh_core::Error::from)?;
+//! let Action::Forward(target) = decision.action() else { panic!("the rule forwards") };
+//! assert_eq!(target.version.as_ref().map(Version::as_str), Some("v2"));
+//! assert_eq!(decision.rule(), Some("api-v2-routing"));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+mod condition;
+mod decision;
+mod host;
+mod index;
+mod matcher;
+mod query;
+mod respond;
+mod rule;
+mod service;
+mod table;
+mod weights;
+
+pub use condition::{Condition, ConditionError, ConditionPart, Operator, Subject};
+pub use decision::{Action, Decision, NoRoute};
+pub use host::{HostError, HostName, HostPattern};
+pub use respond::{Respond, RespondError};
+pub use rule::{Destination, Rule, RuleAction, RuleError, Split};
+pub use service::Service;
+pub use table::{RouteTable, TableError, TableProblem};
+pub use weights::{Weights, WeightsError};

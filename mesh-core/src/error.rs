@@ -220,7 +220,12 @@ struct Inner {
 impl Error {
     /// An error of this kind. `message` says what happened, where, and what to do.
     pub fn new(kind: ErrorKind, message: impl Into<Cow<'static, str>>) -> Self {
-        Self(Box::new(Inner { kind, message: message.into(), status: None, source: None }))
+        Self(Box::new(Inner {
+            kind,
+            message: message.into(),
+            status: None,
+            source: None,
+        }))
     }
 
     /// Adds the cause.
@@ -237,13 +242,25 @@ impl Error {
         self
     }
 
-    /// Takes any error: a mesh error that was boxed on the way comes back as it was; anything else is
-    /// [`ErrorKind::UpstreamReset`], since something broke after the request had been accepted.
+    /// Takes any error. A mesh error that was boxed on the way comes back as it was. One that is the cause of
+    /// something else, as of a body that hyper gave up reading, lends it kind, message and status. Anything else
+    /// is [`ErrorKind::UpstreamReset`], since something broke after the request had been accepted.
     pub fn wrap(error: impl Into<BoxError>) -> Self {
-        match error.into().downcast::<Self>() {
-            Ok(error) => *error,
-            Err(other) => Self::new(ErrorKind::UpstreamReset, other.to_string()).with_source(other),
-        }
+        let other = match error.into().downcast::<Self>() {
+            Ok(error) => return *error,
+            Err(other) => other,
+        };
+        let beneath = std::iter::successors(other.source(), |error| (*error).source())
+            .find_map(|error| error.downcast_ref::<Self>())
+            .map(|Self(inner)| (inner.kind, inner.message.clone(), inner.status));
+        let (kind, message, status) =
+            beneath.unwrap_or_else(|| (ErrorKind::UpstreamReset, Cow::Owned(other.to_string()), None));
+        Self(Box::new(Inner {
+            kind,
+            message,
+            status,
+            source: Some(other),
+        }))
     }
 
     /// What kind of error this is.
@@ -260,12 +277,24 @@ impl Error {
     pub fn http_status(&self) -> StatusCode {
         self.0.status.unwrap_or(self.0.kind.http_status())
     }
+
+    /// The gRPC code a refusal of this error answers with. An injected fault's is the one that gRPC reads from
+    /// its status.
+    pub fn grpc_code(&self) -> GrpcCode {
+        match (self.0.kind, self.0.status) {
+            (ErrorKind::FaultInjected, Some(status)) => GrpcCode::of_http_status(status),
+            (kind, _) => kind.grpc_code(),
+        }
+    }
 }
 
 impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut s = f.debug_struct("Error");
         s.field("kind", &self.0.kind).field("message", &self.0.message);
+        if let Some(status) = &self.0.status {
+            s.field("status", status);
+        }
         if let Some(source) = &self.0.source {
             s.field("source", source);
         }
@@ -284,3 +313,6 @@ impl StdError for Error {
         self.0.source.as_deref().map(|e| e as &(dyn StdError + 'static))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,1 +1,117 @@
-fn main(){}
+//! What deciding a route costs, and that it does not grow with the rules. `cargo bench -p mesh-traffic`
+
+use divan::{AllocProfiler, Bencher, black_box};
+use http::Request;
+use mesh_core::{RequestHead, ServiceName};
+use mesh_traffic::router::{HostPattern, Operator, Split, Subject};
+use mesh_traffic::{Condition, Destination, RouteTable, Rule, RuleAction, Service};
+
+#[global_allocator]
+static ALLOCATIONS: AllocProfiler = AllocProfiler::system();
+
+fn main() {
+    divan::main();
+}
+
+const RULES: [usize; 3] = [10, 1_000, 10_000];
+
+fn condition(kind: &str, field: Option<&str>, operator: Operator, value: String) -> Condition {
+    let subject = Subject::parse(kind, field).expect("a subject");
+    Condition::new(subject, operator, [value]).expect("a condition")
+}
+
+/// One service, and rules that each ask for the conditions of their place.
+fn table(rules: usize, conditions: impl Fn(usize) -> Vec<Condition>) -> RouteTable {
+    let service = ServiceName::new("sample-service").expect("a name");
+    let made = (0..rules).map(|place| {
+        let to = Split::new([90, 10].map(|weight| Destination::new(service.clone(), weight)));
+        let rule = Rule::new(
+            &format!("rule-{place}"),
+            RuleAction::Split(to.expect("weights add up")),
+        );
+        conditions(place)
+            .into_iter()
+            .fold(rule.expect("an id"), Rule::with_condition)
+    });
+    let any = Service::new(service.clone()).with_hosts([HostPattern::Any]);
+    RouteTable::new("dept-barc", [any], made).expect("a table")
+}
+
+/// A request as browsers send them.
+fn request(path: &str, tenant: &str) -> Request<()> {
+    Request::get(format!("http://sample-service.dept-barc.svc:3001{path}"))
+        .header(
+            "accept",
+            "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8",
+        )
+        .header("accept-encoding", "gzip, deflate, br")
+        .header("accept-language", "en-GB,en;q=0.5")
+        .header("cookie", "session=0123456789abcdef; theme=dark")
+        .header("user-agent", "Mozilla/5.0 (X11; Linux x86_64)")
+        .header("x-tenant", tenant)
+        .body(())
+        .expect("a request")
+}
+
+fn decide(bencher: Bencher, table: &RouteTable, request: &Request<()>) {
+    bencher.bench_local(|| {
+        table
+            .route(black_box(&RequestHead::of(request)), "frontend", black_box(7))
+            .map(|d| d.index())
+            .ok()
+    });
+}
+
+/// The last of the rules holds: its prefix is the request's.
+#[divan::bench(args = RULES)]
+fn by_path_prefix(bencher: Bencher, rules: usize) {
+    let below = |place| condition("path", None, Operator::Prefix, format!("/team-{place}/api"));
+    let table = table(rules, |place| vec![below(place)]);
+    decide(
+        bencher,
+        &table,
+        &request(&format!("/team-{}/api/orders/7", rules - 1), "none"),
+    );
+}
+
+/// The last of the rules holds: all share the path, each has its tenant.
+#[divan::bench(args = RULES)]
+fn by_header_below_one_path(bencher: Bencher, rules: usize) {
+    let below = || condition("path", None, Operator::Prefix, "/api".to_owned());
+    let tenant = |place| {
+        condition(
+            "header",
+            Some("x-tenant"),
+            Operator::Equals,
+            format!("tenant-{place}"),
+        )
+    };
+    let table = table(rules, |place| vec![below(), tenant(place)]);
+    decide(
+        bencher,
+        &table,
+        &request("/api/orders/7", &format!("tenant-{}", rules - 1)),
+    );
+}
+
+/// No rule holds; the host decides.
+#[divan::bench(args = RULES)]
+fn by_host_after_all_rules(bencher: Bencher, rules: usize) {
+    let exact = |place| condition("path", None, Operator::Equals, format!("/exact/{place}"));
+    let table = table(rules, |place| vec![exact(place)]);
+    decide(bencher, &table, &request("/other", "none"));
+}
+
+/// What cannot be indexed: expressions, tried one by one.
+#[divan::bench(args = RULES)]
+fn by_expressions_one_by_one(bencher: Bencher, rules: usize) {
+    let matching = |place| condition("path", None, Operator::Regex, format!("/x{place}/[0-9]+"));
+    let table = table(rules, |place| vec![matching(place)]);
+    decide(bencher, &table, &request("/other", "none"));
+}
+
+/// No rules at all: the floor.
+#[divan::bench]
+fn by_host_without_rules(bencher: Bencher) {
+    decide(bencher, &table(0, |_| Vec::new()), &request("/other", "none"));
+}

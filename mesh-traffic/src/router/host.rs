@@ -158,19 +158,16 @@ pub(crate) fn written_host<'r>(head: &RequestHead<'r>) -> Option<&'r str> {
 }
 
 /// The host of a request in canonical form, without an allocation.
-pub(crate) enum RequestHost<'r> {
-    Absent,
-    /// It was canonical, but for what was cut off.
-    AsWritten(&'r [u8]),
-    Lowered {
-        bytes: [u8; LONGEST],
-        len: usize,
-    },
+pub(crate) struct RequestHost<'r> {
+    /// What is left when the rest is cut off; empty without a host.
+    written: &'r [u8],
+    /// In lower case, as far as `written` is long, if that was not.
+    lowered: Option<[u8; LONGEST]>,
 }
 
 impl<'r> RequestHost<'r> {
     pub(crate) fn of(head: &RequestHead<'r>) -> Self {
-        written_host(head).map_or(Self::Absent, Self::canonical)
+        Self::canonical(written_host(head).unwrap_or_default())
     }
 
     fn canonical(written: &'r str) -> Self {
@@ -181,28 +178,31 @@ impl<'r> RequestHost<'r> {
         };
         let host = port.map_or(host, |port| &host[..port]);
         let host = host.strip_suffix('.').unwrap_or(host).as_bytes();
-        if host.is_empty() || host.len() > LONGEST {
-            return Self::Absent;
+        if host.len() > LONGEST {
+            return Self {
+                written: &[],
+                lowered: None,
+            };
         }
-        if !host.iter().any(u8::is_ascii_uppercase) {
-            return Self::AsWritten(host);
-        }
-        let mut bytes = [0; LONGEST];
-        for (lowered, byte) in bytes.iter_mut().zip(host) {
-            *lowered = byte.to_ascii_lowercase();
-        }
-        Self::Lowered {
-            bytes,
-            len: host.len(),
+        let lowered = host.iter().any(u8::is_ascii_uppercase).then(|| {
+            let mut bytes = [0; LONGEST];
+            for (lowered, byte) in bytes.iter_mut().zip(host) {
+                *lowered = byte.to_ascii_lowercase();
+            }
+            bytes
+        });
+        Self {
+            written: host,
+            lowered,
         }
     }
 
     pub(crate) fn as_bytes(&self) -> Option<&[u8]> {
-        match self {
-            Self::Absent => None,
-            Self::AsWritten(host) => Some(host),
-            Self::Lowered { bytes, len } => bytes.get(..*len),
-        }
+        let host = match &self.lowered {
+            None => self.written,
+            Some(bytes) => bytes.get(..self.written.len())?,
+        };
+        (!host.is_empty()).then_some(host)
     }
 }
 

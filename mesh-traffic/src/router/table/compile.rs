@@ -172,7 +172,7 @@ impl<'n> Compiler<'n> {
                         let target = Target::service(service.name().clone())
                             .with_version(version)
                             .with_route(Some(rule.shared_id()));
-                        let timeout = rule.timeout().or(service.timeout());
+                        let timeout = rule.timeout().or_else(|| service.timeout());
                         self.decide(Some(rule), Action::Forward(target), timeout);
                     }
                 }

@@ -2,7 +2,6 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use http::{Extensions, Request, Response};
@@ -10,6 +9,7 @@ use http_body_util::BodyExt;
 use mesh_core::body::Body;
 use mesh_core::context::Target;
 use mesh_core::reject::refusal_of;
+use mesh_core::testkit::NotReadyClone;
 use mesh_core::{ErrorKind, Live, MeshContext, PeerInfo, ServiceName, SpiffeId, live};
 use mesh_traffic::router::{Operator, Respond, Split, Subject};
 use mesh_traffic::{
@@ -265,36 +265,9 @@ async fn what_was_prepared_for_a_decision_comes_with_it() {
     }
 }
 
-/// A service of which only the clone that was asked may be called.
-struct NotReadyClone {
-    ready: bool,
-}
-
-impl Clone for NotReadyClone {
-    fn clone(&self) -> Self {
-        Self { ready: false }
-    }
-}
-
-impl tower::Service<Request<Body>> for NotReadyClone {
-    type Response = Response<Body>;
-    type Error = Infallible;
-    type Future = std::future::Ready<Result<Response<Body>, Infallible>>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        self.ready = true;
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, _: Request<Body>) -> Self::Future {
-        assert!(std::mem::take(&mut self.ready), "called without being ready");
-        std::future::ready(Ok(Response::new(Body::empty())))
-    }
-}
-
 #[tokio::test]
 async fn the_clone_that_was_ready_is_the_one_that_is_called() {
-    let mut service = RouteLayer::new(Live::fixed(table())).layer(NotReadyClone { ready: false });
+    let mut service = RouteLayer::new(Live::fixed(table())).layer(NotReadyClone::new(echo()));
     for _ in 0..3 {
         let ready = service.ready().await.expect("infallible");
         let response = ready.call(get("http://orders/")).await.expect("infallible");

@@ -4,9 +4,11 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use mesh_core::RequestHead;
 use regex::bytes::{Regex, RegexBuilder};
 
-use super::condition::{ConditionError, ConditionPart, Operator, Subject};
+use super::condition::{ConditionError, ConditionPart};
 use super::host::RequestHost;
+use super::operator::Operator;
 use super::query::{decoded, parameters};
+use super::subject::Subject;
 use crate::cookie::cookies;
 
 /// How much memory one compiled regular expression may take, in bytes.

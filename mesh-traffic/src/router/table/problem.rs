@@ -6,7 +6,8 @@ use mesh_core::ServiceName;
 
 use crate::router::host::{HostError, HostPattern};
 
-/// One thing that is wrong with a table. Places count from 0, in the order given to [`RouteTable::new`].
+/// One thing that is wrong with a table. Places count from 0, in the order given to
+/// [`RouteTable::new`](crate::RouteTable::new).
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum TableProblem {

@@ -31,6 +31,14 @@ impl Direction {
 }
 
 /// Where a request goes, once it is decided.
+///
+/// ```
+/// use mesh_core::context::Target;
+///
+/// let target = Target::service("orders".parse()?).with_version(Some("v2".parse()?)).with_route(Some("canary".into()));
+/// assert_eq!(target.route.as_deref(), Some("canary"));
+/// # Ok::<(), mesh_core::name::NameError>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Target {
@@ -45,7 +53,11 @@ pub struct Target {
 impl Target {
     /// The stable version of `service`, by no rule.
     pub fn service(service: ServiceName) -> Self {
-        Self { service, version: None, route: None }
+        Self {
+            service,
+            version: None,
+            route: None,
+        }
     }
 
     /// The same, but this version.
@@ -133,6 +145,57 @@ pub struct AttemptInfo {
 impl AttemptInfo {
     /// A response of this endpoint, at the `attempts`-th attempt.
     pub fn new(endpoint: EndpointId, version: Option<Version>, attempts: u32) -> Self {
-        Self { endpoint, version, attempts }
+        Self {
+            endpoint,
+            version,
+            attempts,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::identity::SpiffeId;
+
+    fn context() -> MeshContext {
+        MeshContext::new(Instant::now())
+    }
+
+    fn frontend() -> Arc<PeerInfo> {
+        let identity = SpiffeId::of_service("cluster.local", "dept-barc", "frontend").expect("valid parts");
+        Arc::new(PeerInfo::mtls(([127, 0, 0, 1], 5).into(), identity, "ab12", "01"))
+    }
+
+    #[test]
+    fn a_request_of_nobody_known_comes_from_unknown() {
+        let mut context = context();
+        assert_eq!(context.source_service(), "unknown");
+        context.peer = Some(Arc::new(PeerInfo::plaintext(([127, 0, 0, 1], 5).into())));
+        assert_eq!(context.source_service(), "unknown");
+    }
+
+    #[test]
+    fn the_verified_peer_is_the_source() {
+        let mut context = context();
+        context.peer = Some(frontend());
+        assert_eq!(context.source_service(), "frontend");
+    }
+
+    #[test]
+    fn on_an_outbound_listener_this_process_is_the_source() {
+        let mut context = context();
+        context.peer = Some(frontend());
+        context.own_service = Some("orders".parse().expect("a name"));
+        assert_eq!(context.source_service(), "orders");
+    }
+
+    #[test]
+    fn directions_are_named_as_the_labels_are() {
+        assert_eq!(
+            [Direction::Inbound, Direction::Outbound].map(Direction::as_str),
+            ["inbound", "outbound"]
+        );
+        assert_eq!(context().direction, Direction::Inbound);
     }
 }

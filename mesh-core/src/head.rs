@@ -37,7 +37,12 @@ impl<'r> RequestHead<'r> {
 
     /// The head in a request's parts.
     pub fn of_parts(parts: &'r http::request::Parts) -> Self {
-        Self { method: &parts.method, uri: &parts.uri, headers: &parts.headers, extensions: &parts.extensions }
+        Self {
+            method: &parts.method,
+            uri: &parts.uri,
+            headers: &parts.headers,
+            extensions: &parts.extensions,
+        }
     }
 
     /// The path, without the query.
@@ -48,5 +53,38 @@ impl<'r> RequestHead<'r> {
     /// The query, without the `?`.
     pub fn query(&self) -> Option<&'r str> {
         self.uri.query()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_and_its_parts_have_the_same_head() {
+        let mut request = http::Request::put("http://orders/a/b?c=d")
+            .header("x", "y")
+            .body("ignored")
+            .expect("valid");
+        request.extensions_mut().insert(7_u32);
+        let shown = format!("{:?}", RequestHead::of(&request));
+        let (parts, _) = request.into_parts();
+        let head = RequestHead::of_parts(&parts);
+        assert_eq!(format!("{head:?}"), shown);
+        assert_eq!(
+            (head.method, head.path(), head.query()),
+            (&Method::PUT, "/a/b", Some("c=d"))
+        );
+        assert_eq!(head.extensions.get::<u32>(), Some(&7));
+    }
+
+    #[test]
+    fn what_is_taken_from_a_head_outlives_the_view() {
+        let request = http::Request::get("/a?").body(()).expect("valid");
+        let (path, query) = {
+            let head = RequestHead::of(&request);
+            (head.path(), head.query())
+        };
+        assert_eq!((path, query), ("/a", Some("")));
     }
 }

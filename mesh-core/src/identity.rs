@@ -4,6 +4,8 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
+use crate::name::shortened;
+
 /// A SPIFFE ID, `spiffe://<trust domain>/<path>`, as the SPIFFE ID specification writes it: at most 2048
 /// bytes, a lower-case trust domain, no empty, `.` or `..` path segment, no query, no percent-encoding.
 ///
@@ -33,11 +35,10 @@ pub struct SpiffeIdError {
 
 impl fmt::Display for SpiffeIdError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let shown: String = self.found.chars().take(100).collect();
         write!(
             f,
-            "{shown:?} is not a SPIFFE ID: {}; expected spiffe://<trust domain>/ns/<namespace>/sa/<service>",
-            self.why
+            "{:?} is not a SPIFFE ID: {}; expected spiffe://<trust domain>/ns/<namespace>/sa/<service>",
+            self.found, self.why
         )
     }
 }
@@ -91,7 +92,12 @@ impl FromStr for SpiffeId {
     type Err = SpiffeIdError;
 
     fn from_str(text: &str) -> Result<Self, SpiffeIdError> {
-        let refuse = |why| Err(SpiffeIdError { found: text.to_owned(), why });
+        let refuse = |why| {
+            Err(SpiffeIdError {
+                found: shortened(text),
+                why,
+            })
+        };
         if text.len() > Self::MAX_LEN {
             return refuse("it is longer than 2048 bytes");
         }
@@ -99,17 +105,23 @@ impl FromStr for SpiffeId {
             return refuse("it does not begin with spiffe://");
         };
         let (domain, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
-        let domain_byte = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'.' | b'-' | b'_');
+        let domain_byte =
+            |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'.' | b'-' | b'_');
         if domain.is_empty() || domain.len() > 255 || !domain.bytes().all(domain_byte) {
             return refuse("the trust domain is not 1 to 255 lower-case letters, digits, '.', '-' and '_'");
         }
         let path_byte = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_');
         for segment in path.split('/').skip(1) {
             if segment.is_empty() || segment == "." || segment == ".." || !segment.bytes().all(path_byte) {
-                return refuse("a path segment is empty, '.' or '..', or has other bytes than letters, digits, '.', '-' and '_'");
+                return refuse(
+                    "a path segment is empty, '.' or '..', or has other bytes than letters, digits, '.', '-' and '_'",
+                );
             }
         }
-        Ok(Self { text: text.into(), domain_end: SCHEME.len() + domain.len() })
+        Ok(Self {
+            text: text.into(),
+            domain_end: SCHEME.len() + domain.len(),
+        })
     }
 }
 
@@ -122,5 +134,121 @@ impl fmt::Display for SpiffeId {
 impl fmt::Debug for SpiffeId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Debug::fmt(&*self.text, f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn id(text: &str) -> SpiffeId {
+        text.parse().expect(text)
+    }
+
+    #[test]
+    fn a_workload_of_the_mesh_has_namespace_and_service() {
+        let id = SpiffeId::of_service("cluster.local", "dept-barc", "orders").expect("valid parts");
+        assert_eq!(id.as_str(), "spiffe://cluster.local/ns/dept-barc/sa/orders");
+        assert_eq!(id.trust_domain(), "cluster.local");
+        assert_eq!(id.path(), "/ns/dept-barc/sa/orders");
+        assert_eq!(
+            (id.namespace(), id.service()),
+            (Some("dept-barc"), Some("orders"))
+        );
+    }
+
+    #[test]
+    fn other_paths_are_identities_without_a_service() {
+        for text in [
+            "spiffe://bench.local",
+            "spiffe://bench.local/ns/a",
+            "spiffe://bench.local/ns/a/sa/b/c",
+            "spiffe://bench.local/ns/a/b/sa/c",
+            "spiffe://bench.local/x/ns/a/sa/b",
+            "spiffe://bench.local/ns/sa/b",
+        ] {
+            let id = id(text);
+            assert_eq!((id.trust_domain(), id.service()), ("bench.local", None), "{text}");
+        }
+        assert_eq!(id("spiffe://bench.local").path(), "");
+        assert_eq!(id("spiffe://x/ns/sa/sa/sa").service(), Some("sa"));
+    }
+
+    #[test]
+    fn a_part_cannot_smuggle_in_a_path() {
+        assert!(
+            SpiffeId::of_service("cluster.local", "a/sa/admin", "b").is_ok_and(|id| id.service().is_none())
+        );
+        assert!(SpiffeId::of_service("cluster.local", "a", "../b").is_err());
+        assert!(SpiffeId::of_service("evil/ns/x", "a", "b").is_ok_and(|id| id.service().is_none()));
+        assert!(SpiffeId::of_service("", "a", "b").is_err());
+    }
+
+    #[test]
+    fn what_the_specification_forbids_is_refused() {
+        for text in [
+            "",
+            "spiffe:/x",
+            "SPIFFE://cluster.local",
+            "https://cluster.local/ns/a/sa/b",
+            "spiffe://",
+            "spiffe:///ns/a/sa/b",
+            "spiffe://Cluster.local/x",
+            "spiffe://cluster.local:443/x",
+            "spiffe://user@cluster.local/x",
+            "spiffe://cluster.local/",
+            "spiffe://cluster.local/x/",
+            "spiffe://cluster.local//x",
+            "spiffe://cluster.local/./x",
+            "spiffe://cluster.local/../x",
+            "spiffe://cluster.local/x?y=z",
+            "spiffe://cluster.local/x#y",
+            "spiffe://cluster.local/%41",
+            "spiffe://cluster.local/ü",
+            "spiffe://cluster.local/a b",
+        ] {
+            assert!(text.parse::<SpiffeId>().is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn it_is_at_most_2048_bytes_long_and_its_trust_domain_255() {
+        let of_length = |length: usize| format!("spiffe://x/{}", "a".repeat(length - 11));
+        assert!(of_length(2048).parse::<SpiffeId>().is_ok());
+        let error = of_length(2049).parse::<SpiffeId>().expect_err("too long");
+        assert!(error.to_string().contains("longer than 2048 bytes"), "{error}");
+        assert!(error.to_string().len() < 300, "{error}");
+        assert!(
+            format!("spiffe://{}/a", "d".repeat(255))
+                .parse::<SpiffeId>()
+                .is_ok()
+        );
+        assert!(
+            format!("spiffe://{}/a", "d".repeat(256))
+                .parse::<SpiffeId>()
+                .is_err()
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_accepted_prints_as_it_was_written(
+            domain in "[a-z0-9._-]{1,40}",
+            path in "(/[a-zA-Z0-9_-][a-zA-Z0-9._-]{0,10}){0,6}",
+        ) {
+            let text = format!("spiffe://{domain}{path}");
+            let id: SpiffeId = text.parse().expect("valid by construction");
+            prop_assert_eq!(id.to_string(), text);
+            prop_assert_eq!((id.trust_domain(), id.path()), (&*domain, &*path));
+        }
+
+        #[test]
+        fn no_text_panics(text in "\\PC*|(spiffe)?(://)?\\PC{0,20}(/\\PC{0,5}){0,4}") {
+            if let Ok(id) = text.parse::<SpiffeId>() {
+                prop_assert_eq!(format!("spiffe://{}{}", id.trust_domain(), id.path()), text);
+            }
+        }
     }
 }

@@ -36,12 +36,21 @@ pub struct PeerInfo {
 impl PeerInfo {
     /// A peer on an unencrypted connection.
     pub fn plaintext(address: SocketAddr) -> Self {
-        Self { address, tls: false, identity: None, fingerprint: None, serial: None }
+        Self {
+            address,
+            tls: false,
+            identity: None,
+            fingerprint: None,
+            serial: None,
+        }
     }
 
     /// A peer on an encrypted connection that proved no identity.
     pub fn anonymous_tls(address: SocketAddr) -> Self {
-        Self { tls: true, ..Self::plaintext(address) }
+        Self {
+            tls: true,
+            ..Self::plaintext(address)
+        }
     }
 
     /// A peer that proved `identity` with a certificate of this SHA-256 `fingerprint` (lower-case
@@ -69,5 +78,47 @@ impl PeerInfo {
     /// The service the peer proved to be: the last part of `…/sa/<service>`.
     pub fn service(&self) -> Option<&str> {
         self.identity.as_ref().and_then(SpiffeId::service)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn address() -> SocketAddr {
+        SocketAddr::from(([127, 0, 0, 1], 55555))
+    }
+
+    #[test]
+    fn only_a_certificate_proves_an_identity() {
+        for (peer, tls) in [
+            (PeerInfo::plaintext(address()), false),
+            (PeerInfo::anonymous_tls(address()), true),
+        ] {
+            assert_eq!(peer.tls, tls);
+            assert!(!peer.is_mtls());
+            assert_eq!((peer.identity.as_ref(), peer.service()), (None, None));
+        }
+    }
+
+    #[test]
+    fn a_peer_with_a_certificate_is_the_service_it_names() {
+        let identity = SpiffeId::of_service("cluster.local", "dept-barc", "frontend").expect("valid parts");
+        let peer = PeerInfo::mtls(address(), identity.clone(), "ab12", "01");
+        assert!(peer.tls && peer.is_mtls());
+        assert_eq!(peer.service(), Some("frontend"));
+        assert_eq!(peer.identity, Some(identity));
+        assert_eq!(
+            (peer.fingerprint.as_deref(), peer.serial.as_deref()),
+            (Some("ab12"), Some("01"))
+        );
+    }
+
+    #[test]
+    fn an_identity_of_another_shape_is_no_service() {
+        let identity = "spiffe://cluster.local/workload/7".parse().expect("an identity");
+        let peer = PeerInfo::mtls(address(), identity, "ab12", "01");
+        assert!(peer.is_mtls());
+        assert_eq!(peer.service(), None);
     }
 }

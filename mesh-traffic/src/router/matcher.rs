@@ -204,3 +204,6 @@ fn whole_regex(pattern: &str, either_case: bool) -> Result<Regex, ConditionError
     build(pattern).map_err(refuse)?;
     build(&format!(r"\A(?:{pattern})\z")).map_err(refuse)
 }
+
+#[cfg(test)]
+mod tests;

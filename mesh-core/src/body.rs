@@ -37,7 +37,11 @@ impl Body {
     /// A body that is known whole.
     pub fn full(bytes: impl Into<Bytes>) -> Self {
         let bytes = bytes.into();
-        if bytes.is_empty() { Self::empty() } else { Self(Kind::Full(bytes)) }
+        if bytes.is_empty() {
+            Self::empty()
+        } else {
+            Self(Kind::Full(bytes))
+        }
     }
 
     /// Any other body. A `Body` or hyper's `Incoming` is taken as it is, without a box.
@@ -53,7 +57,9 @@ impl Body {
         if let Some(incoming) = take_as::<B, Incoming>(&mut slot) {
             return incoming.into();
         }
-        slot.map_or_else(Self::empty, |body| Self(Kind::Boxed(Box::pin(ErrorIntoBox { body }))))
+        slot.map_or_else(Self::empty, |body| {
+            Self(Kind::Boxed(Box::pin(ErrorIntoBox { body })))
+        })
     }
 
     /// A body that is boxed already.
@@ -64,7 +70,9 @@ impl Body {
 
 /// Takes the value out if it is a `B`.
 fn take_as<A: 'static, B: 'static>(slot: &mut Option<A>) -> Option<B> {
-    (slot as &mut dyn std::any::Any).downcast_mut::<Option<B>>().and_then(Option::take)
+    (slot as &mut dyn std::any::Any)
+        .downcast_mut::<Option<B>>()
+        .and_then(Option::take)
 }
 
 impl Default for Body {
@@ -75,7 +83,11 @@ impl Default for Body {
 
 impl From<Incoming> for Body {
     fn from(incoming: Incoming) -> Self {
-        if http_body::Body::is_end_stream(&incoming) { Self::empty() } else { Self(Kind::Incoming(incoming)) }
+        if http_body::Body::is_end_stream(&incoming) {
+            Self::empty()
+        } else {
+            Self(Kind::Incoming(incoming))
+        }
     }
 }
 
@@ -94,7 +106,10 @@ impl http_body::Body for Body {
     type Data = Bytes;
     type Error = BoxError;
 
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         match &mut self.0 {
             Kind::Empty => Poll::Ready(None),
             Kind::Full(bytes) => {
@@ -141,7 +156,10 @@ where
     type Data = Bytes;
     type Error = BoxError;
 
-    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         self.project().body.poll_frame(cx).map_err(Into::into)
     }
 
@@ -153,3 +171,6 @@ where
         self.body.size_hint()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -62,7 +62,11 @@ pin_project_lite::pin_project! {
 impl<B: Body, F: OnEnd> EndBody<B, F> {
     /// Wraps a body. One that is at its end already tells so at once.
     pub fn new(body: B, on_end: F) -> Self {
-        let mut wrapped = Self { body, on_end: Some(on_end), grpc: None };
+        let mut wrapped = Self {
+            body,
+            on_end: Some(on_end),
+            grpc: None,
+        };
         if wrapped.body.is_end_stream()
             && let Some(on_end) = wrapped.on_end.take()
         {
@@ -76,7 +80,10 @@ impl<B: Body, F: OnEnd> Body for EndBody<B, F> {
     type Data = B::Data;
     type Error = B::Error;
 
-    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
         let mut this = self.project();
         let frame = std::task::ready!(this.body.as_mut().poll_frame(cx));
         let end = match &frame {
@@ -103,3 +110,6 @@ impl<B: Body, F: OnEnd> Body for EndBody<B, F> {
         self.body.size_hint()
     }
 }
+
+#[cfg(test)]
+mod tests;

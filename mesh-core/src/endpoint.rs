@@ -5,9 +5,20 @@ use std::net::SocketAddr;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use crate::name::Version;
+use crate::name::{Version, shortened};
 
 /// Where an endpoint listens.
+///
+/// A host name is kept in lower case, so that one address has one spelling.
+///
+/// ```
+/// use mesh_core::endpoint::Address;
+///
+/// assert!(matches!("[::1]:3001".parse()?, Address::Socket(_)));
+/// assert_eq!("Orders.dept-barc.svc:3001".parse::<Address>()?.to_string(), "orders.dept-barc.svc:3001");
+/// assert!("10.0.0.7".parse::<Address>().is_err()); // no port
+/// # Ok::<(), mesh_core::endpoint::AddressError>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Address {
     /// An IP address and a port.
@@ -42,7 +53,11 @@ pub struct AddressError(String);
 
 impl fmt::Display for AddressError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?} is not an address: expected host:port, as 10.0.0.7:3001, [::1]:3001 or orders:3001", self.0)
+        write!(
+            f,
+            "{:?} is not an address: expected host:port, as 10.0.0.7:3001, [::1]:3001 or orders:3001",
+            self.0
+        )
     }
 }
 
@@ -52,20 +67,34 @@ impl FromStr for Address {
     type Err = AddressError;
 
     fn from_str(text: &str) -> Result<Self, AddressError> {
-        let refuse = || AddressError(text.to_owned());
+        let refuse = || AddressError(shortened(text));
         if let Ok(address) = text.parse::<SocketAddr>() {
-            return if address.port() == 0 { Err(refuse()) } else { Ok(Self::Socket(address)) };
+            return if address.port() == 0 {
+                Err(refuse())
+            } else {
+                Ok(Self::Socket(address))
+            };
         }
         let (name, port) = text.rsplit_once(':').ok_or_else(refuse)?;
         let port = port.parse::<u16>().ok().filter(|p| *p != 0).ok_or_else(refuse)?;
         let label = |l: &str| {
-            !l.is_empty() && l.len() <= 63 && l.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+            let inner = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
+            !l.is_empty() && l.len() <= 63 && l.bytes().all(inner) && !l.starts_with('-') && !l.ends_with('-')
         };
-        let numeric = name.bytes().all(|b| b.is_ascii_digit() || b == b'.');
-        if name.len() > 253 || numeric || !name.trim_end_matches('.').split('.').all(label) {
+        // A dot at the end says that no search domain is to be tried.
+        let labels = name.strip_suffix('.').unwrap_or(name);
+        // A last label of digits is a mistyped IP address, never a top-level domain.
+        let numeric = labels
+            .rsplit('.')
+            .next()
+            .is_some_and(|last| last.bytes().all(|b| b.is_ascii_digit()));
+        if labels.len() > 253 || numeric || !labels.split('.').all(label) {
             return Err(refuse());
         }
-        Ok(Self::Host { name: name.into(), port })
+        Ok(Self::Host {
+            name: name.to_ascii_lowercase().into(),
+            port,
+        })
     }
 }
 
@@ -172,6 +201,19 @@ impl Endpoint {
 }
 
 /// Every endpoint of a service at one moment. Replaced whole, never patched: there is no lost "remove".
+///
+/// ```
+/// use mesh_core::{Endpoint, EndpointSet};
+///
+/// let set = EndpointSet::new([
+///     Endpoint::new("10.0.0.7:3001".parse()?),
+///     Endpoint::new("10.0.0.8:3001".parse()?),
+///     Endpoint::new("10.0.0.7:3001".parse()?).with_weight(3),
+/// ]);
+/// assert_eq!(set.endpoints.len(), 2);
+/// assert_eq!(set.endpoints[0].weight, 3);
+/// # Ok::<(), mesh_core::endpoint::AddressError>(())
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct EndpointSet {
@@ -205,3 +247,6 @@ impl FromIterator<Endpoint> for EndpointSet {
         Self::new(endpoints)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -14,11 +14,15 @@ use crate::error::{Error, ErrorKind};
 /// The header that marks a response the mesh made itself, with the [code](ErrorKind::code).
 pub const X_MESH_ERROR: HeaderName = HeaderName::from_static("x-mesh-error");
 
-/// Whether these request fields are a gRPC call's.
+const GRPC: &str = "application/grpc";
+
+/// Whether these request fields are a gRPC call's: the media type is `application/grpc`, or one with a suffix as
+/// `application/grpc+proto`. gRPC-Web is not: it is answered in HTTP.
 pub fn is_grpc(headers: &HeaderMap) -> bool {
     headers.get(CONTENT_TYPE).is_some_and(|value| {
-        let rest = value.as_bytes().strip_prefix(b"application/grpc");
-        rest.is_some_and(|rest| matches!(rest.first(), None | Some(b'+' | b';' | b' ')))
+        let (kind, rest) = value.as_bytes().split_at_checked(GRPC.len()).unwrap_or_default();
+        kind.eq_ignore_ascii_case(GRPC.as_bytes())
+            && matches!(rest.first(), None | Some(b'+' | b';' | b' ' | b'\t'))
     })
 }
 
@@ -43,7 +47,9 @@ pub fn is_grpc(headers: &HeaderMap) -> bool {
 pub fn reject<B>(error: &Error, grpc: bool) -> Response<RejectBody<B>> {
     let kind = error.kind();
     let mut response = if grpc { grpc_refusal(error) } else { problem(error) };
-    response.headers_mut().insert(X_MESH_ERROR, HeaderValue::from_static(kind.code()));
+    response
+        .headers_mut()
+        .insert(X_MESH_ERROR, HeaderValue::from_static(kind.code()));
     response.extensions_mut().insert(kind);
     response
 }
@@ -62,7 +68,9 @@ fn problem<B>(error: &Error) -> Response<RejectBody<B>> {
     text.push_str("}\n");
     let mut response = Response::new(RejectBody::full(Bytes::from(text)));
     *response.status_mut() = status;
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+    response
+        .headers_mut()
+        .insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
     response
 }
 
@@ -70,9 +78,12 @@ fn grpc_refusal<B>(error: &Error) -> Response<RejectBody<B>> {
     let mut response = Response::new(RejectBody::full(Bytes::new()));
     *response.status_mut() = StatusCode::OK;
     let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(GRPC));
     headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
-    headers.insert("grpc-status", HeaderValue::from(u16::from(error.kind().grpc_code().number())));
+    headers.insert(
+        "grpc-status",
+        HeaderValue::from(u16::from(error.grpc_code().number())),
+    );
     // grpc-message is percent-encoded, space to '~' except '%' stand for themselves.
     let mut message = String::with_capacity(error.message().len());
     for byte in error.message().bytes() {
@@ -94,7 +105,7 @@ fn json_string(out: &mut String, text: &str) {
         match c {
             '"' => out.push_str("\\\""),
             '\\' => out.push_str("\\\\"),
-            c if u32::from(c) < 0x20 => out.push_str(&format!("\\u{:04x}", u32::from(c))),
+            c if c.is_control() => out.push_str(&format!("\\u{:04x}", u32::from(c))),
             c => out.push(c),
         }
     }
@@ -125,12 +136,16 @@ pin_project_lite::pin_project! {
 impl<B> RejectBody<B> {
     /// The body of a response that passed.
     pub fn inner(body: B) -> Self {
-        Self { kind: Kind::Inner { body } }
+        Self {
+            kind: Kind::Inner { body },
+        }
     }
 
     /// The body of an answer the mesh gives by itself.
     pub fn full(bytes: Bytes) -> Self {
-        Self { kind: Kind::Refusal { bytes } }
+        Self {
+            kind: Kind::Refusal { bytes },
+        }
     }
 }
 
@@ -144,7 +159,10 @@ impl<B: Body<Data = Bytes>> Body for RejectBody<B> {
     type Data = Bytes;
     type Error = B::Error;
 
-    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
         match self.project().kind.project() {
             KindProj::Inner { body } => body.poll_frame(cx),
             KindProj::Refusal { bytes } if bytes.is_empty() => Poll::Ready(None),
@@ -166,3 +184,6 @@ impl<B: Body<Data = Bytes>> Body for RejectBody<B> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

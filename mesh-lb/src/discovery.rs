@@ -1,0 +1,5 @@
+//! Where endpoints come from.
+
+mod fixed;
+
+pub use fixed::{Fixed, FixedWatch};

@@ -39,18 +39,21 @@ use tokio::time::Instant;
 
 use crate::outcome::Outcome;
 
+mod permit;
 mod policy;
 mod transition;
 mod window;
 
+use permit::Trial;
+pub use permit::{Admission, Permit, Refused};
 pub use policy::{BreakerConfig, BreakerConfigError, BreakerPolicy};
 pub use transition::{Cause, State, Transition};
 pub use window::{Totals, Window};
 
 /// A circuit breaker. Clones share one state.
 ///
-/// While it is closed, [`admit`](Self::admit) is one atomic load and [`record`](Self::record) of a success two
-/// loads and one addition; a lock is taken only to change the state and for trials.
+/// While it is closed, [`admit`](Self::admit) is one atomic load and [`record`](Self::record) of a success three
+/// and one addition. A lock is taken only to change the state and for trials.
 #[derive(Clone)]
 pub struct Breaker(Arc<Inner>);
 
@@ -84,59 +87,6 @@ struct Phase {
     state: State,
     generation: u64,
 }
-
-/// A request that may pass.
-#[derive(Debug)]
-pub struct Admission {
-    /// To be given back with the result.
-    pub permit: Permit,
-    /// The change this request brought about: from open to half-open.
-    pub transition: Option<Transition>,
-}
-
-/// Leave to send one request. Give it back with [`Breaker::record`]. One that is dropped says nothing about the
-/// result; if it was a trial, another may take its place.
-#[derive(Debug)]
-#[must_use = "without its result the breaker learns nothing"]
-pub struct Permit {
-    generation: u64,
-    /// Holds the breaker so that a lost trial is noticed. Requests of a closed breaker need no notice.
-    trial: Option<Trial>,
-}
-
-impl Permit {
-    /// Whether the request is one of the few that try a half-open breaker.
-    pub fn is_trial(&self) -> bool {
-        self.trial.is_some()
-    }
-}
-
-/// A request that may not pass.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Refused {
-    /// The state: open, or half-open with all trials under way.
-    pub state: State,
-    /// When a trial will be let through, at the latest.
-    pub retry_after: Duration,
-}
-
-impl fmt::Display for Refused {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.state {
-            State::HalfOpen => {
-                f.write_str("the circuit breaker is half-open and all its trials are under way")
-            }
-            _ => write!(
-                f,
-                "the circuit breaker is open; it tries again in {}",
-                crate::duration::display(self.retry_after)
-            ),
-        }
-    }
-}
-
-impl std::error::Error for Refused {}
 
 impl Breaker {
     /// A closed breaker.
@@ -198,7 +148,7 @@ impl Breaker {
         }
     }
 
-    /// Tells how an admitted request ended. A refusal that the endpoint is not to blame for says nothing about
+    /// Tells how an admitted request ended; `now` is when it ended, not when it came. A refusal that the endpoint is not to blame for says nothing about
     /// it, and neither does the result of a request that was admitted before the last change.
     #[must_use = "a transition is told nowhere else"]
     pub fn record(&self, permit: Permit, outcome: Outcome, now: Instant) -> Option<Transition> {
@@ -273,11 +223,7 @@ impl Breaker {
         }
         slow.trials += 1;
         let generation = inner.phase().generation;
-        let trial = Trial {
-            breaker: Arc::clone(inner),
-            generation,
-            ended: false,
-        };
+        let trial = Trial::new(Arc::clone(inner), generation);
         Ok(Admission {
             permit: Permit {
                 generation,
@@ -436,54 +382,6 @@ impl Phase {
             state,
             generation: packed >> 2,
         }
-    }
-}
-
-/// A request that tries a half-open breaker.
-struct Trial {
-    breaker: Arc<Inner>,
-    generation: u64,
-    ended: bool,
-}
-
-impl Trial {
-    fn end(mut self, failed: bool, now: Instant) -> Option<Transition> {
-        self.ended = true;
-        let breaker = &self.breaker;
-        let mut slow = breaker.lock();
-        if breaker.phase().generation != self.generation {
-            return None;
-        }
-        if failed {
-            return Some(breaker.open(&mut slow, Cause::TrialFailed, now));
-        }
-        slow.trials = slow.trials.saturating_sub(1);
-        slow.succeeded += 1;
-        let enough = slow.succeeded >= breaker.policy.config().half_open_requests;
-        enough.then(|| {
-            let cause = Cause::TrialsSucceeded(slow.succeeded);
-            breaker.close(&mut slow, cause, now)
-        })
-    }
-}
-
-impl Drop for Trial {
-    fn drop(&mut self) {
-        if self.ended {
-            return;
-        }
-        let mut slow = self.breaker.lock();
-        if self.breaker.phase().generation == self.generation {
-            slow.trials = slow.trials.saturating_sub(1);
-        }
-    }
-}
-
-impl fmt::Debug for Trial {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Trial")
-            .field("generation", &self.generation)
-            .finish_non_exhaustive()
     }
 }
 

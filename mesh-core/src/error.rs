@@ -275,7 +275,7 @@ impl Error {
 
     /// The status a refusal of this error answers with.
     pub fn http_status(&self) -> StatusCode {
-        self.0.status.unwrap_or(self.0.kind.http_status())
+        self.0.status.unwrap_or_else(|| self.0.kind.http_status())
     }
 
     /// The gRPC code a refusal of this error answers with. An injected fault's is the one that gRPC reads from

@@ -64,6 +64,12 @@ fn config() -> impl Strategy<Value = BreakerConfig> {
         )
 }
 
+/// From what to what.
+type Change = (State, State);
+
+/// The phase it was admitted in, whether it is a trial, and the change.
+type Admitted = (u32, bool, Option<Change>);
+
 /// All times in milliseconds.
 struct Model {
     config: BreakerConfig,
@@ -102,13 +108,13 @@ impl Model {
         u64::try_from(duration.as_millis()).expect("small")
     }
 
-    fn go(&mut self, to: State) -> (State, State) {
+    fn go(&mut self, to: State) -> Change {
         let from = std::mem::replace(&mut self.state, to);
         self.phase += 1;
         (from, to)
     }
 
-    fn open(&mut self) -> (State, State) {
+    fn open(&mut self) -> Change {
         let base = Self::millis(self.config.open_for);
         if self.state == State::Closed {
             self.openings = self.openings.saturating_sub((self.now - self.closed_at) / base);
@@ -118,22 +124,21 @@ impl Model {
         self.go(State::Open)
     }
 
-    fn close(&mut self) -> (State, State) {
+    fn close(&mut self) -> Change {
         self.results.clear();
         self.streak = 0;
         self.closed_at = self.now;
         self.go(State::Closed)
     }
 
-    fn half_open(&mut self) -> (State, State) {
+    fn half_open(&mut self) -> Change {
         self.round = self.now;
         self.trials = 0;
         self.successes = 0;
         self.go(State::HalfOpen)
     }
 
-    /// The phase it was admitted in and whether it is a trial, and the change.
-    fn admit(&mut self) -> Option<(u32, bool, Option<(State, State)>)> {
+    fn admit(&mut self) -> Option<Admitted> {
         let mut change = None;
         match self.state {
             State::Closed => return Some((self.phase, false, None)),
@@ -149,7 +154,7 @@ impl Model {
         Some((self.phase, true, change))
     }
 
-    fn end(&mut self, phase: u32, trial: bool, ending: Ending) -> Option<(State, State)> {
+    fn end(&mut self, phase: u32, trial: bool, ending: Ending) -> Option<Change> {
         if phase != self.phase {
             return None;
         }

@@ -60,7 +60,7 @@ impl Default for BreakerConfig {
 }
 
 /// Settings that make sense. [`Default`] is [`BreakerConfig::default`].
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct BreakerPolicy(BreakerConfig);
 
 impl BreakerPolicy {
@@ -90,12 +90,6 @@ impl BreakerPolicy {
                 .0
                 .error_rate
                 .is_some_and(|rate| failed as f64 >= rate * requests as f64)
-    }
-}
-
-impl Default for BreakerPolicy {
-    fn default() -> Self {
-        Self(BreakerConfig::default())
     }
 }
 

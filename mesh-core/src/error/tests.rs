@@ -1,7 +1,19 @@
 use super::*;
 
-/// The contract's table, one row a kind: code, HTTP, gRPC, sent, retry safe, against the endpoint, canary.
-const TABLE: [(ErrorKind, &str, u16, u8, Sent, RetrySafe, bool, CanaryError); 11] = {
+/// Code, HTTP, gRPC, sent, retry safe, against the endpoint, canary.
+type Row = (
+    ErrorKind,
+    &'static str,
+    u16,
+    u8,
+    Sent,
+    RetrySafe,
+    bool,
+    CanaryError,
+);
+
+/// The contract's table, one row a kind.
+const TABLE: [Row; 11] = {
     use CanaryError as C;
     use ErrorKind as K;
     use RetrySafe as R;

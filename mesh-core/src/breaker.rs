@@ -148,8 +148,9 @@ impl Breaker {
         }
     }
 
-    /// Tells how an admitted request ended; `now` is when it ended, not when it came. A refusal that the endpoint is not to blame for says nothing about
-    /// it, and neither does the result of a request that was admitted before the last change.
+    /// Tells how an admitted request ended; `now` is when it ended, not when it came. A refusal that the endpoint
+    /// is not to blame for says nothing about it, and neither does the result of a request that was admitted
+    /// before the last change.
     #[must_use = "a transition is told nowhere else"]
     pub fn record(&self, permit: Permit, outcome: Outcome, now: Instant) -> Option<Transition> {
         let failed = match outcome {

@@ -19,8 +19,8 @@ pub struct Admission {
     pub transition: Option<Transition>,
 }
 
-/// Leave to send one request. Give it back with [`Breaker::record`](super::Breaker::record). One that is dropped says nothing about the
-/// result; if it was a trial, another may take its place.
+/// Leave to send one request. Give it back with [`Breaker::record`](super::Breaker::record). One that is dropped
+/// says nothing about the result; if it was a trial, another may take its place.
 #[derive(Debug)]
 #[must_use = "without its result the breaker learns nothing"]
 pub struct Permit {
@@ -52,11 +52,15 @@ impl fmt::Display for Refused {
             State::HalfOpen => {
                 f.write_str("the circuit breaker is half-open and all its trials are under way")
             }
-            _ => write!(
-                f,
-                "the circuit breaker is open; it tries again in {}",
-                display(self.retry_after)
-            ),
+            _ => {
+                let millis = self.retry_after.as_micros().div_ceil(1000);
+                let rounded = Duration::from_millis(u64::try_from(millis).unwrap_or(u64::MAX));
+                write!(
+                    f,
+                    "the circuit breaker is open; it tries again in {}",
+                    display(rounded)
+                )
+            }
         }
     }
 }

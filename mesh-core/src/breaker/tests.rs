@@ -87,6 +87,11 @@ fn an_open_breaker_refuses_until_its_time_and_says_how_long() {
         refused.to_string(),
         "the circuit breaker is open; it tries again in 18s"
     );
+    let shown = breaker
+        .admit(now + Duration::from_nanos(1_234_567))
+        .expect_err("open")
+        .to_string();
+    assert!(shown.ends_with("in 29999ms"), "{shown}");
     assert!(breaker.admit(now + 30 * SECOND).expect("due").permit.is_trial());
 }
 

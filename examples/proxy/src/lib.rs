@@ -1,0 +1,3 @@
+//! The mesh as a proxy: what `mesh-proxy` is made of.
+
+pub mod config;

@@ -1,0 +1,104 @@
+//! The service: an endpoint for each request, and another one when the request never reached the first.
+
+mod attempt;
+mod builder;
+mod driver;
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use arc_swap::ArcSwap;
+use http::{Request, Response};
+use mesh_core::body::Body;
+use mesh_core::{Error, MeshContext, ServiceName};
+
+pub use attempt::Attempt;
+pub use builder::{BalanceBuilder, SharedLoad};
+
+use crate::endpoint::{ServiceLimits, Sweeper};
+use crate::snapshot::Snapshot;
+
+/// Sends each request to one of a service's endpoints.
+///
+/// It is `Clone` over shared state, always ready, and fails fast in `call`: no `Buffer` is needed and none
+/// should be put in front. Where a request goes is in its [`MeshContext`]: the target's version picks the
+/// subset; without one the stable endpoints serve. Behind the mesh's edge a request has the origin form and
+/// one `Host` field; a client of its own may send the absolute form as well.
+///
+/// A request that certainly did not reach the application is sent again, to another endpoint if the
+/// connection could not be made, three times at most: a connection that could not be made, one that was
+/// closed before anything was written, a stream the endpoint refused. A request without a body and with a
+/// safe method is also sent again when a connection that had rested breaks before any answer, since that is
+/// how a server's idle timeout shows.
+///
+/// ```
+/// use http::Request;
+/// use mesh_core::body::Body;
+/// use mesh_core::{Endpoint, EndpointSet, ErrorKind};
+/// use mesh_lb::{Balance, RoundRobin};
+///
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), mesh_core::BoxError> {
+/// let orders = Balance::builder("orders".parse()?)
+///     .endpoints(EndpointSet::new([Endpoint::new("127.0.0.1:1".parse()?)]))
+///     .balancer(RoundRobin::new())
+///     .start();
+/// // Nothing listens there, and the error says so.
+/// let request = Request::get("/").header("host", "orders").body(Body::empty())?;
+/// let error = orders.send(request, None).await.err().expect("no connection");
+/// assert_eq!(error.kind(), ErrorKind::UpstreamConnect);
+/// # Ok(()) }
+/// ```
+#[derive(Clone)]
+pub struct Balance {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    service: ServiceName,
+    snapshot: Arc<ArcSwap<Snapshot>>,
+    limits: Arc<ServiceLimits>,
+    observe: Option<Box<dyn Fn(&Attempt<'_>) + Send + Sync>>,
+    _driver: driver::Driver,
+    _sweeper: Sweeper,
+}
+
+impl Balance {
+    /// A balancer over the endpoints of this service.
+    pub fn builder(service: ServiceName) -> BalanceBuilder {
+        BalanceBuilder::new(service)
+    }
+
+    /// The service.
+    pub fn service(&self) -> &ServiceName {
+        &self.shared.service
+    }
+}
+
+impl std::fmt::Debug for Balance {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Balance").field("service", &self.shared.service).finish_non_exhaustive()
+    }
+}
+
+impl tower_service::Service<Request<Body>> for Balance {
+    type Response = Response<Body>;
+    type Error = Error;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, Error>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        let balance = self.clone();
+        Box::pin(async move {
+            let target = request.extensions().get::<MeshContext>().and_then(|context| context.target.as_ref());
+            let version = target.and_then(|target| target.version.clone());
+            let (mut response, info) = balance.send(request, version.as_ref()).await?;
+            response.extensions_mut().insert(info);
+            Ok(response)
+        })
+    }
+}

@@ -1,0 +1,180 @@
+//! One request: pick, send, and pick again when nothing was lost by it.
+
+use std::sync::Arc;
+
+use http::{Method, Request, Response};
+use http_body::Body as _;
+use hyper::body::Incoming;
+use mesh_core::body::Body;
+use mesh_core::{AttemptInfo, EndpointId, Error, ErrorKind, Outcome, RequestHead, Version};
+
+use super::Balance;
+use crate::balancer::PickContext;
+use crate::endpoint::{EndpointPool, Guards, SendFailure};
+use crate::load::InFlight;
+
+/// How often a request is sent at most, if it never reaches the application.
+const MAX_ATTEMPTS: usize = 4;
+
+/// An attempt that ended, as an observer is told.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct Attempt<'a> {
+    /// The endpoint.
+    pub endpoint: &'a EndpointId,
+    /// How it ended.
+    pub outcome: Outcome,
+}
+
+impl Balance {
+    /// Sends a request to an endpoint of this version; without one, to a stable endpoint.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NoHealthyEndpoint`] without an endpoint, [`ErrorKind::Overloaded`] at a limit,
+    /// [`ErrorKind::UpstreamConnect`] and [`ErrorKind::UpstreamReset`] when the attempts are used up.
+    pub async fn send(
+        &self,
+        mut request: Request<Body>,
+        version: Option<&Version>,
+    ) -> Result<(Response<Body>, AttemptInfo), Error> {
+        let shared = &*self.shared;
+        let permit = Arc::new(shared.limits.request()?);
+        let mut tried = Tried::default();
+        for attempt in 1.. {
+            let (slot, endpoint, pool, in_flight) = self.pick(&request, version, tried.slots())?;
+            let guards = Guards { _in_flight: in_flight, _permit: Arc::clone(&permit) };
+            let copy = copy_of(&request);
+            let mut reused = false;
+            let failure = match pool.send(request, guards, &mut reused).await {
+                Ok(response) => {
+                    self.tell(&endpoint, Outcome::of_status(response.status()));
+                    return Ok((response, AttemptInfo::new(endpoint.0, endpoint.1, attempt)));
+                }
+                Err(failure) => failure,
+            };
+            let (error, again) = match failure {
+                SendFailure::Unsent(error, request) => (error, Some(*request)),
+                SendFailure::NotProcessed(error) => (error, copy),
+                SendFailure::Broken(error) if reused => (error, copy),
+                SendFailure::Broken(error) | SendFailure::Failed(error) => (error, None),
+            };
+            self.tell(&endpoint, Outcome::Refused(error.kind()));
+            let hopeless = matches!(error.kind(), ErrorKind::Overloaded | ErrorKind::Timeout | ErrorKind::BadRequest);
+            match again {
+                Some(again) if !hopeless && (attempt as usize) < MAX_ATTEMPTS => {
+                    tracing::debug!(%error, attempt, "sending again: the request did not reach the application");
+                    // A rested connection that was closed says nothing against its endpoint.
+                    if !reused {
+                        tried.add(slot);
+                    }
+                    request = again;
+                }
+                _ => return Err(error),
+            }
+        }
+        Err(Error::new(ErrorKind::UpstreamConnect, "no attempt was made"))
+    }
+
+    /// Sends a request that asks for an upgrade, on a connection that serves no other request. The response
+    /// carries hyper's upgrade if the endpoint agreed (101). The guard counts it in flight until dropped.
+    ///
+    /// # Errors
+    /// As [`Balance::send`]. Only connecting is tried again.
+    pub async fn send_upgrade(
+        &self,
+        mut request: Request<Body>,
+        version: Option<&Version>,
+    ) -> Result<(Response<Incoming>, AttemptInfo, InFlight), Error> {
+        let mut tried = Tried::default();
+        for attempt in 1.. {
+            let (slot, endpoint, pool, in_flight) = self.pick(&request, version, tried.slots())?;
+            match pool.send_upgrade(request).await {
+                Ok(response) => {
+                    self.tell(&endpoint, Outcome::of_status(response.status()));
+                    return Ok((response, AttemptInfo::new(endpoint.0, endpoint.1, attempt), in_flight));
+                }
+                Err(SendFailure::Unsent(error, again)) => {
+                    self.tell(&endpoint, Outcome::Refused(error.kind()));
+                    if attempt as usize >= MAX_ATTEMPTS || error.kind() != ErrorKind::UpstreamConnect {
+                        return Err(error);
+                    }
+                    tried.add(slot);
+                    request = *again;
+                }
+                Err(SendFailure::NotProcessed(error) | SendFailure::Broken(error) | SendFailure::Failed(error)) => {
+                    self.tell(&endpoint, Outcome::Refused(error.kind()));
+                    return Err(error);
+                }
+            }
+        }
+        Err(Error::new(ErrorKind::UpstreamConnect, "no attempt was made"))
+    }
+
+    #[expect(clippy::type_complexity, reason = "the four facts of a pick, used in two places right above")]
+    fn pick(
+        &self,
+        request: &Request<Body>,
+        version: Option<&Version>,
+        tried: &[usize],
+    ) -> Result<(usize, (EndpointId, Option<Version>), Arc<EndpointPool>, InFlight), Error> {
+        let snapshot = self.shared.snapshot.load();
+        let cx = PickContext::new(fastrand::u64(..)).for_request(RequestHead::of(request)).avoiding(tried);
+        let subset = snapshot.subset(version);
+        let Some((at, slot)) = subset.and_then(|subset| subset.pick(&cx)) else {
+            return Err(self.nothing_to_pick(version, subset.map_or(0, |subset| subset.len())));
+        };
+        let endpoint = (slot.endpoint.id().clone(), slot.endpoint.version.clone());
+        Ok((at, endpoint, Arc::clone(&slot.pool), slot.load.begin()))
+    }
+
+    fn nothing_to_pick(&self, version: Option<&Version>, known: usize) -> Error {
+        let service = &self.shared.service;
+        let of = version.map(|v| format!(" of version {v}")).unwrap_or_default();
+        let message = if known == 0 {
+            format!("service {service} has no endpoint{of}: check its endpoints or its discovery")
+        } else {
+            format!("none of the {known} endpoints{of} of service {service} takes requests: check their weights")
+        };
+        Error::new(ErrorKind::NoHealthyEndpoint, message)
+    }
+
+    fn tell(&self, endpoint: &(EndpointId, Option<Version>), outcome: Outcome) {
+        if let Some(observe) = &self.shared.observe {
+            observe(&Attempt { endpoint: &endpoint.0, outcome });
+        }
+    }
+}
+
+/// The slots that were tried.
+#[derive(Default)]
+struct Tried {
+    slots: [usize; MAX_ATTEMPTS],
+    len: usize,
+}
+
+impl Tried {
+    fn add(&mut self, slot: usize) {
+        if let Some(place) = self.slots.get_mut(self.len) {
+            *place = slot;
+            self.len += 1;
+        }
+    }
+
+    fn slots(&self) -> &[usize] {
+        &self.slots[..self.len]
+    }
+}
+
+/// A copy of a request that may be sent twice: one without a body, whose method changes nothing.
+fn copy_of(request: &Request<Body>) -> Option<Request<Body>> {
+    let safe = matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
+    if !safe || !request.body().is_end_stream() {
+        return None;
+    }
+    let mut copy = Request::new(Body::empty());
+    *copy.method_mut() = request.method().clone();
+    *copy.uri_mut() = request.uri().clone();
+    *copy.version_mut() = request.version();
+    *copy.headers_mut() = request.headers().clone();
+    Some(copy)
+}

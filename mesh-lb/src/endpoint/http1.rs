@@ -1,0 +1,308 @@
+//! HTTP/1.1 to an endpoint: one request at a time on a connection that the request's own task polls.
+
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body::{Body as _, Frame, SizeHint};
+use hyper::body::Incoming;
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use mesh_core::body::Body;
+use mesh_core::{BoxError, Error, ErrorKind};
+use tokio::time::{Instant, Sleep};
+
+use super::io::BoxedIo;
+use super::limits::ConnectionPermit;
+use super::pool::{EndpointPool, Guards, SendFailure, failure, lost};
+use super::settings::PoolSettings;
+
+/// A connection that serves one request at a time.
+pub(crate) struct Http1 {
+    send: http1::SendRequest<Body>,
+    connection: http1::Connection<TokioIo<BoxedIo>, Body>,
+    open: bool,
+    /// The pool's epoch in which it came to rest.
+    rested: u32,
+    _permit: ConnectionPermit,
+}
+
+impl Http1 {
+    /// Begins HTTP/1.1 on a fresh connection.
+    pub(crate) async fn handshake(
+        io: BoxedIo,
+        settings: &PoolSettings,
+        permit: ConnectionPermit,
+    ) -> Result<Box<Self>, hyper::Error> {
+        let mut builder = http1::Builder::new();
+        builder.max_buf_size(settings.max_head_bytes.max(8 * 1024));
+        let (send, connection) = builder.handshake(TokioIo::new(io)).await?;
+        Ok(Box::new(Self { send, connection, open: true, rested: 0, _permit: permit }))
+    }
+
+    /// Lets the connection read and write. Whether it is still open.
+    fn poll(&mut self, cx: &mut Context<'_>) -> bool {
+        if self.open && Pin::new(&mut self.connection).poll(cx).is_ready() {
+            self.open = false;
+        }
+        self.open
+    }
+
+    /// Whether it can take a request: nothing is half sent or half read, no byte came unasked, and the
+    /// other side has not closed.
+    pub(crate) fn is_ready(&mut self, cx: &mut Context<'_>) -> bool {
+        self.poll(cx) && self.send.is_ready()
+    }
+
+    pub(crate) fn rested(&self) -> u32 {
+        self.rested
+    }
+
+    pub(crate) fn rest_at(&mut self, epoch: u32) {
+        self.rested = epoch;
+    }
+
+    /// Sends a request that asks for an upgrade. The connection is spent: it is either the tunnel or closed.
+    pub(crate) async fn send_upgrade(mut self: Box<Self>, request: Request<Body>) -> Result<Response<Incoming>, Error> {
+        let response = self.send.send_request(request);
+        let Self { connection, _permit, send, .. } = *self;
+        // The task ends with the connection, which ends when the sender is dropped or the tunnel is.
+        tokio::spawn(async move {
+            let _ = connection.with_upgrades().await;
+            drop(_permit);
+        });
+        let response = response.await.map_err(failure);
+        drop(send);
+        response
+    }
+}
+
+/// A request's body that tells whether all of it was handed to the connection.
+struct Upload {
+    body: Body,
+    done: Arc<std::sync::atomic::AtomicBool>,
+}
+
+impl http_body::Body for Upload {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let frame = std::task::ready!(Pin::new(&mut self.body).poll_frame(cx));
+        if frame.is_none() || self.body.is_end_stream() {
+            self.done.store(true, std::sync::atomic::Ordering::Relaxed);
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+/// Sends a request on the connection and waits for the head of its response.
+pub(crate) async fn exchange(
+    pool: &Arc<EndpointPool>,
+    connection: Box<Http1>,
+    request: Request<Body>,
+    guards: Guards,
+) -> Result<Response<Body>, SendFailure> {
+    let (request, upload) = if request.body().is_end_stream() {
+        (request, None)
+    } else {
+        let done = Arc::new(std::sync::atomic::AtomicBool::new(false));
+        let tracked = Arc::clone(&done);
+        (request.map(|body| Body::boxed(Box::pin(Upload { body, done: tracked }))), Some(done))
+    };
+    let mut connection = Some(connection);
+    let response = match &mut connection {
+        Some(connection) => connection.send.try_send_request(request),
+        None => return Err(SendFailure::Failed(Error::new(ErrorKind::UpstreamConnect, "no connection"))),
+    };
+    let mut response = pin!(response);
+    let answered = poll_fn(|cx| {
+        let open = connection.as_mut().is_some_and(|connection| connection.poll(cx));
+        match response.as_mut().poll(cx) {
+            Poll::Pending if !open => {
+                // Whatever still waits in the connection is answered with an error when it goes.
+                connection = None;
+                response.as_mut().poll(cx)
+            }
+            polled => polled,
+        }
+    })
+    .await;
+    let response = match answered {
+        Ok(response) => response,
+        Err(mut failed) => {
+            return Err(match failed.take_message() {
+                Some(request) => SendFailure::Unsent(failure(failed.into_error()), Box::new(request)),
+                None => lost(failed.into_error()),
+            });
+        }
+    };
+    let uploading = upload.is_some_and(|done| !done.load(std::sync::atomic::Ordering::Relaxed));
+    let (parts, incoming) = response.into_parts();
+    let mut body = Download {
+        incoming,
+        first: None,
+        connection,
+        pool: Arc::clone(pool),
+        guards: Some(guards),
+        limit: pool.settings().body_idle_timeout,
+        idle: None,
+        idle_armed: false,
+    };
+    if uploading {
+        body.let_upload_go_on();
+    }
+    Ok(Response::from_parts(parts, poll_fn(|cx| Poll::Ready(body.take_at_once(cx))).await.unwrap_or_else(|| Body::boxed(Box::pin(body)))))
+}
+
+/// A response's body with the connection it comes from. At its end the connection goes back to the pool;
+/// dropped before, the connection is closed, which tells the endpoint that nobody listens.
+struct Download {
+    incoming: Incoming,
+    first: Option<Frame<Bytes>>,
+    connection: Option<Box<Http1>>,
+    pool: Arc<EndpointPool>,
+    guards: Option<Guards>,
+    limit: Duration,
+    idle: Option<Pin<Box<Sleep>>>,
+    idle_armed: bool,
+}
+
+impl Download {
+    /// The response has begun before the request's body was sent whole. A slow reader of the response must
+    /// not hold the upload up, so the connection gets a task of its own, and is not used again.
+    fn let_upload_go_on(&mut self) {
+        if let Some(mut connection) = self.connection.take() {
+            // It ends when both bodies do: its sender is gone, so no further request can come.
+            tokio::spawn(async move {
+                let Http1 { connection, send, _permit, .. } = &mut *connection;
+                let _ = (send, _permit);
+                let _ = Pin::new(connection).await;
+            });
+        }
+    }
+
+    /// The whole body, if it has arrived with the head: the common case of a small answer needs no box.
+    fn take_at_once(&mut self, cx: &mut Context<'_>) -> Option<Body> {
+        if self.incoming.is_end_stream() {
+            self.finish(cx);
+            return Some(Body::empty());
+        }
+        let Poll::Ready(Some(Ok(frame))) = self.poll_incoming(cx) else { return None };
+        if self.incoming.is_end_stream()
+            && let Some(bytes) = frame.data_ref()
+        {
+            let whole = Body::full(bytes.clone());
+            self.finish(cx);
+            return Some(whole);
+        }
+        self.first = Some(frame);
+        None
+    }
+
+    fn poll_incoming(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        match Pin::new(&mut self.incoming).poll_frame(cx) {
+            Poll::Pending => {
+                if let Some(connection) = &mut self.connection
+                    && connection.open
+                {
+                    connection.poll(cx);
+                    return Pin::new(&mut self.incoming).poll_frame(cx);
+                }
+                Poll::Pending
+            }
+            ready => ready,
+        }
+    }
+
+    fn finish(&mut self, cx: &mut Context<'_>) {
+        if let Some(connection) = self.connection.take() {
+            self.pool.give_back(connection, cx);
+        }
+        self.guards = None;
+    }
+
+    fn poll_stalled(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let deadline = || Instant::now() + self.limit;
+        let idle = match &mut self.idle {
+            Some(idle) => {
+                if !self.idle_armed {
+                    idle.as_mut().reset(deadline());
+                }
+                idle
+            }
+            none => none.insert(Box::pin(tokio::time::sleep_until(deadline()))),
+        };
+        self.idle_armed = true;
+        idle.as_mut().poll(cx)
+    }
+}
+
+impl http_body::Body for Download {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let this = &mut *self;
+        if let Some(frame) = this.first.take() {
+            return Poll::Ready(Some(Ok(frame)));
+        }
+        match this.poll_incoming(cx) {
+            Poll::Ready(Some(Ok(frame))) => {
+                this.idle_armed = false;
+                if this.incoming.is_end_stream() {
+                    this.finish(cx);
+                }
+                Poll::Ready(Some(Ok(frame)))
+            }
+            Poll::Ready(Some(Err(error))) => {
+                this.connection = None;
+                this.guards = None;
+                Poll::Ready(Some(Err(failure(error).into())))
+            }
+            Poll::Ready(None) => {
+                this.finish(cx);
+                Poll::Ready(None)
+            }
+            Poll::Pending => {
+                std::task::ready!(this.poll_stalled(cx));
+                this.connection = None;
+                this.guards = None;
+                let message = format!("the response's body stood still for {:?}", this.limit);
+                Poll::Ready(Some(Err(Error::new(ErrorKind::Timeout, message).into())))
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.first.is_none() && self.incoming.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.first {
+            None => self.incoming.size_hint(),
+            Some(first) => {
+                let held = first.data_ref().map_or(0, |data| data.len() as u64);
+                let rest = self.incoming.size_hint();
+                let mut hint = SizeHint::new();
+                hint.set_lower(rest.lower().saturating_add(held));
+                if let Some(upper) = rest.upper() {
+                    hint.set_upper(upper.saturating_add(held));
+                }
+                hint
+            }
+        }
+    }
+}

@@ -1,0 +1,232 @@
+//! HTTP/2 to an endpoint: many requests share a connection, which has a task of its own.
+
+use std::future::{Future as _, poll_fn};
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body::{Body as _, Frame, SizeHint};
+use hyper::body::Incoming;
+use hyper::client::conn::http2;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use mesh_core::body::Body;
+use mesh_core::{BoxError, Error, ErrorKind};
+use tokio::time::{Instant, Sleep};
+
+use super::io::BoxedIo;
+use super::limits::ConnectionPermit;
+use super::pool::{Guards, SendFailure, failure, lost};
+use super::settings::PoolSettings;
+
+/// A connection that many requests share.
+pub(crate) struct Http2 {
+    send: http2::SendRequest<Body>,
+    streams: AtomicUsize,
+    max_streams: Arc<AtomicUsize>,
+    leaving: AtomicBool,
+}
+
+/// A stream of a connection, counted until it is dropped.
+pub(crate) struct Stream(Arc<Http2>);
+
+impl Drop for Stream {
+    fn drop(&mut self) {
+        self.0.streams.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Http2 {
+    /// Begins HTTP/2 on a fresh connection and gives it its task, which ends with the connection: when the
+    /// endpoint closes it, or when no request and no pool holds it any more.
+    pub(crate) async fn handshake(
+        io: BoxedIo,
+        settings: &PoolSettings,
+        permit: ConnectionPermit,
+    ) -> Result<Arc<Self>, hyper::Error> {
+        let mut builder = http2::Builder::new(TokioExecutor::new());
+        builder
+            .timer(TokioTimer::new())
+            .initial_stream_window_size(1024 * 1024)
+            .initial_connection_window_size(4 * 1024 * 1024)
+            .max_header_list_size(u32::try_from(settings.max_head_bytes).unwrap_or(u32::MAX))
+            .keep_alive_interval(Duration::from_secs(20))
+            .keep_alive_timeout(Duration::from_secs(5));
+        let (send, mut connection) = builder.handshake(TokioIo::new(io)).await?;
+        let max_streams = Arc::new(AtomicUsize::new(connection.current_max_send_streams()));
+        let published = Arc::clone(&max_streams);
+        tokio::spawn(async move {
+            let _permit = permit;
+            let ended = poll_fn(|cx| {
+                let polled = Pin::new(&mut connection).poll(cx);
+                if polled.is_pending() {
+                    published.store(connection.current_max_send_streams(), Ordering::Relaxed);
+                }
+                polled
+            });
+            if let Err(error) = ended.await {
+                tracing::debug!(%error, "an HTTP/2 connection to an endpoint ended");
+            }
+        });
+        Ok(Arc::new(Self { send, streams: AtomicUsize::new(0), max_streams, leaving: AtomicBool::new(false) }))
+    }
+
+    fn is_usable(&self) -> bool {
+        !self.leaving.load(Ordering::Relaxed) && !self.send.is_closed()
+    }
+
+    /// A stream on this connection, unless it carries as many as the endpoint allows.
+    fn stream(self: &Arc<Self>) -> Option<Stream> {
+        if !self.is_usable() {
+            return None;
+        }
+        if self.streams.fetch_add(1, Ordering::Relaxed) >= self.max_streams.load(Ordering::Relaxed) {
+            self.streams.fetch_sub(1, Ordering::Relaxed);
+            return None;
+        }
+        Some(Stream(Arc::clone(self)))
+    }
+}
+
+/// The HTTP/2 connections to one endpoint.
+#[derive(Default)]
+pub(crate) struct Connections {
+    all: ArcSwap<Vec<Arc<Http2>>>,
+}
+
+impl Connections {
+    /// Any that is neither closed nor full.
+    pub(crate) fn usable(&self) -> Option<Arc<Http2>> {
+        let spare = |c: &&Arc<Http2>| {
+            c.is_usable() && c.streams.load(Ordering::Relaxed) < c.max_streams.load(Ordering::Relaxed)
+        };
+        self.all.load().iter().find(spare).cloned()
+    }
+
+    /// A stream on any of them.
+    pub(crate) fn stream(&self) -> Option<Stream> {
+        self.all.load().iter().find_map(Http2::stream)
+    }
+
+    pub(crate) fn add(&self, connection: &Arc<Http2>) -> Option<Stream> {
+        let stream = connection.stream();
+        self.all.rcu(|all| {
+            let usable = all.iter().filter(|c| c.is_usable() && !Arc::ptr_eq(c, connection)).cloned();
+            usable.chain([Arc::clone(connection)]).collect::<Vec<_>>()
+        });
+        stream
+    }
+
+    /// Lets go of the connections that are closed or leaving.
+    pub(crate) fn sweep(&self) {
+        if self.all.load().iter().any(|c| !c.is_usable()) {
+            self.all.rcu(|all| all.iter().filter(|c| c.is_usable()).cloned().collect::<Vec<_>>());
+        }
+    }
+}
+
+/// Sends a request on the stream and waits for the head of its response.
+pub(crate) async fn exchange(
+    stream: Stream,
+    request: Request<Body>,
+    guards: Guards,
+    body_idle_timeout: Duration,
+) -> Result<Response<Body>, SendFailure> {
+    let mut send = stream.0.send.clone();
+    let response = pin!(send.try_send_request(request));
+    match response.await {
+        Ok(response) => {
+            let (parts, incoming) = response.into_parts();
+            if incoming.is_end_stream() {
+                return Ok(Response::from_parts(parts, Body::empty()));
+            }
+            let body = StreamBody { incoming, held: Some((stream, guards)), limit: body_idle_timeout, idle: None, armed: false };
+            Ok(Response::from_parts(parts, Body::boxed(Box::pin(body))))
+        }
+        Err(mut failed) => {
+            let message = failed.take_message();
+            let error = failed.into_error();
+            let refused = never_processed(&error);
+            if refused || message.is_some() {
+                // It is on its way out, or closed: the next request takes another one.
+                stream.0.leaving.store(!is_refused_stream(&error), Ordering::Relaxed);
+            }
+            Err(match message {
+                Some(request) => SendFailure::Unsent(failure(error), Box::new(request)),
+                None if refused => SendFailure::NotProcessed(failure(error)),
+                None => lost(error),
+            })
+        }
+    }
+}
+
+fn h2_error(error: &hyper::Error) -> Option<&h2::Error> {
+    std::error::Error::source(error).and_then(|source| source.downcast_ref::<h2::Error>())
+}
+
+fn is_refused_stream(error: &hyper::Error) -> bool {
+    h2_error(error).is_some_and(|e| e.is_remote() && e.is_reset() && e.reason() == Some(h2::Reason::REFUSED_STREAM))
+}
+
+/// Whether the endpoint said that it did nothing with the request: REFUSED_STREAM, or a GOAWAY without error
+/// that names an earlier stream.
+fn never_processed(error: &hyper::Error) -> bool {
+    is_refused_stream(error)
+        || h2_error(error).is_some_and(|e| e.is_go_away() && e.is_remote() && e.reason() == Some(h2::Reason::NO_ERROR))
+}
+
+/// A response's body on a stream. Dropped before its end, the stream is reset.
+struct StreamBody {
+    incoming: Incoming,
+    held: Option<(Stream, Guards)>,
+    limit: Duration,
+    idle: Option<Pin<Box<Sleep>>>,
+    armed: bool,
+}
+
+impl http_body::Body for StreamBody {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let this = &mut *self;
+        match Pin::new(&mut this.incoming).poll_frame(cx) {
+            Poll::Ready(frame) => {
+                this.armed = false;
+                if !matches!(frame, Some(Ok(_))) || this.incoming.is_end_stream() {
+                    this.held = None;
+                }
+                Poll::Ready(frame.map(|frame| frame.map_err(|error| failure(error).into())))
+            }
+            Poll::Pending => {
+                let deadline = || Instant::now() + this.limit;
+                let idle = match &mut this.idle {
+                    Some(idle) => {
+                        if !this.armed {
+                            idle.as_mut().reset(deadline());
+                        }
+                        idle
+                    }
+                    none => none.insert(Box::pin(tokio::time::sleep_until(deadline()))),
+                };
+                this.armed = true;
+                std::task::ready!(idle.as_mut().poll(cx));
+                this.held = None;
+                let message = format!("the response's body stood still for {:?}", this.limit);
+                Poll::Ready(Some(Err(Error::new(ErrorKind::Timeout, message).into())))
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.incoming.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.incoming.size_hint()
+    }
+}

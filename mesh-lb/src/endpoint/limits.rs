@@ -1,0 +1,156 @@
+//! What all pools of a service together may not exceed.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use mesh_core::{Error, ErrorKind};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+
+use super::settings::Limits;
+
+/// The limits of a service and what is used of them; shared by its pools.
+#[derive(Debug)]
+pub(crate) struct ServiceLimits {
+    limits: Limits,
+    requests: AtomicUsize,
+    pending: AtomicUsize,
+    connections: Arc<Semaphore>,
+    returned: Notify,
+}
+
+/// A request within the limit.
+#[derive(Debug)]
+pub(crate) struct RequestPermit(Arc<ServiceLimits>);
+
+/// A connection within the limit.
+#[derive(Debug)]
+pub(crate) struct ConnectionPermit {
+    permit: Option<OwnedSemaphorePermit>,
+    limits: Arc<ServiceLimits>,
+}
+
+/// A place among those who wait for a connection.
+pub(crate) struct Waiting<'a>(&'a ServiceLimits);
+
+impl ServiceLimits {
+    pub(crate) fn new(limits: Limits) -> Arc<Self> {
+        let connections = Semaphore::new(limits.max_connections.min(Semaphore::MAX_PERMITS));
+        Arc::new(Self {
+            limits,
+            requests: AtomicUsize::new(0),
+            pending: AtomicUsize::new(0),
+            connections: Arc::new(connections),
+            returned: Notify::new(),
+        })
+    }
+
+    pub(crate) fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    /// Admits a request.
+    pub(crate) fn request(self: &Arc<Self>) -> Result<RequestPermit, Error> {
+        if self.requests.fetch_add(1, Ordering::Relaxed) >= self.limits.max_requests {
+            self.requests.fetch_sub(1, Ordering::Relaxed);
+            let max = self.limits.max_requests;
+            let message = format!("{max} requests to the service are in flight already (circuitBreaker.maxRequests)");
+            return Err(Error::new(ErrorKind::Overloaded, message));
+        }
+        Ok(RequestPermit(Arc::clone(self)))
+    }
+
+    /// Leave to open one more connection, if there is any.
+    pub(crate) fn connection(self: &Arc<Self>) -> Option<ConnectionPermit> {
+        let permit = Arc::clone(&self.connections).try_acquire_owned().ok()?;
+        Some(ConnectionPermit { permit: Some(permit), limits: Arc::clone(self) })
+    }
+
+    /// A place in the queue for a connection.
+    pub(crate) fn wait(&self) -> Result<Waiting<'_>, Error> {
+        if self.pending.fetch_add(1, Ordering::Relaxed) >= self.limits.max_pending {
+            self.pending.fetch_sub(1, Ordering::Relaxed);
+            let Limits { max_connections, max_pending, .. } = self.limits;
+            let message = format!(
+                "all {max_connections} connections to the service are in use and {max_pending} requests wait already \
+                 (circuitBreaker.maxConnections, maxPendingRequests)"
+            );
+            return Err(Error::new(ErrorKind::Overloaded, message));
+        }
+        Ok(Waiting(self))
+    }
+
+    /// A connection came to rest: whoever waits may look.
+    pub(crate) fn connection_returned(&self) {
+        if self.pending.load(Ordering::Relaxed) > 0 {
+            self.returned.notify_one();
+        }
+    }
+}
+
+impl Waiting<'_> {
+    /// Resolves when a connection came to rest or was closed since this was called.
+    pub(crate) fn returned(&self) -> tokio::sync::futures::Notified<'_> {
+        self.0.returned.notified()
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.pending.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Drop for RequestPermit {
+    fn drop(&mut self) {
+        self.0.requests.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Drop for ConnectionPermit {
+    fn drop(&mut self) {
+        drop(self.permit.take());
+        self.limits.connection_returned();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn limits(max_connections: usize, max_pending: usize, max_requests: usize) -> Arc<ServiceLimits> {
+        ServiceLimits::new(Limits { max_connections, max_pending, max_requests, ..Limits::default() })
+    }
+
+    #[test]
+    fn a_request_beyond_the_limit_is_refused_until_one_ends() {
+        let limits = limits(1, 1, 2);
+        let one = limits.request().expect("first");
+        let _two = limits.request().expect("second");
+        let refused = limits.request().expect_err("third");
+        assert_eq!(refused.kind(), ErrorKind::Overloaded);
+        drop(one);
+        assert!(limits.request().is_ok());
+    }
+
+    #[test]
+    fn the_queue_for_a_connection_is_bounded() {
+        let limits = limits(1, 1, 9);
+        let held = limits.connection().expect("first");
+        assert!(limits.connection().is_none());
+        let waiting = limits.wait().expect("one may wait");
+        assert_eq!(limits.wait().err().map(|e| e.kind()), Some(ErrorKind::Overloaded));
+        drop(waiting);
+        drop(held);
+        assert!(limits.connection().is_some());
+    }
+
+    #[tokio::test]
+    async fn a_closed_connection_wakes_who_waits() {
+        let limits = limits(1, 1, 9);
+        let held = limits.connection().expect("first");
+        let waiting = limits.wait().expect("one may wait");
+        let returned = waiting.returned();
+        drop(held);
+        returned.await;
+    }
+}

@@ -1,0 +1,337 @@
+//! The pool: a connection for a request, made or taken from rest, and the request's exchange on it.
+
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
+use std::task::{Context, Poll};
+
+use http::{Request, Response};
+use hyper::body::Incoming;
+use mesh_core::body::Body;
+use mesh_core::connect::HttpProtocol;
+use mesh_core::{Endpoint, Error, ErrorKind};
+use tokio::time::timeout;
+
+use super::http1::{self, Http1};
+use super::http2::{self, Http2};
+use super::idle::IdleSet;
+use super::io::{BoxedIo, ErasedConnect};
+use super::limits::{ConnectionPermit, RequestPermit, ServiceLimits};
+use super::settings::{PoolSettings, Protocol};
+use crate::load::InFlight;
+
+/// What a request holds until its response's body is over.
+pub(crate) struct Guards {
+    pub(crate) _in_flight: InFlight,
+    pub(crate) _permit: Arc<RequestPermit>,
+}
+
+/// How sending failed.
+pub(crate) enum SendFailure {
+    /// Nothing of the request was sent; here it is.
+    Unsent(Error, Box<Request<Body>>),
+    /// The endpoint said that it did nothing with it.
+    NotProcessed(Error),
+    /// The connection broke before any answer. The endpoint may have acted on the request, or never seen it.
+    Broken(Error),
+    /// The endpoint acted on it, or may have, and the answer is of no use.
+    Failed(Error),
+}
+
+/// The connections to one endpoint.
+pub(crate) struct EndpointPool {
+    endpoint: Arc<Endpoint>,
+    connect: Arc<dyn ErasedConnect>,
+    settings: PoolSettings,
+    limits: Arc<ServiceLimits>,
+    idle: IdleSet<Http1>,
+    http2: http2::Connections,
+    /// Which version the endpoint agreed to last.
+    spoken: AtomicU8,
+    /// Many requests that need another HTTP/2 connection wait for one handshake.
+    handshake: tokio::sync::Mutex<()>,
+    epoch: AtomicU32,
+}
+
+enum Fresh {
+    Http1(Box<Http1>),
+    Http2(Arc<Http2>),
+}
+
+const UNKNOWN: u8 = 0;
+const HTTP1: u8 = 1;
+const HTTP2: u8 = 2;
+
+impl EndpointPool {
+    pub(crate) fn new(
+        endpoint: Arc<Endpoint>,
+        connect: Arc<dyn ErasedConnect>,
+        settings: PoolSettings,
+        limits: Arc<ServiceLimits>,
+    ) -> Arc<Self> {
+        let spoken = match settings.protocol {
+            Protocol::Auto => UNKNOWN,
+            Protocol::Http1 => HTTP1,
+            Protocol::Http2 => HTTP2,
+        };
+        let idle = IdleSet::new(settings.max_idle);
+        Arc::new(Self {
+            endpoint,
+            connect,
+            settings,
+            limits,
+            idle,
+            http2: http2::Connections::default(),
+            spoken: AtomicU8::new(spoken),
+            handshake: tokio::sync::Mutex::new(()),
+            epoch: AtomicU32::new(0),
+        })
+    }
+
+
+    pub(crate) fn settings(&self) -> &PoolSettings {
+        &self.settings
+    }
+
+    /// Sends a request. `prepare` fits it to the protocol the connection speaks. Tells whether the
+    /// connection had carried another request before.
+    pub(crate) async fn send(
+        self: &Arc<Self>,
+        mut request: Request<Body>,
+        guards: Guards,
+        reused: &mut bool,
+    ) -> Result<Response<Body>, SendFailure> {
+        *reused = true;
+        if self.spoken.load(Ordering::Relaxed) == HTTP2 {
+            if let Some(stream) = self.http2.stream() {
+                for_http2(&mut request);
+                return http2::exchange(stream, request, guards, self.settings.body_idle_timeout).await;
+            }
+        } else if let Some(connection) = self.rested().await {
+            for_http1(&mut request);
+            return http1::exchange(self, connection, request, guards).await;
+        }
+        *reused = false;
+        match self.fresh().await {
+            Ok(Fresh::Http1(connection)) => {
+                for_http1(&mut request);
+                http1::exchange(self, connection, request, guards).await
+            }
+            Ok(Fresh::Http2(connection)) => match self.http2.add(&connection) {
+                Some(stream) => {
+                    for_http2(&mut request);
+                    http2::exchange(stream, request, guards, self.settings.body_idle_timeout).await
+                }
+                None => {
+                    let message = format!("{} allows no request on a new HTTP/2 connection", self.endpoint.id());
+                    Err(SendFailure::Unsent(Error::new(ErrorKind::UpstreamConnect, message), Box::new(request)))
+                }
+            },
+            Err(error) => Err(SendFailure::Unsent(error, Box::new(request))),
+        }
+    }
+
+    /// Sends a request that asks for an upgrade, on a connection of its own.
+    pub(crate) async fn send_upgrade(&self, mut request: Request<Body>) -> Result<Response<Incoming>, SendFailure> {
+        let permit = match self.permit().await {
+            Ok(Ok(permit)) => permit,
+            Ok(Err(connection)) => {
+                drop(connection);
+                match self.limits.connection() {
+                    Some(permit) => permit,
+                    None => return Err(SendFailure::Unsent(self.exhausted(), Box::new(request))),
+                }
+            }
+            Err(error) => return Err(SendFailure::Unsent(error, Box::new(request))),
+        };
+        let connection = match self.connect().await {
+            Ok((io, None | Some(HttpProtocol::Http1))) => Http1::handshake(io, &self.settings, permit).await.map_err(failure),
+            Ok((_, Some(HttpProtocol::Http2))) => {
+                let message = format!("{} speaks HTTP/2 only, which has no upgrade", self.endpoint.id());
+                Err(Error::new(ErrorKind::UpstreamConnect, message))
+            }
+            Err(error) => Err(error),
+        };
+        match connection {
+            Ok(connection) => {
+                for_http1(&mut request);
+                connection.send_upgrade(request).await.map_err(SendFailure::Failed)
+            }
+            Err(error) => Err(SendFailure::Unsent(error, Box::new(request))),
+        }
+    }
+
+    /// A connection at rest that is still good: it is polled once, here.
+    async fn rested(&self) -> Option<Box<Http1>> {
+        poll_fn(|cx| {
+            while let Some(mut connection) = self.idle.take() {
+                if connection.is_ready(cx) {
+                    return Poll::Ready(Some(connection));
+                }
+            }
+            Poll::Ready(None)
+        })
+        .await
+    }
+
+    /// Takes a connection back whose response is read whole. One that is not ready for another request, or
+    /// finds no place, is closed.
+    pub(crate) fn give_back(&self, mut connection: Box<Http1>, cx: &mut Context<'_>) {
+        if !connection.is_ready(cx) {
+            return;
+        }
+        connection.rest_at(self.epoch.load(Ordering::Relaxed));
+        if self.idle.put(connection).is_ok() {
+            self.limits.connection_returned();
+        }
+    }
+
+    /// Closes what the other side has closed and what has rested for more than `max_rest` sweeps.
+    pub(crate) fn sweep(&self, cx: &mut Context<'_>, max_rest: u32) {
+        let epoch = self.epoch.fetch_add(1, Ordering::Relaxed).wrapping_add(1);
+        self.idle.retain(|c| epoch.wrapping_sub(c.rested()) <= max_rest && c.is_ready(cx));
+        self.http2.sweep();
+    }
+
+    async fn fresh(&self) -> Result<Fresh, Error> {
+        let one_at_a_time = if self.spoken.load(Ordering::Relaxed) == HTTP2 {
+            let turn = self.handshake.lock().await;
+            if let Some(connection) = self.http2.usable() {
+                return Ok(Fresh::Http2(connection));
+            }
+            Some(turn)
+        } else {
+            None
+        };
+        let permit = match self.permit().await? {
+            Ok(permit) => permit,
+            Err(connection) => return Ok(Fresh::Http1(connection)),
+        };
+        let (io, agreed) = self.connect().await?;
+        let protocol = match (self.settings.protocol, agreed) {
+            (Protocol::Http2, _) | (Protocol::Auto, Some(HttpProtocol::Http2)) => HttpProtocol::Http2,
+            _ => HttpProtocol::Http1,
+        };
+        let fresh = match protocol {
+            HttpProtocol::Http1 => Fresh::Http1(Http1::handshake(io, &self.settings, permit).await.map_err(failed_handshake)?),
+            HttpProtocol::Http2 => {
+                self.spoken.store(HTTP2, Ordering::Relaxed);
+                Fresh::Http2(Http2::handshake(io, &self.settings, permit).await.map_err(failed_handshake)?)
+            }
+        };
+        drop(one_at_a_time);
+        Ok(fresh)
+    }
+
+    /// Leave to connect; or, having waited for it, a connection that came to rest meanwhile.
+    async fn permit(&self) -> Result<Result<ConnectionPermit, Box<Http1>>, Error> {
+        if let Some(permit) = self.limits.connection() {
+            return Ok(Ok(permit));
+        }
+        let waiting = self.limits.wait()?;
+        let wait = async {
+            loop {
+                let returned = waiting.returned();
+                if let Some(connection) = self.rested().await {
+                    return Err(connection);
+                }
+                if let Some(permit) = self.limits.connection() {
+                    return Ok(permit);
+                }
+                returned.await;
+            }
+        };
+        timeout(self.limits.limits().max_wait, wait).await.map_err(|_| self.exhausted())
+    }
+
+    fn exhausted(&self) -> Error {
+        let limits = self.limits.limits();
+        let message = format!(
+            "all {} connections to the service stayed in use for {:?} (circuitBreaker.maxConnections)",
+            limits.max_connections, limits.max_wait
+        );
+        Error::new(ErrorKind::Overloaded, message)
+    }
+
+    async fn connect(&self) -> Result<(BoxedIo, Option<HttpProtocol>), Error> {
+        let limit = self.settings.connect_timeout;
+        match timeout(limit, self.connect.connect(&self.endpoint)).await {
+            Ok(Ok(connected)) => Ok(connected),
+            Ok(Err(error)) => {
+                let message = format!("no connection to {}: {error}", self.endpoint.id());
+                Err(Error::new(ErrorKind::UpstreamConnect, message).with_source(error))
+            }
+            Err(_) => {
+                let message = format!("no connection to {} within {limit:?}", self.endpoint.id());
+                Err(Error::new(ErrorKind::UpstreamConnect, message))
+            }
+        }
+    }
+}
+
+/// The origin form and one Host field: what HTTP/1.1 wants.
+fn for_http1(request: &mut Request<Body>) {
+    *request.version_mut() = http::Version::HTTP_11;
+    let Some(authority) = request.uri().authority() else { return };
+    if let Ok(host) = http::HeaderValue::from_str(authority.as_str()) {
+        request.headers_mut().insert(http::header::HOST, host);
+    }
+    let origin = request.uri().path_and_query().cloned();
+    *request.uri_mut() = origin.map_or_else(|| http::Uri::from_static("/"), http::Uri::from);
+}
+
+/// The authority in the target and no Host field: what HTTP/2 wants.
+fn for_http2(request: &mut Request<Body>) {
+    *request.version_mut() = http::Version::HTTP_2;
+    let host = request.headers_mut().remove(http::header::HOST);
+    let Some(authority) = host.and_then(|h| http::uri::Authority::try_from(h.as_bytes()).ok()) else { return };
+    let mut parts = std::mem::take(request.uri_mut()).into_parts();
+    parts.scheme = Some(http::uri::Scheme::HTTP);
+    parts.authority = Some(authority);
+    if parts.path_and_query.is_none() {
+        parts.path_and_query = Some(http::uri::PathAndQuery::from_static("/"));
+    }
+    if let Ok(uri) = http::Uri::from_parts(parts) {
+        *request.uri_mut() = uri;
+    }
+}
+
+fn failed_handshake(error: hyper::Error) -> Error {
+    Error::new(ErrorKind::UpstreamConnect, format!("the endpoint does not speak HTTP as expected: {error}")).with_source(error)
+}
+
+/// What hyper's error means to the mesh. A mesh error that caused it (the client's body failed) is that
+/// error.
+pub(crate) fn failure(error: hyper::Error) -> Error {
+    if let Some(own) = own_cause(&error) {
+        return own;
+    }
+    let what = if error.is_parse() || error.is_parse_status() || error.is_parse_too_large() {
+        "the endpoint's answer is malformed"
+    } else if error.is_incomplete_message() || error.is_body_write_aborted() {
+        "the endpoint closed the connection before its answer was whole"
+    } else {
+        "the connection to the endpoint broke"
+    };
+    let cause = std::error::Error::source(&error).map_or_else(|| error.to_string(), |source| format!("{error}: {source}"));
+    Error::new(ErrorKind::UpstreamReset, format!("{what} ({cause})")).with_source(error)
+}
+
+/// An error after which the request is lost, as a failure of the right sort.
+pub(crate) fn lost(error: hyper::Error) -> SendFailure {
+    let io = std::error::Error::source(&error).is_some_and(|source| source.is::<std::io::Error>());
+    let broken = error.is_incomplete_message() || error.is_canceled() || error.is_closed() || io;
+    let error = failure(error);
+    if broken && error.kind() == ErrorKind::UpstreamReset { SendFailure::Broken(error) } else { SendFailure::Failed(error) }
+}
+
+fn own_cause(error: &hyper::Error) -> Option<Error> {
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        if let Some(own) = cause.downcast_ref::<Error>() {
+            return Some(Error::new(own.kind(), own.message().to_owned()).with_status(own.http_status()));
+        }
+        source = cause.source();
+    }
+    None
+}

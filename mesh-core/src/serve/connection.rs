@@ -1,0 +1,185 @@
+//! One connection: hyper serves it, this watches the clock and the order to end.
+
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, Response};
+use hyper::server::conn::{http1, http2};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::{Instant, sleep_until};
+use tower_service::Service;
+
+use super::io::{Waiting, Watch, WatchedIo};
+use super::limits::ServeLimits;
+use super::registry::Registered;
+use super::service::Connected;
+use super::sniff::sniff;
+use crate::accept::Accepted;
+use crate::body::Body;
+use crate::connect::HttpProtocol;
+use crate::error::BoxError;
+
+/// Serves the connection until it ends.
+pub(super) async fn serve<Io, S, B>(accepted: Accepted<Io>, registered: Registered, limits: &ServeLimits, service: S)
+where
+    Io: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    S: Service<Request<Body>, Response = Response<B>> + Clone + Send + 'static,
+    S::Error: Into<BoxError>,
+    S::Future: Send + 'static,
+    B: http_body::Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+{
+    let Accepted { mut io, peer, protocol } = accepted;
+    let (is_http2, ahead) = match protocol {
+        Some(protocol) => (protocol == HttpProtocol::Http2, Bytes::new()),
+        None => {
+            let sniffed = {
+                let mut sniffed = pin!(sniff(&mut io, limits.keep_alive, limits.request_head));
+                poll_fn(|cx| {
+                    registered.wake(cx.waker());
+                    // Nothing is in flight yet, so there is nothing to finish.
+                    if registered.is_to_finish() { Poll::Ready(Ok(None)) } else { sniffed.as_mut().poll(cx) }
+                })
+                .await
+            };
+            match sniffed {
+                Ok(Some(sniffed)) => (sniffed.http2, sniffed.read),
+                Ok(None) => return,
+                Err(error) => {
+                    tracing::debug!(peer = %peer.address, %error, "the connection broke before a request");
+                    return;
+                }
+            }
+        }
+    };
+    let watch = Watch::new(is_http2, !ahead.is_empty());
+    let io = TokioIo::new(WatchedIo::new(io, ahead, Arc::clone(&watch)));
+    let address = peer.address;
+    let service = Connected { service, peer, watch: Arc::clone(&watch), idle: limits.idle };
+    let ended = if is_http2 {
+        let connection = http2_builder(limits).serve_connection(io, service);
+        drive(connection, http2::Connection::graceful_shutdown, &watch, &registered, limits).await
+    } else {
+        let connection = http1_builder(limits).serve_connection(io, service).with_upgrades();
+        drive(connection, http1::UpgradeableConnection::graceful_shutdown, &watch, &registered, limits).await
+    };
+    match ended {
+        Ended::Itself(Ok(())) => {}
+        Ended::Itself(Err(error)) => tracing::debug!(peer = %address, %error, "a connection ended with an error"),
+        Ended::Late(why) => tracing::debug!(peer = %address, why, "a connection was cut"),
+    }
+}
+
+fn http1_builder(limits: &ServeLimits) -> http1::Builder {
+    let mut builder = http1::Builder::new();
+    builder.timer(TokioTimer::new()).header_read_timeout(None).max_buf_size(limits.max_head_bytes.max(8 * 1024));
+    // hyper keeps its default number of fields on the stack, any other on the heap.
+    if limits.max_headers != 100 {
+        builder.max_headers(limits.max_headers);
+    }
+    builder
+}
+
+fn http2_builder(limits: &ServeLimits) -> http2::Builder<TokioExecutor> {
+    let mut builder = http2::Builder::new(TokioExecutor::new());
+    builder
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(limits.max_streams)
+        .initial_stream_window_size(64 * 1024)
+        .initial_connection_window_size(1024 * 1024)
+        .max_send_buf_size(64 * 1024)
+        .max_header_list_size(u32::try_from(limits.max_head_bytes).unwrap_or(u32::MAX))
+        // Streams the client resets before they were looked at, and those it makes us reset: rapid reset and
+        // its reverse.
+        .max_pending_accept_reset_streams(20)
+        .max_local_error_reset_streams(100)
+        .keep_alive_interval(Duration::from_secs(20))
+        .keep_alive_timeout(Duration::from_secs(5));
+    builder
+}
+
+enum Ended {
+    Itself(hyper::Result<()>),
+    Late(&'static str),
+}
+
+async fn drive<C>(
+    connection: C,
+    finish: fn(Pin<&mut C>),
+    watch: &Watch,
+    registered: &Registered,
+    limits: &ServeLimits,
+) -> Ended
+where
+    C: Future<Output = hyper::Result<()>>,
+{
+    let mut connection = pin!(connection);
+    let aged = limits.max_connection_age.map(|age| Instant::now() + age.mul_f64(0.9 + 0.2 * fastrand::f64()));
+    // The timer is set no later than the connection's next deadline. It is moved to an earlier one at once and
+    // to a later one only when it fires, so that a busy connection does not touch it.
+    let mut armed = Instant::now() + limits.keep_alive;
+    let mut timer = pin!(sleep_until(armed));
+    let mut finishing = false;
+    let mut registered_waker = false;
+    poll_fn(move |cx| {
+        if !registered_waker {
+            // A task's waker stays the same.
+            registered.wake(cx.waker());
+            registered_waker = true;
+        }
+        loop {
+            if registered.is_to_close() {
+                return Poll::Ready(Ended::Late("it was told to close"));
+            }
+            if !finishing && registered.is_to_finish() {
+                finishing = true;
+                finish(connection.as_mut());
+            }
+            if let Poll::Ready(ended) = connection.as_mut().poll(cx) {
+                return Poll::Ready(Ended::Itself(ended));
+            }
+            let (deadline, why) = deadline(watch, limits);
+            let next = [deadline, aged.filter(|_| !finishing)].into_iter().flatten().min();
+            if let Some(next) = next
+                && next < armed
+            {
+                armed = next;
+                timer.as_mut().reset(armed);
+            }
+            std::task::ready!(poll_timer(timer.as_mut(), cx));
+            let now = Instant::now();
+            if deadline.is_some_and(|deadline| deadline <= now) {
+                return Poll::Ready(Ended::Late(why));
+            }
+            if watch.stands_still() && deadline.is_none() && now >= armed {
+                return Poll::Ready(Ended::Late("no body on it moved"));
+            }
+            if !finishing && aged.is_some_and(|aged| aged <= now) {
+                finishing = true;
+                finish(connection.as_mut());
+            }
+            armed = next.filter(|next| *next > now).unwrap_or(now + limits.idle);
+            timer.as_mut().reset(armed);
+        }
+    })
+    .await
+}
+
+fn poll_timer(timer: Pin<&mut tokio::time::Sleep>, cx: &mut Context<'_>) -> Poll<()> {
+    timer.poll(cx)
+}
+
+/// Until when what the connection waits for must come.
+fn deadline(watch: &Watch, limits: &ServeLimits) -> (Option<Instant>, &'static str) {
+    match watch.waiting() {
+        Waiting::Head(since) => (Some(since + limits.request_head), "a request's head took too long"),
+        Waiting::Request(since) => (Some(since + limits.keep_alive), "it was idle"),
+        Waiting::Reader(since) => (Some(since + limits.idle), "the client did not read"),
+        Waiting::Service => (None, ""),
+    }
+}

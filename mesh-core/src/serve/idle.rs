@@ -1,0 +1,93 @@
+//! A timer for a body that stands still. It costs nothing while the body moves.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::StatusCode;
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+use tokio::time::{Instant, Sleep};
+
+use crate::error::{BoxError, Error, ErrorKind};
+
+/// Fires when it was asked again and again for too long.
+#[derive(Debug)]
+pub(super) struct Stall {
+    limit: Duration,
+    timer: Option<Pin<Box<Sleep>>>,
+    running: bool,
+}
+
+impl Stall {
+    pub(super) fn new(limit: Duration) -> Self {
+        Self { limit, timer: None, running: false }
+    }
+
+    /// The body moved.
+    pub(super) fn moved(&mut self) {
+        self.running = false;
+    }
+
+    /// The body stands still. Ready once it did for too long.
+    pub(super) fn poll_stalled(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let deadline = || Instant::now() + self.limit;
+        let timer = match &mut self.timer {
+            Some(timer) => {
+                if !self.running {
+                    timer.as_mut().reset(deadline());
+                }
+                timer
+            }
+            none => none.insert(Box::pin(tokio::time::sleep_until(deadline()))),
+        };
+        self.running = true;
+        timer.as_mut().poll(cx)
+    }
+}
+
+/// A request's body as it comes in, cut when the client stops sending.
+pub(super) struct RequestBody {
+    incoming: Incoming,
+    stall: Stall,
+}
+
+impl RequestBody {
+    pub(super) fn new(incoming: Incoming, limit: Duration) -> Self {
+        Self { incoming, stall: Stall::new(limit) }
+    }
+}
+
+impl Body for RequestBody {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let this = &mut *self;
+        match Pin::new(&mut this.incoming).poll_frame(cx) {
+            Poll::Ready(Some(Err(error))) => {
+                let message = format!("the request's body could not be read whole: {error}");
+                Poll::Ready(Some(Err(Error::new(ErrorKind::BadRequest, message).with_source(error).into())))
+            }
+            Poll::Ready(frame) => {
+                this.stall.moved();
+                Poll::Ready(frame.map(|frame| frame.map_err(Into::into)))
+            }
+            Poll::Pending => {
+                std::task::ready!(this.stall.poll_stalled(cx));
+                let message = format!("the request's body stood still for {:?}", this.stall.limit);
+                let error = Error::new(ErrorKind::BadRequest, message).with_status(StatusCode::REQUEST_TIMEOUT);
+                Poll::Ready(Some(Err(error.into())))
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.incoming.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.incoming.size_hint()
+    }
+}

@@ -50,6 +50,18 @@ impl<'r> RequestHead<'r> {
         self.uri.path()
     }
 
+    /// The host, without the port: of the target, or of the `Host` field. An IPv6 address keeps its brackets.
+    pub fn host(&self) -> Option<&'r str> {
+        let authority = match self.uri.authority() {
+            Some(authority) => authority.as_str(),
+            None => self.headers.get(http::header::HOST)?.to_str().ok()?,
+        };
+        match authority.rsplit_once(':') {
+            Some((host, port)) if port.bytes().all(|b| b.is_ascii_digit()) => Some(host),
+            _ => Some(authority),
+        }
+    }
+
     /// The query, without the `?`.
     pub fn query(&self) -> Option<&'r str> {
         self.uri.query()

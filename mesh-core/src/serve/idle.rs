@@ -11,6 +11,7 @@ use hyper::body::Incoming;
 use tokio::time::{Instant, Sleep};
 
 use crate::error::{BoxError, Error, ErrorKind};
+use crate::hop::strip_trailers;
 
 /// Fires when it was asked again and again for too long.
 #[derive(Debug)]
@@ -47,7 +48,8 @@ impl Stall {
     }
 }
 
-/// A request's body as it comes in, cut when the client stops sending.
+/// A request's body as it comes in: cut when the client stops sending, and without trailers that do not belong
+/// there.
 pub(super) struct RequestBody {
     incoming: Incoming,
     stall: Stall,
@@ -72,7 +74,14 @@ impl Body for RequestBody {
             }
             Poll::Ready(frame) => {
                 this.stall.moved();
-                Poll::Ready(frame.map(|frame| frame.map_err(Into::into)))
+                Poll::Ready(frame.map(|frame| {
+                    frame.map_err(Into::into).map(|mut frame| {
+                        if let Some(trailers) = frame.trailers_mut() {
+                            strip_trailers(trailers);
+                        }
+                        frame
+                    })
+                }))
             }
             Poll::Pending => {
                 std::task::ready!(this.stall.poll_stalled(cx));

@@ -1,1 +1,85 @@
-//! Under construction.
+//! What is done to a request before it goes on, and to its response before it goes back: the two hops' fields
+//! are kept apart, and the mesh's own are set.
+
+use http::header::{CONNECTION, HeaderValue, UPGRADE};
+use http::request::Parts;
+use http::{Response, StatusCode};
+use hyper::upgrade::OnUpgrade;
+
+use crate::context::MeshContext;
+use crate::edge::Facts;
+use crate::error::{Error, ErrorKind};
+use crate::forwarded::{PeerMarks, RequestMarks, TargetMarks, mark_request, mark_response};
+use crate::hop;
+
+/// A request that is ready to go on.
+#[derive(Debug)]
+pub struct Outgoing {
+    /// What its response is to tell again.
+    pub marks: RequestMarks,
+    /// The client's side of the upgrade it asks for, if it asks for a WebSocket and that is allowed. Any
+    /// other upgrade was removed: the request goes on as an ordinary one.
+    pub upgrade: Option<OnUpgrade>,
+}
+
+/// Prepares a request that the [edge](crate::edge) admitted.
+///
+/// # Errors
+/// [`ErrorKind::BadRequest`] if `Connection` names what is not for one hop.
+pub fn prepare(
+    parts: &mut Parts,
+    facts: Facts,
+    context: &MeshContext,
+    peer: &PeerMarks,
+    target: &TargetMarks,
+    allow_websocket: bool,
+) -> Result<Outgoing, Error> {
+    let websocket = facts.asks_for_upgrade() && allow_websocket && hop::asks_for_websocket(parts, facts);
+    let upgrade = if websocket { parts.extensions.remove::<OnUpgrade>() } else { None };
+    hop::strip_request(&mut parts.headers, facts)?;
+    let marks = mark_request(&mut parts.headers, facts, context, peer, target);
+    if upgrade.is_some() {
+        websocket_fields(&mut parts.headers);
+    }
+    Ok(Outgoing { marks, upgrade })
+}
+
+/// Fits a response to go back.
+///
+/// # Errors
+/// [`ErrorKind::UpstreamReset`] for a switch of protocols nobody asked for.
+pub fn finish<B>(response: &mut Response<B>, marks: RequestMarks, peer: &PeerMarks) -> Result<(), Error> {
+    hop::check_response(response.status())?;
+    *response.version_mut() = http::Version::HTTP_11;
+    hop::strip_response(response.headers_mut());
+    mark_response(response.headers_mut(), marks, peer);
+    Ok(())
+}
+
+/// Fits a response to an upgrade to go back, and takes the endpoint's side of the tunnel out of it.
+///
+/// # Errors
+/// [`ErrorKind::UpstreamReset`] if the endpoint agreed to another protocol than the WebSocket it was asked for.
+pub fn finish_upgrade<B>(
+    response: &mut Response<B>,
+    marks: RequestMarks,
+    peer: &PeerMarks,
+) -> Result<Option<OnUpgrade>, Error> {
+    if response.status() != StatusCode::SWITCHING_PROTOCOLS {
+        return finish(response, marks, peer).map(|()| None);
+    }
+    let websocket = response.headers().get(UPGRADE).is_some_and(|u| u.as_bytes().eq_ignore_ascii_case(b"websocket"));
+    let upgrade = response.extensions_mut().remove::<OnUpgrade>().filter(|_| websocket);
+    let Some(upgrade) = upgrade else {
+        return Err(Error::new(ErrorKind::UpstreamReset, "the endpoint switched to another protocol than WebSocket"));
+    };
+    hop::strip_response(response.headers_mut());
+    mark_response(response.headers_mut(), marks, peer);
+    websocket_fields(response.headers_mut());
+    Ok(Some(upgrade))
+}
+
+fn websocket_fields(headers: &mut http::HeaderMap) {
+    headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+    headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
+}

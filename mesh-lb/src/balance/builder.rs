@@ -43,7 +43,7 @@ impl SharedLoad {
     }
 }
 
-type Start = Box<dyn FnOnce(Rebuild) -> (Snapshot, Driver)>;
+type Start = Box<dyn FnOnce(Rebuild) -> (Option<Snapshot>, Driver)>;
 
 /// Puts a [`Balance`] together. Everything but the endpoints has a default.
 #[must_use = "nothing happens before `start`"]
@@ -56,6 +56,7 @@ pub struct BalanceBuilder {
     stable: Option<Version>,
     shared: Option<SharedLoad>,
     observe: Option<Box<dyn Fn(&Attempt<'_>) + Send + Sync>>,
+    before: Option<Balance>,
 }
 
 impl BalanceBuilder {
@@ -69,6 +70,7 @@ impl BalanceBuilder {
             stable: None,
             shared: None,
             observe: None,
+            before: None,
         }
     }
 
@@ -114,6 +116,13 @@ impl BalanceBuilder {
         self
     }
 
+    /// Takes over the connections of this one to the endpoints both know. Its connector and its settings must
+    /// be the same: connections are kept as they are.
+    pub fn succeeding(mut self, before: &Balance) -> Self {
+        self.before = Some(before.clone());
+        self
+    }
+
     /// Told of every attempt that ended, on the hot path.
     pub fn observe(mut self, observe: impl Fn(&Attempt<'_>) + Send + Sync + 'static) -> Self {
         self.observe = Some(Box::new(observe));
@@ -132,11 +141,14 @@ impl BalanceBuilder {
             stable: self.stable,
             loads,
             limits: Arc::clone(&limits),
-            snapshot: Arc::new(ArcSwap::from_pointee(Snapshot::default())),
+            snapshot: Arc::new(match &self.before {
+                Some(before) => ArcSwap::new(before.shared.snapshot.load_full()),
+                None => ArcSwap::from_pointee(Snapshot::default()),
+            }),
         };
         let snapshot = Arc::clone(&rebuild.snapshot);
         let (first, driver) = (self.start)(rebuild);
-        if !first.pools().is_empty() {
+        if let Some(first) = first {
             snapshot.store(Arc::new(first));
         }
         let swept = Arc::downgrade(&snapshot);
@@ -161,8 +173,9 @@ impl BalanceBuilder {
 fn following(mut discover: impl Discover) -> Start {
     Box::new(move |rebuild| {
         let first = match discover.next().now_or_never() {
-            Some(Ok(set)) => rebuild.build(&set),
-            Some(Err(_)) | None => Snapshot::default(),
+            Some(Ok(set)) => Some(rebuild.build(&set)),
+            // The driver asks again, and says what is wrong if it still is.
+            Some(Err(_)) | None => None,
         };
         (first, Driver::start(discover, rebuild))
     })

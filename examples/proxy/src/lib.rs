@@ -1,3 +1,13 @@
 //! The mesh as a proxy: what `mesh-proxy` is made of.
+//!
+//! [`config`] reads the file, [`plan`] compiles it into what all workers share, a [`worker`] is one core's
+//! runtime, [`inbound`] is what happens to a request, and [`run`] is the process: signals, reloads, draining.
 
+pub mod cli;
 pub mod config;
+pub mod inbound;
+pub mod log;
+pub mod plan;
+pub mod reload;
+pub mod run;
+pub mod worker;

@@ -38,11 +38,10 @@ impl Balance {
         version: Option<&Version>,
     ) -> Result<(Response<Body>, AttemptInfo), Error> {
         let shared = &*self.shared;
-        let permit = Arc::new(shared.limits.request()?);
         let mut tried = Tried::default();
         for attempt in 1.. {
             let (slot, endpoint, pool, in_flight) = self.pick(&request, version, tried.slots())?;
-            let guards = Guards { _in_flight: in_flight, _permit: Arc::clone(&permit) };
+            let guards = Guards { _in_flight: in_flight, _permit: shared.limits.request()? };
             let copy = copy_of(&request);
             let mut reused = false;
             let failure = match pool.send(request, guards, &mut reused).await {

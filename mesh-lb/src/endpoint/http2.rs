@@ -99,14 +99,6 @@ pub(crate) struct Connections {
 }
 
 impl Connections {
-    /// Any that is neither closed nor full.
-    pub(crate) fn usable(&self) -> Option<Arc<Http2>> {
-        let spare = |c: &&Arc<Http2>| {
-            c.is_usable() && c.streams.load(Ordering::Relaxed) < c.max_streams.load(Ordering::Relaxed)
-        };
-        self.all.load().iter().find(spare).cloned()
-    }
-
     /// A stream on any of them.
     pub(crate) fn stream(&self) -> Option<Stream> {
         self.all.load().iter().find_map(Http2::stream)

@@ -23,7 +23,7 @@ use crate::load::InFlight;
 /// What a request holds until its response's body is over.
 pub(crate) struct Guards {
     pub(crate) _in_flight: InFlight,
-    pub(crate) _permit: Arc<RequestPermit>,
+    pub(crate) _permit: RequestPermit,
 }
 
 /// How sending failed.
@@ -53,9 +53,10 @@ pub(crate) struct EndpointPool {
     epoch: AtomicU32,
 }
 
-enum Fresh {
+/// What carries a request.
+enum Route {
     Http1(Box<Http1>),
-    Http2(Arc<Http2>),
+    Http2(http2::Stream),
 }
 
 const UNKNOWN: u8 = 0;
@@ -88,46 +89,46 @@ impl EndpointPool {
         })
     }
 
-
     pub(crate) fn settings(&self) -> &PoolSettings {
         &self.settings
     }
 
-    /// Sends a request. `prepare` fits it to the protocol the connection speaks. Tells whether the
-    /// connection had carried another request before.
+    /// Sends a request, fitted to the protocol the connection speaks. `reused` tells whether the connection had
+    /// carried another request before.
     pub(crate) async fn send(
         self: &Arc<Self>,
         mut request: Request<Body>,
         guards: Guards,
         reused: &mut bool,
     ) -> Result<Response<Body>, SendFailure> {
-        *reused = true;
-        if self.spoken.load(Ordering::Relaxed) == HTTP2 {
-            if let Some(stream) = self.http2.stream() {
-                for_http2(&mut request);
-                return http2::exchange(stream, request, guards, self.settings.body_idle_timeout).await;
-            }
-        } else if let Some(connection) = self.rested().await {
-            for_http1(&mut request);
-            return http1::exchange(self, connection, request, guards).await;
-        }
-        *reused = false;
-        match self.fresh().await {
-            Ok(Fresh::Http1(connection)) => {
+        let at_hand = poll_fn(|cx| Poll::Ready(self.at_hand(cx))).await;
+        *reused = at_hand.is_some();
+        let route = match at_hand {
+            Some(route) => route,
+            // Boxed, since it is rare and would make every request's future as large as its own.
+            None => match Box::pin(self.fresh()).await {
+                Ok(route) => route,
+                Err(error) => return Err(SendFailure::Unsent(error, Box::new(request))),
+            },
+        };
+        match route {
+            Route::Http1(connection) => {
                 for_http1(&mut request);
                 http1::exchange(self, connection, request, guards).await
             }
-            Ok(Fresh::Http2(connection)) => match self.http2.add(&connection) {
-                Some(stream) => {
-                    for_http2(&mut request);
-                    http2::exchange(stream, request, guards, self.settings.body_idle_timeout).await
-                }
-                None => {
-                    let message = format!("{} allows no request on a new HTTP/2 connection", self.endpoint.id());
-                    Err(SendFailure::Unsent(Error::new(ErrorKind::UpstreamConnect, message), Box::new(request)))
-                }
-            },
-            Err(error) => Err(SendFailure::Unsent(error, Box::new(request))),
+            Route::Http2(stream) => {
+                for_http2(&mut request);
+                http2::exchange(stream, request, guards, self.settings.body_idle_timeout).await
+            }
+        }
+    }
+
+    /// A connection or a stream that can be used at once.
+    fn at_hand(&self, cx: &mut Context<'_>) -> Option<Route> {
+        if self.spoken.load(Ordering::Relaxed) == HTTP2 {
+            self.http2.stream().map(Route::Http2)
+        } else {
+            self.rested(cx).map(Route::Http1)
         }
     }
 
@@ -162,16 +163,13 @@ impl EndpointPool {
     }
 
     /// A connection at rest that is still good: it is polled once, here.
-    async fn rested(&self) -> Option<Box<Http1>> {
-        poll_fn(|cx| {
-            while let Some(mut connection) = self.idle.take() {
-                if connection.is_ready(cx) {
-                    return Poll::Ready(Some(connection));
-                }
+    fn rested(&self, cx: &mut Context<'_>) -> Option<Box<Http1>> {
+        while let Some(mut connection) = self.idle.take() {
+            if connection.is_ready(cx) {
+                return Some(connection);
             }
-            Poll::Ready(None)
-        })
-        .await
+        }
+        None
     }
 
     /// Takes a connection back whose response is read whole. One that is not ready for another request, or
@@ -193,11 +191,12 @@ impl EndpointPool {
         self.http2.sweep();
     }
 
-    async fn fresh(&self) -> Result<Fresh, Error> {
+    /// A new connection.
+    async fn fresh(&self) -> Result<Route, Error> {
         let one_at_a_time = if self.spoken.load(Ordering::Relaxed) == HTTP2 {
             let turn = self.handshake.lock().await;
-            if let Some(connection) = self.http2.usable() {
-                return Ok(Fresh::Http2(connection));
+            if let Some(stream) = self.http2.stream() {
+                return Ok(Route::Http2(stream));
             }
             Some(turn)
         } else {
@@ -205,22 +204,26 @@ impl EndpointPool {
         };
         let permit = match self.permit().await? {
             Ok(permit) => permit,
-            Err(connection) => return Ok(Fresh::Http1(connection)),
+            Err(connection) => return Ok(Route::Http1(connection)),
         };
         let (io, agreed) = self.connect().await?;
         let protocol = match (self.settings.protocol, agreed) {
             (Protocol::Http2, _) | (Protocol::Auto, Some(HttpProtocol::Http2)) => HttpProtocol::Http2,
             _ => HttpProtocol::Http1,
         };
-        let fresh = match protocol {
-            HttpProtocol::Http1 => Fresh::Http1(Http1::handshake(io, &self.settings, permit).await.map_err(failed_handshake)?),
+        let route = match protocol {
+            HttpProtocol::Http1 => Route::Http1(Http1::handshake(io, &self.settings, permit).await.map_err(failed_handshake)?),
             HttpProtocol::Http2 => {
                 self.spoken.store(HTTP2, Ordering::Relaxed);
-                Fresh::Http2(Http2::handshake(io, &self.settings, permit).await.map_err(failed_handshake)?)
+                let connection = Http2::handshake(io, &self.settings, permit).await.map_err(failed_handshake)?;
+                Route::Http2(self.http2.add(&connection).ok_or_else(|| {
+                    let message = format!("{} allows no request on a new HTTP/2 connection", self.endpoint.id());
+                    Error::new(ErrorKind::UpstreamConnect, message)
+                })?)
             }
         };
         drop(one_at_a_time);
-        Ok(fresh)
+        Ok(route)
     }
 
     /// Leave to connect; or, having waited for it, a connection that came to rest meanwhile.
@@ -232,7 +235,7 @@ impl EndpointPool {
         let wait = async {
             loop {
                 let returned = waiting.returned();
-                if let Some(connection) = self.rested().await {
+                if let Some(connection) = poll_fn(|cx| Poll::Ready(self.rested(cx))).await {
                     return Err(connection);
                 }
                 if let Some(permit) = self.limits.connection() {

@@ -1,0 +1,137 @@
+//! The command line.
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{Parser, Subcommand};
+
+use crate::config;
+use crate::log::{self, LogFormat};
+use crate::run::{self, RunOptions};
+
+/// The mesh as a proxy, for services that cannot be changed.
+#[derive(Debug, Parser)]
+#[command(name = "mesh-proxy", version, propagate_version = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve until SIGTERM or SIGINT, then drain
+    ///
+    /// The file is watched: a changed one takes effect while running, a bad one is refused with a report in the
+    /// log, and the last good one stays in use. SIGHUP reads it again at once.
+    #[command(after_help = "Example:\n  mesh-proxy run --config examples/quickstart.yaml\n\nExit: 0 after a clean drain, 1 on a failure while running, 2 on bad usage or a bad configuration")]
+    Run(Run),
+    /// Read a configuration and report everything that is wrong with it
+    #[command(after_help = "Example:\n  mesh-proxy check --config mesh.yaml\n\nExit: 0 if it is valid, 2 if it is not")]
+    Check(Check),
+}
+
+#[derive(Debug, clap::Args)]
+struct Run {
+    /// The configuration, in YAML
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+    /// How long requests in flight may take after the signal to stop
+    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = duration)]
+    drain_timeout: Duration,
+    /// How many threads serve; by default one for each core this process may use
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    workers: Option<u16>,
+    /// How log lines are written
+    #[arg(long, value_enum, default_value_t)]
+    log_format: LogFormat,
+}
+
+#[derive(Debug, clap::Args)]
+struct Check {
+    /// The configuration, in YAML
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    mesh_core::duration::parse(text).map_err(|error| error.to_string())
+}
+
+/// Bad usage or a bad configuration.
+const BAD_CONFIGURATION: u8 = 2;
+
+/// Parses the arguments and does what they say.
+pub fn main() -> ExitCode {
+    match Cli::parse().command {
+        Command::Run(run) => serve(run),
+        Command::Check(check) => report(&check.config),
+    }
+}
+
+fn serve(run: Run) -> ExitCode {
+    log::start(run.log_format);
+    let loaded = match config::load(&run.config) {
+        Ok(loaded) => loaded,
+        Err(report) => {
+            print(std::io::stderr(), &report.to_string());
+            return ExitCode::from(BAD_CONFIGURATION);
+        }
+    };
+    for warning in &loaded.warnings {
+        tracing::warn!("{warning}");
+    }
+    if loaded.warnings.iter().any(config::Warning::refuses_to_run) {
+        tracing::error!("not started: serving without what the warnings above name would be less than the file asks for");
+        return ExitCode::from(BAD_CONFIGURATION);
+    }
+    let options = RunOptions { config: run.config, drain_timeout: run.drain_timeout, workers: run.workers.map(usize::from) };
+    match run::run(&options, loaded.config) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn report(path: &std::path::Path) -> ExitCode {
+    match config::load(path) {
+        Ok(loaded) => {
+            let warnings: String = loaded.warnings.iter().map(|warning| format!("warning: {warning}\n")).collect();
+            print(std::io::stderr(), &warnings);
+            print(std::io::stdout(), "configuration is valid\n");
+            ExitCode::SUCCESS
+        }
+        Err(report) => {
+            print(std::io::stderr(), &report.to_string());
+            ExitCode::from(BAD_CONFIGURATION)
+        }
+    }
+}
+
+/// Writes a text. Nobody is left to tell if the reader is gone.
+fn print(mut to: impl Write, text: &str) {
+    let _ = to.write_all(text.as_bytes()).and_then(|()| to.flush());
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_drain_timeout_takes_a_unit() {
+        let cli = Cli::try_parse_from(["mesh-proxy", "run", "--config", "x", "--drain-timeout", "5s"]).expect("valid");
+        let Command::Run(run) = cli.command else { panic!("run was asked for") };
+        assert_eq!(run.drain_timeout, Duration::from_secs(5));
+        assert!(Cli::try_parse_from(["mesh-proxy", "run", "--config", "x", "--drain-timeout", "soon"]).is_err());
+    }
+}

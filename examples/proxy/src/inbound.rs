@@ -1,0 +1,261 @@
+//! What happens to a request: admitted, decided, forwarded, counted.
+
+use std::convert::Infallible;
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::Poll;
+
+use arc_swap::ArcSwap;
+use http::header::{CONNECTION, HeaderValue};
+use http::request::Parts;
+use http::{Request, Response, Version};
+use hyper::upgrade::OnUpgrade;
+use mesh_core::body::Body;
+use mesh_core::context::Direction;
+use mesh_core::drain::DrainWatcher;
+use mesh_core::edge::admit;
+use mesh_core::forward::{self, Outgoing};
+use mesh_core::forwarded::{PeerMarks, RequestMarks, inherit, mark_response};
+use mesh_core::reject::{RejectBody, is_grpc, reject};
+use mesh_core::upgrade::tunnel;
+use mesh_core::{Error, ErrorKind, MeshContext, PeerInfo, RequestHead};
+use mesh_lb::Balance;
+use mesh_telemetry::labels::{MethodLabel, Protocol, SourceId};
+use mesh_telemetry::metrics::{MetricsBody, RequestRecord, RouteMetrics};
+use mesh_traffic::router::Action;
+use tokio::time::Instant;
+
+use crate::plan::{ListenerPlan, Plan};
+
+/// What a worker serves by: a plan, and this worker's balancers for its services.
+pub struct Serving {
+    /// The plan.
+    pub plan: Arc<Plan>,
+    /// A balancer for each of the plan's services, in its order.
+    pub balancers: Vec<Balance>,
+}
+
+/// A listener on one worker.
+pub struct Inbound {
+    /// How it was configured.
+    pub listener: ListenerPlan,
+    /// What is served by now.
+    pub serving: Arc<ArcSwap<Serving>>,
+    /// Held by tunnels, so that a drain waits for them.
+    pub drain: DrainWatcher,
+}
+
+/// One connection to a listener.
+pub struct Connection {
+    inbound: Arc<Inbound>,
+    peer: PeerMarks,
+    source: SourceId,
+}
+
+/// A request that is to be forwarded.
+struct Decided {
+    order: Order,
+    place: Place,
+    request: Request<Body>,
+    /// The client's side of the WebSocket it asks for.
+    upgrade: Option<OnUpgrade>,
+}
+
+/// Where it goes.
+struct Place {
+    serving: Arc<Serving>,
+    /// Among the plan's services.
+    service: usize,
+    /// Among the table's decisions.
+    decision: usize,
+}
+
+/// What its answer depends on.
+struct Order {
+    marks: RequestMarks,
+    record: RequestRecord,
+    deadline: Option<Instant>,
+    grpc: bool,
+    version: Version,
+}
+
+type Answer = Response<MetricsBody<RejectBody<Body>>>;
+
+impl Connection {
+    /// A connection of this peer.
+    pub fn new(inbound: &Arc<Inbound>, peer: &Arc<PeerInfo>) -> Arc<Self> {
+        let ListenerPlan { trust, direction, own, .. } = &inbound.listener;
+        let outbound = (*direction == Direction::Outbound).then(|| own.as_str());
+        let name = outbound.or_else(|| peer.service()).unwrap_or("unknown");
+        let source = inbound.serving.load().plan.unrouted.of(*direction).source(name);
+        Arc::new(Self { peer: PeerMarks::new(peer, trust, *direction, Some(own)), source, inbound: Arc::clone(inbound) })
+    }
+
+    /// Answers a request.
+    ///
+    /// # Errors
+    /// None: what fails is refused.
+    pub async fn answer(self: Arc<Self>, request: Request<Body>) -> Result<Answer, Infallible> {
+        let Decided { order, place, request, upgrade } = match self.decide(request) {
+            Ok(decided) => decided,
+            Err(answer) => return Ok(answer),
+        };
+        let target = place.serving.plan.table.decisions()[place.decision].target();
+        let version = target.and_then(|target| target.version.as_ref());
+        let balance = &place.serving.balancers[place.service];
+        if let Some(client) = upgrade {
+            // Boxed, since it is rare and would make every request's future larger.
+            let upgraded = Box::pin(self.upgrade(balance, request, version, client, &order)).await;
+            return Ok(self.finish(order, upgraded));
+        }
+        let sent = pin!(balance.send(request, version));
+        let sent = before(order.deadline, sent).await;
+        let finished = sent.and_then(|(mut response, _)| {
+            forward::finish(&mut response, order.marks.clone(), &self.peer)?;
+            Ok(response)
+        });
+        Ok(self.finish(order, finished))
+    }
+
+    /// Everything that needs no waiting: admits the request, and finds where it goes. What is answered here is
+    /// the error.
+    #[expect(clippy::result_large_err, reason = "it is the answer, moved once")]
+    fn decide(&self, request: Request<Body>) -> Result<Decided, Answer> {
+        let (mut parts, body) = request.into_parts();
+        let Inbound { listener, serving, .. } = &*self.inbound;
+        let now = || MeshContext::new(Instant::now());
+        let mut context = parts.extensions.remove::<MeshContext>().unwrap_or_else(now);
+        context.direction = listener.direction;
+        if listener.direction == Direction::Outbound {
+            context.own_service = Some(listener.own.clone());
+        }
+        let serving = serving.load_full();
+        let unrouted = serving.plan.unrouted.of(listener.direction);
+        let facts = match admit(&mut parts, &listener.edge) {
+            Ok(facts) => facts,
+            Err(error) => return Err(self.malformed(&parts, self.record(unrouted, &context, &parts), &error)),
+        };
+        inherit(&parts.headers, facts, &self.peer, &mut context);
+        let decided = serving.plan.table.route(&RequestHead::of_parts(&parts), context.source_service(), fastrand::u32(..));
+        let decision = match decided {
+            Ok(decision) => decision,
+            Err(nothing) => {
+                let error = Error::from(nothing);
+                return Err(self.refuse(&parts, self.record(unrouted, &context, &parts), &error));
+            }
+        };
+        let prepared = &serving.plan.prepared[decision.index()];
+        let record = self.record(prepared.metrics.of(listener.direction), &context, &parts);
+        let service = match (decision.action(), prepared.service) {
+            (Action::Forward(_), Some(service)) => service,
+            (Action::Respond(respond), _) => {
+                let mut response = respond.response();
+                mark_response(response.headers_mut(), RequestMarks::of_refused(&parts.headers, &self.peer), &self.peer);
+                return Err(record.on_response(response));
+            }
+            _ => {
+                let error = Error::new(ErrorKind::NoRoute, "the rule leads to a service that is not there any more");
+                return Err(self.refuse(&parts, record, &error));
+            }
+        };
+        if let Some(timeout) = prepared.timeout {
+            let limit = context.received + timeout;
+            context.deadline = Some(context.deadline.map_or(limit, |told| told.min(limit)));
+        }
+        let (grpc, version) = (is_grpc(&parts.headers), parts.version);
+        let outgoing = forward::prepare(&mut parts, facts, &context, &self.peer, &prepared.marks, listener.websocket);
+        let outgoing = match outgoing {
+            Ok(outgoing) => outgoing,
+            Err(error) => return Err(self.malformed(&parts, record, &error)),
+        };
+        let decision = decision.index();
+        // The extensions are this hop's affair.
+        parts.extensions.clear();
+        let Outgoing { marks, upgrade } = outgoing;
+        Ok(Decided {
+            order: Order { marks, record, deadline: context.deadline, grpc, version },
+            place: Place { serving, service, decision },
+            request: Request::from_parts(parts, body),
+            upgrade,
+        })
+    }
+
+    /// Asks an endpoint for an upgrade, and starts the tunnel if it agrees.
+    async fn upgrade(
+        &self,
+        balance: &Balance,
+        request: Request<Body>,
+        version: Option<&mesh_core::Version>,
+        client: OnUpgrade,
+        order: &Order,
+    ) -> Result<Response<Body>, Error> {
+        let sent = pin!(balance.send_upgrade(request, version));
+        let (mut response, _, in_flight) = before(order.deadline, sent).await?;
+        let Some(upstream) = forward::finish_upgrade(&mut response, order.marks.clone(), &self.peer)? else {
+            return Ok(response.map(Body::from));
+        };
+        let (guard, idle) = (self.inbound.drain.guard(), self.inbound.listener.limits.idle);
+        // It ends with the tunnel; a drain waits for its guard.
+        tokio::spawn(async move {
+            if let Err(error) = tunnel(client, upstream, idle).await {
+                tracing::debug!(%error, "a tunnel ended");
+            }
+            drop((guard, in_flight));
+        });
+        Ok(response.map(|_| Body::empty()))
+    }
+
+    fn finish(&self, order: Order, answered: Result<Response<Body>, Error>) -> Answer {
+        match answered {
+            Ok(response) => order.record.on_response(response.map(RejectBody::inner)),
+            Err(error) => self.refuse_marked(order.marks, order.version, order.grpc, order.record, &error),
+        }
+    }
+
+    fn record(&self, metrics: &Arc<RouteMetrics>, context: &MeshContext, parts: &Parts) -> RequestRecord {
+        let protocol = Protocol::of(parts.version, &parts.headers);
+        metrics.begin_with(context.received, self.source, MethodLabel::of(&parts.method), protocol)
+    }
+
+    /// Refuses a request that is not what HTTP allows. On HTTP/1.1 nothing behind it is believed either.
+    fn malformed(&self, parts: &Parts, record: RequestRecord, error: &Error) -> Answer {
+        let mut answer = self.refuse(parts, record, error);
+        if parts.version != Version::HTTP_2 {
+            answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        answer
+    }
+
+    fn refuse(&self, parts: &Parts, record: RequestRecord, error: &Error) -> Answer {
+        let marks = RequestMarks::of_refused(&parts.headers, &self.peer);
+        self.refuse_marked(marks, parts.version, is_grpc(&parts.headers), record, error)
+    }
+
+    fn refuse_marked(&self, marks: RequestMarks, version: Version, grpc: bool, record: RequestRecord, error: &Error) -> Answer {
+        if error.kind() == ErrorKind::BadRequest {
+            tracing::debug!(peer = %self.peer.peer().address, %error, ?version, "refused a request");
+        }
+        let mut response = reject(error, grpc);
+        mark_response(response.headers_mut(), marks, &self.peer);
+        record.on_response(response)
+    }
+}
+
+/// What comes of it before the deadline. The future stays where it is: it is large, and moving it costs.
+async fn before<T>(
+    deadline: Option<Instant>,
+    mut answer: Pin<&mut impl Future<Output = Result<T, Error>>>,
+) -> Result<T, Error> {
+    let Some(deadline) = deadline else { return answer.await };
+    let mut timer = pin!(tokio::time::sleep_until(deadline));
+    poll_fn(|cx| {
+        if let Poll::Ready(answered) = answer.as_mut().poll(cx) {
+            return Poll::Ready(answered);
+        }
+        timer.as_mut().poll(cx).map(|()| {
+            Err(Error::new(ErrorKind::Timeout, "the service did not answer before the deadline (timeout)"))
+        })
+    })
+    .await
+}

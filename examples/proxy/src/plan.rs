@@ -1,0 +1,263 @@
+//! A configuration, compiled: what every worker shares, read-only.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use mesh_core::context::{Direction, Target};
+use mesh_core::edge::EdgePolicy;
+use mesh_core::forwarded::{TargetMarks, Trust};
+use mesh_core::serve::ServeLimits;
+use mesh_core::{EndpointSet, ServiceName, Version};
+use mesh_lb::balance::SharedLoad;
+use mesh_lb::endpoint::Limits;
+use mesh_lb::{PoolSettings, Protocol};
+use mesh_telemetry::metrics::{RouteMetrics, ServiceMetrics};
+use mesh_telemetry::Telemetry;
+use mesh_traffic::router::{Action, Rule, RuleAction};
+use mesh_traffic::{RouteTable, Service};
+
+use crate::config::{self, Config};
+
+/// A compiled configuration.
+pub struct Plan {
+    /// Decides where requests go.
+    pub table: RouteTable,
+    /// For each decision of the table, at its index, what a request needs of it.
+    pub prepared: Vec<Prepared>,
+    /// For requests refused before they were decided.
+    pub unrouted: ByDirection,
+    /// The services.
+    pub services: Vec<ServicePlan>,
+    /// The listeners.
+    pub listeners: Vec<ListenerPlan>,
+}
+
+/// What a request needs of a decision.
+pub struct Prepared {
+    /// What the request is told of its destination.
+    pub marks: TargetMarks,
+    /// Where it is counted.
+    pub metrics: ByDirection,
+    /// Which of the plan's services takes it.
+    pub service: Option<usize>,
+    /// How long it may take.
+    pub timeout: Option<Duration>,
+}
+
+/// The metrics of one target, for requests of either direction.
+pub struct ByDirection {
+    inbound: Arc<RouteMetrics>,
+    outbound: Arc<RouteMetrics>,
+}
+
+impl ByDirection {
+    /// Those of this direction.
+    pub fn of(&self, direction: Direction) -> &Arc<RouteMetrics> {
+        match direction {
+            Direction::Inbound => &self.inbound,
+            Direction::Outbound => &self.outbound,
+        }
+    }
+}
+
+/// A service, as its balancers need it.
+#[derive(Clone)]
+pub struct ServicePlan {
+    /// Its name.
+    pub name: ServiceName,
+    /// Its endpoints.
+    pub endpoints: EndpointSet,
+    /// How its pools behave.
+    pub settings: PoolSettings,
+    /// Which endpoint takes a request.
+    pub algorithm: config::Algorithm,
+    /// Which of its versions is the stable one.
+    pub stable: Option<Version>,
+    /// What its balancers share.
+    pub shared: SharedLoad,
+    /// Where attempts are counted.
+    pub metrics: Arc<ServiceMetrics>,
+}
+
+impl ServicePlan {
+    /// Whether the connections to its endpoints can stay as they are.
+    pub fn keeps_connections_of(&self, before: &Self) -> bool {
+        self.settings == before.settings
+    }
+
+    /// Whether nothing about it has changed.
+    pub fn is_same_as(&self, before: &Self) -> bool {
+        self.keeps_connections_of(before)
+            && self.endpoints == before.endpoints
+            && self.algorithm == before.algorithm
+            && self.stable == before.stable
+    }
+}
+
+/// A listener, as its servers need it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListenerPlan {
+    /// Its name.
+    pub name: Box<str>,
+    /// Where it listens.
+    pub bind: SocketAddr,
+    /// Whom it serves.
+    pub direction: Direction,
+    /// What this process is; the source of what comes in on an outbound listener.
+    pub own: ServiceName,
+    /// Whose word counts.
+    pub trust: Trust,
+    /// Whether a connection may become a WebSocket.
+    pub websocket: bool,
+    /// What the edge lets in.
+    pub edge: EdgePolicy,
+    /// What its server allows.
+    pub limits: ServeLimits,
+}
+
+/// What a process keeps from one configuration to the next.
+#[derive(Default)]
+pub struct Kept {
+    loads: HashMap<ServiceName, (Limits, SharedLoad)>,
+}
+
+impl Plan {
+    /// Compiles a configuration.
+    ///
+    /// # Errors
+    /// If the table refuses it: the configuration was not checked as it should have been.
+    pub fn compile(config: &Config, telemetry: &Telemetry, kept: &mut Kept) -> Result<Self, String> {
+        let mesh = &config.mesh;
+        let table = RouteTable::new(mesh.namespace.as_str(), mesh.services.iter().map(routed), rules(config)?)
+            .map_err(|error| error.to_string())?;
+        let services: Vec<ServicePlan> = mesh.services.iter().map(|service| plan(service, telemetry, kept)).collect();
+        kept.loads.retain(|name, _| services.iter().any(|service| service.name == *name));
+        let by_name: HashMap<&str, usize> = services.iter().enumerate().map(|(i, s)| (s.name.as_str(), i)).collect();
+        let unknown = ServiceName::new("unknown").map_err(|error| error.to_string())?;
+        let prepare = |decision: &mesh_traffic::router::Decision| {
+            let target = match decision.action() {
+                Action::Forward(target) => target.clone(),
+                _ => Target::service(unknown.clone()).with_route(decision.rule().map(Arc::from)),
+            };
+            Prepared {
+                marks: TargetMarks::new(&target.service),
+                service: decision.target().and_then(|target| by_name.get(target.service.as_str()).copied()),
+                metrics: ByDirection {
+                    inbound: telemetry.route(&target, Direction::Inbound),
+                    outbound: telemetry.route(&target, Direction::Outbound),
+                },
+                timeout: decision.timeout(),
+            }
+        };
+        let prepared = table.decisions().iter().map(prepare).collect();
+        Ok(Self {
+            prepared,
+            table,
+            unrouted: ByDirection {
+                inbound: telemetry.unrouted(Direction::Inbound),
+                outbound: telemetry.unrouted(Direction::Outbound),
+            },
+            services,
+            listeners: mesh.listeners.iter().map(|listener| listening(listener, &mesh.identity.service)).collect(),
+        })
+    }
+}
+
+fn routed(service: &config::Service) -> Service {
+    let routed = Service::new(service.name.clone()).with_timeout(service.timeout);
+    match &service.hosts {
+        Some(hosts) => routed.with_hosts(hosts.iter().cloned()),
+        None => routed,
+    }
+}
+
+fn rules(config: &Config) -> Result<Vec<Rule>, String> {
+    let rule = |rule: &config::Rule| {
+        let action = match &rule.action {
+            config::RuleAction::Forward(split) => RuleAction::Split(split.clone()),
+            config::RuleAction::Respond(respond) => RuleAction::Respond(respond.clone()),
+            config::RuleAction::Redirect(_) => return Err(format!("{}: redirects are not served yet", rule.origin)),
+        };
+        let made = Rule::new(&rule.id, action).map_err(|error| format!("{}: {error}", rule.origin))?;
+        let made = made.with_name(rule.name.clone()).with_priority(rule.priority).with_enabled(rule.enabled);
+        Ok(rule.conditions.iter().cloned().fold(made.with_timeout(rule.timeout), Rule::with_condition))
+    };
+    config.mesh.rules.iter().map(rule).collect()
+}
+
+fn plan(service: &config::Service, telemetry: &Telemetry, kept: &mut Kept) -> ServicePlan {
+    let mut settings = PoolSettings::default();
+    settings.protocol = match service.protocol {
+        config::Protocol::Auto => Protocol::Auto,
+        config::Protocol::Http1 => Protocol::Http1,
+        config::Protocol::Http2 => Protocol::Http2,
+    };
+    if let Some(breaker) = &service.circuit_breaker {
+        settings.limits.max_connections = breaker.max_connections as usize;
+        settings.limits.max_pending = breaker.max_pending_requests as usize;
+        settings.limits.max_requests = breaker.max_requests as usize;
+    }
+    let shared = match kept.loads.get(&service.name) {
+        Some((limits, shared)) if *limits == settings.limits => shared.clone(),
+        Some((_, shared)) => shared.with_limits(settings.limits),
+        None => SharedLoad::new(settings.limits),
+    };
+    kept.loads.insert(service.name.clone(), (settings.limits, shared.clone()));
+    ServicePlan {
+        name: service.name.clone(),
+        endpoints: EndpointSet::new(service.endpoints.iter().cloned()),
+        settings,
+        algorithm: service.load_balancing.algorithm,
+        stable: service.stable_version.clone(),
+        shared,
+        metrics: telemetry.service(&service.name),
+    }
+}
+
+fn listening(listener: &config::Listener, own: &ServiceName) -> ListenerPlan {
+    let limits = &listener.limits;
+    let mut edge = EdgePolicy::default();
+    edge.max_uri_bytes = limits.max_uri_bytes;
+    edge.max_headers = limits.max_headers;
+    let mut serve = ServeLimits::default();
+    serve.request_head = limits.request_head;
+    serve.idle = limits.idle;
+    serve.keep_alive = limits.keep_alive;
+    serve.max_head_bytes = limits.max_head_bytes;
+    serve.max_headers = limits.max_headers;
+    serve.max_connections = limits.max_connections;
+    serve.max_streams = limits.max_streams;
+    serve.max_connection_age = limits.max_connection_age;
+    ListenerPlan {
+        name: listener.name.clone(),
+        bind: listener.bind,
+        direction: match listener.direction {
+            config::Direction::Inbound => Direction::Inbound,
+            config::Direction::Outbound => Direction::Outbound,
+        },
+        own: own.clone(),
+        trust: trust(&listener.trust),
+        websocket: listener.upgrades.contains(&config::Upgrade::WebSocket),
+        edge,
+        limits: serve,
+    }
+}
+
+fn trust(trust: &config::Trust) -> Trust {
+    match trust {
+        config::Trust::Hops(hops) => Trust::hops(u8::try_from(*hops).unwrap_or(u8::MAX)),
+        config::Trust::Proxies(proxies) => {
+            let networks = proxies.iter().filter_map(|proxy| match proxy {
+                config::TrustedProxy::Network(network) => Some(*network),
+                config::TrustedProxy::Identity(_) => None,
+            });
+            let identities = proxies.iter().filter_map(|proxy| match proxy {
+                config::TrustedProxy::Identity(identity) => Some(identity.clone()),
+                config::TrustedProxy::Network(_) => None,
+            });
+            Trust::proxies(networks, identities)
+        }
+    }
+}

@@ -1,0 +1,267 @@
+//! The process: starts the workers, reloads on change, drains at the end.
+
+use std::fmt;
+use std::io;
+use std::net::{SocketAddr, TcpListener as StdListener};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use mesh_core::drain::{DrainTrigger, drain};
+use mesh_core::serve::Server;
+use mesh_telemetry::metrics::Reload;
+use mesh_telemetry::{Telemetry, serve_metrics};
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio::net::TcpListener;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use crate::config::{self, Config};
+use crate::plan::{Kept, ListenerPlan, Plan};
+use crate::reload::FileWatch;
+use crate::worker::Worker;
+
+/// How the process runs.
+#[derive(Clone, Debug)]
+pub struct RunOptions {
+    /// The configuration's file, read again when it changes.
+    pub config: PathBuf,
+    /// How long requests in flight may take after the signal to stop.
+    pub drain_timeout: Duration,
+    /// How many workers; by default one for each core this process may use.
+    pub workers: Option<usize>,
+}
+
+/// Why the process could not start or end well.
+#[derive(Debug)]
+pub struct RunError(String);
+
+impl fmt::Display for RunError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for RunError {}
+
+/// Serves until SIGTERM or SIGINT, then drains.
+///
+/// # Errors
+/// If an address cannot be bound, the system refuses threads, or requests had to be cut at the end of the
+/// drain's time.
+pub fn run(options: &RunOptions, config: Config) -> Result<(), RunError> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| RunError(format!("the system gives no event queue: {error}")))?;
+    let ended = runtime.block_on(Process::start(options, config)?.serve(options));
+    // What still runs (a page being rendered) is not waited for.
+    runtime.shutdown_background();
+    ended
+}
+
+struct Process {
+    telemetry: Telemetry,
+    kept: Kept,
+    workers: Vec<Worker>,
+    listeners: Vec<Listening>,
+    metrics: Option<(SocketAddr, StdListener)>,
+    config: Option<Config>,
+}
+
+/// A listener that is being served.
+struct Listening {
+    plan: ListenerPlan,
+    socket: StdListener,
+    drain: DrainTrigger,
+}
+
+impl Process {
+    fn start(options: &RunOptions, config: Config) -> Result<Self, RunError> {
+        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let workers = (0..options.workers.unwrap_or(cores)).map(Worker::start).collect::<io::Result<Vec<_>>>();
+        let workers = workers.map_err(|error| RunError(format!("a worker thread cannot be started: {error}")))?;
+        let metrics = match &config.mesh.metrics {
+            Some(metrics) => Some((metrics.bind, bind(metrics.bind, "serviceMesh.metrics.bind")?)),
+            None => None,
+        };
+        Ok(Self {
+            telemetry: Telemetry::new(),
+            kept: Kept::default(),
+            workers,
+            listeners: Vec::new(),
+            metrics,
+            config: Some(config),
+        })
+    }
+
+    async fn serve(mut self, options: &RunOptions) -> Result<(), RunError> {
+        let signals = |kind| signal(kind).map_err(|error| RunError(format!("signals cannot be received: {error}")));
+        let (mut terminate, mut interrupt) = (signals(SignalKind::terminate())?, signals(SignalKind::interrupt())?);
+        let mut hangup = signals(SignalKind::hangup())?;
+        let mut file = FileWatch::start(&options.config);
+        let ready = Arc::new(AtomicBool::new(false));
+        let _upkeep = self.telemetry.start_upkeep(Duration::from_secs(5));
+        let _metrics = self.serve_metrics(&ready)?;
+        if let Some(config) = self.config.take() {
+            self.adopt(&config).await?;
+        }
+        ready.store(true, Ordering::Release);
+        tracing::info!(workers = self.workers.len(), version = mesh_core::VERSION, "ready");
+        loop {
+            tokio::select! {
+                () = stop(&mut terminate, &mut interrupt) => break,
+                _ = hangup.recv() => self.reload(options).await,
+                () = file.changed() => self.reload(options).await,
+            }
+        }
+        ready.store(false, Ordering::Release);
+        tokio::select! {
+            ended = self.drain(options.drain_timeout) => ended,
+            () = stop(&mut terminate, &mut interrupt) => Err(RunError("told to stop again while draining: requests in flight were cut".into())),
+        }
+    }
+
+    fn serve_metrics(&mut self, ready: &Arc<AtomicBool>) -> Result<Option<AbortOnDrop>, RunError> {
+        let Some((address, socket)) = self.metrics.take() else { return Ok(None) };
+        let socket = TcpListener::from_std(socket);
+        let socket = socket.map_err(|error| RunError(format!("metrics cannot be served on {address}: {error}")))?;
+        let (telemetry, ready) = (self.telemetry.clone(), Arc::clone(ready));
+        tracing::info!(address = %socket.local_addr().unwrap_or(address), "serving /metrics, /healthz and /readyz");
+        let serving = serve_metrics(socket, telemetry, move || ready.load(Ordering::Acquire));
+        Ok(Some(AbortOnDrop(tokio::spawn(async move {
+            serving.await;
+        }))))
+    }
+
+    /// Reads the file again. A bad one changes nothing.
+    async fn reload(&mut self, options: &RunOptions) {
+        let loaded = match config::load(&options.config) {
+            Ok(loaded) => loaded,
+            Err(report) => {
+                self.telemetry.process().config_reload(Reload::Failure);
+                tracing::error!("the configuration is refused; the last good one stays in use\n{report}");
+                return;
+            }
+        };
+        for warning in &loaded.warnings {
+            tracing::warn!("{warning}");
+        }
+        let adopted = if loaded.warnings.iter().any(config::Warning::refuses_to_run) {
+            Err(RunError("serving without what the warnings name would be less than the file asks for".into()))
+        } else {
+            self.adopt(&loaded.config).await
+        };
+        match adopted {
+            Ok(()) => {
+                self.telemetry.process().config_reload(Reload::Success);
+                tracing::info!("the configuration was reloaded");
+            }
+            Err(error) => {
+                self.telemetry.process().config_reload(Reload::Failure);
+                tracing::error!("the configuration is refused; the last good one stays in use: {error}");
+            }
+        }
+    }
+
+    /// Serves by this configuration: first the plan on every worker, then the listeners, so that no request
+    /// meets a listener without a plan. New addresses are bound before anything changes.
+    async fn adopt(&mut self, config: &Config) -> Result<(), RunError> {
+        let plan = Plan::compile(config, &self.telemetry, &mut self.kept).map_err(RunError)?;
+        let plan = Arc::new(plan);
+        let bound = |plan: &ListenerPlan| {
+            let socket = match self.listeners.iter().find(|listening| listening.plan.bind == plan.bind) {
+                Some(listening) => listening.socket.try_clone().map_err(|error| RunError(error.to_string()))?,
+                None => bind(plan.bind, &format!("listener {}", plan.name))?,
+            };
+            Ok((plan.clone(), socket))
+        };
+        let wanted = plan.listeners.iter().map(bound).collect::<Result<Vec<_>, RunError>>()?;
+        for worker in &self.workers {
+            worker.adopt(&plan).await;
+        }
+        let before = std::mem::take(&mut self.listeners);
+        for (plan, socket) in wanted {
+            match before.iter().position(|listening| listening.plan == plan) {
+                Some(_) => {}
+                None => self.listen(plan, socket)?,
+            }
+        }
+        for listening in before {
+            if plan.listeners.contains(&listening.plan) {
+                self.listeners.push(listening);
+            } else {
+                tracing::info!(listener = %listening.plan.name, address = %listening.plan.bind, "draining a listener");
+                listening.drain.start();
+            }
+        }
+        Ok(())
+    }
+
+    fn listen(&mut self, plan: ListenerPlan, socket: StdListener) -> Result<(), RunError> {
+        let (trigger, watcher) = drain();
+        // The limits of connections count over all workers: they are clones of one server.
+        let server = Server::new().limits(plan.limits.clone());
+        for worker in &self.workers {
+            let socket = socket.try_clone().map_err(|error| RunError(format!("a socket cannot be shared: {error}")))?;
+            worker.listen(plan.clone(), server.clone(), socket, watcher.clone());
+        }
+        let address = socket.local_addr().unwrap_or(plan.bind);
+        tracing::info!(listener = %plan.name, %address, "listening");
+        self.listeners.push(Listening { plan, socket, drain: trigger });
+        Ok(())
+    }
+
+    async fn drain(self, limit: Duration) -> Result<(), RunError> {
+        tracing::info!(?limit, "draining");
+        let tunnels: Vec<DrainTrigger> = self.listeners.iter().map(|listening| listening.drain.clone()).collect();
+        for listening in self.listeners {
+            listening.drain.start();
+        }
+        let finished = async {
+            for worker in self.workers {
+                worker.finished().await;
+            }
+        };
+        let all = async {
+            for tunnel in &tunnels {
+                tunnel.drained().await;
+            }
+            finished.await;
+        };
+        match tokio::time::timeout(limit, all).await {
+            Ok(()) => {
+                tracing::info!("drained");
+                Ok(())
+            }
+            Err(_) => Err(RunError(format!("requests were still in flight after {limit:?} and were cut (--drain-timeout)"))),
+        }
+    }
+}
+
+async fn stop(terminate: &mut Signal, interrupt: &mut Signal) {
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+}
+
+fn bind(address: SocketAddr, what: &str) -> Result<StdListener, RunError> {
+    let bound = || -> io::Result<StdListener> {
+        let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+        // A restart must not wait for the last connections of the process before it.
+        socket.set_reuse_address(true)?;
+        socket.set_nonblocking(true)?;
+        socket.bind(&address.into())?;
+        socket.listen(4096)?;
+        Ok(socket.into())
+    };
+    bound().map_err(|error| RunError(format!("{what} cannot listen on {address}: {error}; is another process using it?")))
+}
+
+/// A task that ends when this is dropped.
+struct AbortOnDrop(tokio::task::JoinHandle<()>);
+
+impl Drop for AbortOnDrop {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}

@@ -42,6 +42,8 @@ pub mod forward;
 #[cfg(feature = "http")]
 pub mod forwarded;
 #[cfg(feature = "http")]
+pub mod gather;
+#[cfg(feature = "http")]
 pub mod hop;
 #[cfg(feature = "http")]
 pub mod reject;

@@ -178,11 +178,10 @@ pub fn mark_request(
         let left = deadline.saturating_duration_since(context.received).as_millis();
         headers.insert(X_MESH_DEADLINE_MS, HeaderValue::from(u64::try_from(left).unwrap_or(u64::MAX)));
     }
-    let attempt = match context.attempt {
-        0 => HeaderValue::from_static("0"),
-        attempt => HeaderValue::from(attempt),
-    };
-    headers.insert(X_MESH_ATTEMPT, attempt);
+    // Without the field it is the first attempt, as most are.
+    if context.attempt > 0 {
+        headers.insert(X_MESH_ATTEMPT, HeaderValue::from(context.attempt));
+    }
     RequestMarks { request_id }
 }
 
@@ -301,10 +300,14 @@ impl Ids {
     }
 }
 
+/// The low digits of a number, as many as there is room for.
 fn write_hex(out: &mut [u8], number: u128) {
-    let len = out.len();
-    for (i, digit) in out.iter_mut().enumerate() {
-        let nibble = (number >> (4 * (len - 1 - i))) & 0xf;
-        *digit = b"0123456789abcdef"[nibble as usize];
+    let bytes = number.to_be_bytes();
+    let (_, low) = bytes.split_at(bytes.len() - out.len() / 2);
+    for (pair, byte) in out.chunks_exact_mut(2).zip(low) {
+        pair[0] = HEX[usize::from(byte >> 4)];
+        pair[1] = HEX[usize::from(byte & 0xf)];
     }
 }
+
+const HEX: &[u8; 16] = b"0123456789abcdef";

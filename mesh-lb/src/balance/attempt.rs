@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use http::{Method, Request, Response};
+use http::{HeaderName, HeaderValue, Method, Request, Response, Uri};
 use http_body::Body as _;
 use hyper::body::Incoming;
 use mesh_core::body::Body;
@@ -42,7 +42,7 @@ impl Balance {
         for attempt in 1.. {
             let (slot, endpoint, pool, in_flight) = self.pick(&request, version, tried.slots())?;
             let guards = Guards { _in_flight: in_flight, _permit: shared.limits.request()? };
-            let copy = copy_of(&request);
+            let copy = Copy::of(&request);
             let mut reused = false;
             let failure = match pool.send(request, guards, &mut reused).await {
                 Ok(response) => {
@@ -53,8 +53,8 @@ impl Balance {
             };
             let (error, again) = match failure {
                 SendFailure::Unsent(error, request) => (error, Some(*request)),
-                SendFailure::NotProcessed(error) => (error, copy),
-                SendFailure::Broken(error) if reused => (error, copy),
+                SendFailure::NotProcessed(error) => (error, copy.map(Copy::into_request)),
+                SendFailure::Broken(error) if reused => (error, copy.map(Copy::into_request)),
                 SendFailure::Broken(error) | SendFailure::Failed(error) => (error, None),
             };
             self.tell(&endpoint, Outcome::Refused(error.kind()));
@@ -164,16 +164,32 @@ impl Tried {
     }
 }
 
-/// A copy of a request that may be sent twice: one without a body, whose method changes nothing.
-fn copy_of(request: &Request<Body>) -> Option<Request<Body>> {
-    let safe = matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
-    if !safe || !request.body().is_end_stream() {
-        return None;
+/// What is left of a request that may be sent twice: one without a body, whose method changes nothing. A list
+/// costs less to copy than a map does, and few are ever made a request again.
+struct Copy {
+    method: Method,
+    uri: Uri,
+    fields: Vec<(HeaderName, HeaderValue)>,
+}
+
+impl Copy {
+    fn of(request: &Request<Body>) -> Option<Self> {
+        let safe = matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
+        if !safe || !request.body().is_end_stream() {
+            return None;
+        }
+        let mut fields = Vec::with_capacity(request.headers().len());
+        fields.extend(request.headers().iter().map(|(name, value)| (name.clone(), value.clone())));
+        Some(Self { method: request.method().clone(), uri: request.uri().clone(), fields })
     }
-    let mut copy = Request::new(Body::empty());
-    *copy.method_mut() = request.method().clone();
-    *copy.uri_mut() = request.uri().clone();
-    *copy.version_mut() = request.version();
-    *copy.headers_mut() = request.headers().clone();
-    Some(copy)
+
+    fn into_request(self) -> Request<Body> {
+        let mut request = Request::new(Body::empty());
+        *request.method_mut() = self.method;
+        *request.uri_mut() = self.uri;
+        for (name, value) in self.fields {
+            request.headers_mut().append(name, value);
+        }
+        request
+    }
 }

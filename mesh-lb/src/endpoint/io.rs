@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use mesh_core::Endpoint;
+use mesh_core::gather::poll_write_gathered;
 use mesh_core::connect::{Connect, Connected, HttpProtocol};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
@@ -32,7 +33,7 @@ impl AsyncWrite for BoxedIo {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        self.0.as_mut().poll_write_vectored(cx, bufs)
+        poll_write_gathered(self.0.as_mut(), cx, bufs)
     }
 
     fn is_write_vectored(&self) -> bool {

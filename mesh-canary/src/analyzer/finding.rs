@@ -1,0 +1,157 @@
+//! The numbers behind a verdict.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::time::Duration;
+
+use mesh_core::duration::display;
+
+/// A number with its unit.
+///
+/// ```
+/// use std::time::Duration;
+/// use mesh_canary::Number;
+///
+/// assert_eq!(Number::Ratio(0.0525).to_string(), "5.25%");
+/// assert_eq!(Number::Latency(Duration::from_millis(480)).to_string(), "480ms");
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum Number {
+    /// A share, 0 to 1. Shown in percent.
+    Ratio(f64),
+    /// How long something took. Shown in milliseconds.
+    Latency(Duration),
+    /// How long it took at least: the true value lies above what can be counted.
+    LatencyAtLeast(Duration),
+    /// How many.
+    Count(u64),
+    /// A number without a unit: a score, the result of a query.
+    Plain(f64),
+}
+
+impl fmt::Display for Number {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self::Ratio(share) => write!(f, "{}%", rounded(share * 100.0, 1000.0)),
+            Self::Latency(latency) => write!(f, "{}ms", milliseconds(latency)),
+            Self::LatencyAtLeast(latency) => write!(f, "more than {}ms", milliseconds(latency)),
+            Self::Count(count) => count.fmt(f),
+            Self::Plain(number) => number.fmt(f),
+        }
+    }
+}
+
+fn rounded(number: f64, parts: f64) -> f64 {
+    (number * parts).round() / parts
+}
+
+fn milliseconds(latency: Duration) -> f64 {
+    rounded(latency.as_secs_f64() * 1000.0, 10.0)
+}
+
+/// What a number should be.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum Bound {
+    /// No more than this.
+    AtMost(Number),
+    /// No less than this.
+    AtLeast(Number),
+}
+
+impl fmt::Display for Bound {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::AtMost(number) => write!(f, "at most {number}"),
+            Self::AtLeast(number) => write!(f, "at least {number}"),
+        }
+    }
+}
+
+/// One number that was looked at, beside what it should be.
+///
+/// ```
+/// use std::time::Duration;
+/// use mesh_canary::{Finding, Number};
+///
+/// let finding = Finding::at_most("error rate", Number::Ratio(0.06), Number::Ratio(0.05))
+///     .beside_stable(Number::Ratio(0.001))
+///     .seen(1200, Duration::from_secs(60));
+/// assert_eq!(finding.to_string(), "error rate 6% (at most 5%, stable 0.1%, 1200 requests in 1m)");
+/// ```
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Finding {
+    /// What was looked at.
+    pub what: Cow<'static, str>,
+    /// The number; nothing if it could not be measured.
+    pub measured: Option<Number>,
+    /// What it was compared with.
+    pub bound: Bound,
+    /// The same of the stable version, for a human: whether the canary is alone with it.
+    pub stable: Option<Number>,
+    /// How many requests of the canary were looked at, and for how long.
+    pub seen: Option<(u64, Duration)>,
+}
+
+impl Finding {
+    /// A number that must not be above another.
+    pub fn at_most(
+        what: impl Into<Cow<'static, str>>,
+        measured: impl Into<Option<Number>>,
+        most: Number,
+    ) -> Self {
+        Self::new(what.into(), measured.into(), Bound::AtMost(most))
+    }
+
+    /// A number that must not be below another.
+    pub fn at_least(
+        what: impl Into<Cow<'static, str>>,
+        measured: impl Into<Option<Number>>,
+        least: Number,
+    ) -> Self {
+        Self::new(what.into(), measured.into(), Bound::AtLeast(least))
+    }
+
+    fn new(what: Cow<'static, str>, measured: Option<Number>, bound: Bound) -> Self {
+        Self {
+            what,
+            measured,
+            bound,
+            stable: None,
+            seen: None,
+        }
+    }
+
+    /// With the same number of the stable version.
+    #[must_use]
+    pub fn beside_stable(mut self, number: impl Into<Option<Number>>) -> Self {
+        self.stable = number.into();
+        self
+    }
+
+    /// With how many requests of the canary were looked at, and for how long.
+    #[must_use]
+    pub fn seen(mut self, requests: u64, span: Duration) -> Self {
+        self.seen = Some((requests, span));
+        self
+    }
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.measured {
+            Some(measured) => write!(f, "{} {measured}", self.what)?,
+            None => write!(f, "{} not measured", self.what)?,
+        }
+        write!(f, " ({}", self.bound)?;
+        if let Some(stable) = self.stable {
+            write!(f, ", stable {stable}")?;
+        }
+        if let Some((requests, span)) = self.seen {
+            write!(f, ", {requests} requests in {}", display(span))?;
+        }
+        f.write_str(")")
+    }
+}

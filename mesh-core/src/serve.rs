@@ -11,6 +11,8 @@ mod limits;
 mod registry;
 mod service;
 mod sniff;
+mod streams;
+mod tunnel;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -18,12 +20,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, Response};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tower_service::Service;
 
-use crate::accept::{Accept, PlainAccept};
+use crate::accept::{Accept, Accepted, PlainAccept};
 use crate::body::Body;
 use crate::drain::DrainWatcher;
 use crate::error::BoxError;
@@ -111,7 +114,8 @@ impl<A: Accept> Server<A> {
     }
 
     /// Drains when this is signalled: stops accepting, ends each connection after the response in flight
-    /// (HTTP/1.1 says `Connection: close`, HTTP/2 GOAWAY), and returns when all are gone.
+    /// (HTTP/1.1 says `Connection: close`, HTTP/2 GOAWAY), and returns when all are gone. Tunnels are waited
+    /// for too: how long is the caller's to limit, by dropping the future.
     pub fn drain(mut self, drain: DrainWatcher) -> Self {
         self.drain = Some(drain);
         self
@@ -178,6 +182,33 @@ impl<A: Accept> Server<A> {
         }
     }
 
+    /// Serves one connection that was accepted elsewhere: from a Unix socket, a pipe in a test. It has the
+    /// timers of this server, is among its [`connections`](Self::connections) and ends with its drain; it does
+    /// not count towards `max_connections`.
+    pub async fn serve_connection<Io, S, B>(&self, accepted: Accepted<Io>, service: S)
+    where
+        Io: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        S: Service<Request<Body>, Response = Response<B>> + Clone + Send + 'static,
+        S::Error: Into<BoxError>,
+        S::Future: Send + 'static,
+        B: http_body::Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<BoxError>,
+    {
+        let registered = self.connections.register(&accepted.peer);
+        let finish = async {
+            if let Some(drain) = &self.drain {
+                drain.signaled().await;
+                registered.finish();
+            }
+            std::future::pending::<()>().await;
+        };
+        tokio::select! {
+            biased;
+            () = finish => {}
+            () = connection::serve(accepted, &registered, &self.limits, service) => {}
+        }
+    }
+
     async fn connection<M, S, B>(self, stream: TcpStream, remote: SocketAddr, make: M)
     where
         M: Fn(&Arc<PeerInfo>) -> S + Send + 'static,
@@ -204,7 +235,11 @@ impl<A: Accept> Server<A> {
         };
         let service = make(&accepted.peer);
         let registered = self.connections.register(&accepted.peer);
-        connection::serve(accepted, registered, &self.limits, service).await;
+        // The drain may have begun during the handshake, when there was nothing to tell.
+        if self.drain.as_ref().is_some_and(DrainWatcher::is_draining) {
+            registered.finish();
+        }
+        connection::serve(accepted, &registered, &self.limits, service).await;
     }
 }
 

@@ -3,13 +3,13 @@
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, Response};
 use hyper::server::conn::{http1, http2};
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, sleep_until};
 use tower_service::Service;
@@ -19,13 +19,15 @@ use super::limits::ServeLimits;
 use super::registry::Registered;
 use super::service::Connected;
 use super::sniff::sniff;
+use super::streams::Streams;
+use super::tunnel::CloseOnDrop;
 use crate::accept::Accepted;
 use crate::body::Body;
 use crate::connect::HttpProtocol;
 use crate::error::BoxError;
 
 /// Serves the connection until it ends.
-pub(super) async fn serve<Io, S, B>(accepted: Accepted<Io>, registered: Registered, limits: &ServeLimits, service: S)
+pub(super) async fn serve<Io, S, B>(accepted: Accepted<Io>, registered: &Registered, limits: &ServeLimits, service: S)
 where
     Io: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     S: Service<Request<Body>, Response = Response<B>> + Clone + Send + 'static,
@@ -42,8 +44,9 @@ where
                 let mut sniffed = pin!(sniff(&mut io, limits.keep_alive, limits.request_head));
                 poll_fn(|cx| {
                     registered.wake(cx.waker());
-                    // Nothing is in flight yet, so there is nothing to finish.
-                    if registered.is_to_finish() { Poll::Ready(Ok(None)) } else { sniffed.as_mut().poll(cx) }
+                    let polled = sniffed.as_mut().poll(cx);
+                    // As long as nothing came, nothing is in flight, so there is nothing to finish.
+                    if polled.is_pending() && registered.is_to_finish() { Poll::Ready(Ok(None)) } else { polled }
                 })
                 .await
             };
@@ -63,13 +66,13 @@ where
     let service = Connected { service, peer, watch: Arc::clone(&watch), idle: limits.idle };
     let ended = if is_http2 {
         let connection = http2_builder(limits).serve_connection(io, service);
-        drive(connection, http2::Connection::graceful_shutdown, &watch, &registered, limits).await
+        drive(connection, http2::Connection::graceful_shutdown, &watch, registered, limits).await
     } else {
         let connection = http1_builder(limits).serve_connection(io, service).with_upgrades();
-        drive(connection, http1::UpgradeableConnection::graceful_shutdown, &watch, &registered, limits).await
+        drive(connection, http1::UpgradeableConnection::graceful_shutdown, &watch, registered, limits).await
     };
     match ended {
-        Ended::Itself(Ok(())) => {}
+        Ended::Itself(Ok(())) => tunnel(&watch, registered).await,
         Ended::Itself(Err(error)) => tracing::debug!(peer = %address, %error, "a connection ended with an error"),
         Ended::Late(why) => tracing::debug!(peer = %address, why, "a connection was cut"),
     }
@@ -85,8 +88,8 @@ fn http1_builder(limits: &ServeLimits) -> http1::Builder {
     builder
 }
 
-fn http2_builder(limits: &ServeLimits) -> http2::Builder<TokioExecutor> {
-    let mut builder = http2::Builder::new(TokioExecutor::new());
+fn http2_builder(limits: &ServeLimits) -> http2::Builder<Streams> {
+    let mut builder = http2::Builder::new(Streams { idle: limits.idle });
     builder
         .timer(TokioTimer::new())
         .max_concurrent_streams(limits.max_streams)
@@ -124,6 +127,7 @@ where
     // to a later one only when it fires, so that a busy connection does not touch it.
     let mut armed = Instant::now() + limits.keep_alive;
     let mut timer = pin!(sleep_until(armed));
+    let mut is_over_age = false;
     let mut finishing = false;
     let mut registered_waker = false;
     poll_fn(move |cx| {
@@ -136,42 +140,45 @@ where
             if registered.is_to_close() {
                 return Poll::Ready(Ended::Late("it was told to close"));
             }
-            if !finishing && registered.is_to_finish() {
-                finishing = true;
-                finish(connection.as_mut());
-            }
             if let Poll::Ready(ended) = connection.as_mut().poll(cx) {
                 return Poll::Ready(Ended::Itself(ended));
             }
+            // A request that has begun to come in is in flight; hyper would take the connection for idle.
+            if !finishing && (is_over_age || registered.is_to_finish()) && !watch.is_amid_head() {
+                finishing = true;
+                finish(connection.as_mut());
+                continue;
+            }
             let (deadline, why) = deadline(watch, limits);
-            let next = [deadline, aged.filter(|_| !finishing)].into_iter().flatten().min();
+            let next = [deadline, aged.filter(|_| !is_over_age)].into_iter().flatten().min();
             if let Some(next) = next
                 && next < armed
             {
                 armed = next;
                 timer.as_mut().reset(armed);
             }
-            std::task::ready!(poll_timer(timer.as_mut(), cx));
+            ready!(timer.as_mut().poll(cx));
             let now = Instant::now();
             if deadline.is_some_and(|deadline| deadline <= now) {
                 return Poll::Ready(Ended::Late(why));
             }
-            if watch.stands_still() && deadline.is_none() && now >= armed {
-                return Poll::Ready(Ended::Late("no body on it moved"));
-            }
-            if !finishing && aged.is_some_and(|aged| aged <= now) {
-                finishing = true;
-                finish(connection.as_mut());
-            }
-            armed = next.filter(|next| *next > now).unwrap_or(now + limits.idle);
+            is_over_age = is_over_age || aged.is_some_and(|aged| aged <= now);
+            armed = next.filter(|next| *next > now).unwrap_or(now + limits.keep_alive);
             timer.as_mut().reset(armed);
         }
     })
     .await
 }
 
-fn poll_timer(timer: Pin<&mut tokio::time::Sleep>, cx: &mut Context<'_>) -> Poll<()> {
-    timer.poll(cx)
+/// Stays with a connection that was upgraded until its byte stream is dropped: so long it counts, a drain waits
+/// for it, and it can be closed. Returns at once if there was no upgrade.
+async fn tunnel(watch: &Watch, registered: &Registered) {
+    let _close = CloseOnDrop(&watch.tunnel);
+    poll_fn(|cx| {
+        registered.wake(cx.waker());
+        if registered.is_to_close() { Poll::Ready(()) } else { watch.tunnel.poll_gone(cx) }
+    })
+    .await;
 }
 
 /// Until when what the connection waits for must come.

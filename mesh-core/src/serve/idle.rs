@@ -1,6 +1,8 @@
 //! A timer for a body that stands still. It costs nothing while the body moves.
 
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -53,11 +55,13 @@ impl Stall {
 pub(super) struct RequestBody {
     incoming: Incoming,
     stall: Stall,
+    response_moves: Arc<AtomicBool>,
 }
 
 impl RequestBody {
-    pub(super) fn new(incoming: Incoming, limit: Duration) -> Self {
-        Self { incoming, stall: Stall::new(limit) }
+    /// While the response moves the request may stand still: a subscriber says something once and listens.
+    pub(super) fn new(incoming: Incoming, limit: Duration, response_moves: Arc<AtomicBool>) -> Self {
+        Self { incoming, stall: Stall::new(limit), response_moves }
     }
 }
 
@@ -84,7 +88,13 @@ impl Body for RequestBody {
                 }))
             }
             Poll::Pending => {
-                std::task::ready!(this.stall.poll_stalled(cx));
+                loop {
+                    std::task::ready!(this.stall.poll_stalled(cx));
+                    if !this.response_moves.swap(false, Ordering::Relaxed) {
+                        break;
+                    }
+                    this.stall.moved();
+                }
                 let message = format!("the request's body stood still for {:?}", this.stall.limit);
                 let error = Error::new(ErrorKind::BadRequest, message).with_status(StatusCode::REQUEST_TIMEOUT);
                 Poll::Ready(Some(Err(error.into())))

@@ -1,15 +1,23 @@
-//! The connection's byte stream, watched: when a head begins, and when the client stops reading.
+//! The connection's byte stream, watched: when a head begins, when the client stops reading, and how long the
+//! stream lives on as a tunnel.
 
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
+
+use crate::gather::poll_write_gathered;
+
+use super::tunnel::Tunnel;
+
+/// A write on HTTP/2 above this size carries more than acknowledgements and pings.
+const CONTROL_FRAMES: usize = 64;
 
 /// What the timers of one connection go by. Times are nanoseconds since it began, and 0 is "not now".
 #[derive(Debug)]
@@ -18,17 +26,11 @@ pub(super) struct Watch {
     http2: bool,
     /// Requests from the head until the response's body is over.
     active: AtomicU32,
-    /// Response bodies that have begun and are not over.
-    sending: AtomicU32,
-    /// Whether a body moved since the last look.
-    moved: AtomicBool,
     head_began: AtomicU64,
     went_idle: AtomicU64,
     write_stalled: AtomicU64,
+    pub(super) tunnel: Tunnel,
 }
-
-/// In place of a time that was not read yet.
-const JUST_NOW: u64 = u64::MAX;
 
 /// What a connection is waiting for.
 #[derive(Debug, PartialEq, Eq)]
@@ -49,11 +51,10 @@ impl Watch {
             began: Instant::now(),
             http2,
             active: AtomicU32::new(0),
-            sending: AtomicU32::new(0),
-            moved: AtomicBool::new(false),
-            head_began: AtomicU64::new(if head_has_begun { JUST_NOW } else { 0 }),
+            head_began: AtomicU64::new(u64::from(head_has_begun && !http2)),
             went_idle: AtomicU64::new(1),
             write_stalled: AtomicU64::new(0),
+            tunnel: Tunnel::default(),
         };
         Arc::new(watch)
     }
@@ -66,6 +67,10 @@ impl Watch {
         self.began + Duration::from_nanos(nanos)
     }
 
+    pub(super) fn is_http2(&self) -> bool {
+        self.http2
+    }
+
     /// A head is complete and its request begins. Gives the time, read once for the whole request.
     pub(super) fn request_begins(&self) -> Instant {
         self.head_began.store(0, Ordering::Relaxed);
@@ -75,28 +80,17 @@ impl Watch {
 
     pub(super) fn request_ends(&self) {
         if self.active.fetch_sub(1, Ordering::Relaxed) == 1 {
-            self.went_idle.store(self.now(), Ordering::Relaxed);
+            self.is_idle_from_now();
         }
     }
 
-    pub(super) fn body_begins(&self) {
-        self.sending.fetch_add(1, Ordering::Relaxed);
-        self.body_moves();
+    fn is_idle_from_now(&self) {
+        self.went_idle.store(self.now(), Ordering::Relaxed);
     }
 
-    pub(super) fn body_moves(&self) {
-        self.moved.store(true, Ordering::Relaxed);
-    }
-
-    pub(super) fn body_ends(&self) {
-        self.sending.fetch_sub(1, Ordering::Relaxed);
-        self.body_moves();
-    }
-
-    /// Whether bodies are being sent and none has moved since this was asked last: on HTTP/2 a client can
-    /// stop a stream without stopping the connection.
-    pub(super) fn stands_still(&self) -> bool {
-        !self.moved.swap(false, Ordering::Relaxed) && self.sending.load(Ordering::Relaxed) > 0
+    /// Whether the first bytes of a head came and the rest did not.
+    pub(super) fn is_amid_head(&self) -> bool {
+        self.head_began.load(Ordering::Relaxed) != 0
     }
 
     pub(super) fn waiting(&self) -> Waiting {
@@ -109,11 +103,6 @@ impl Watch {
         }
         match self.head_began.load(Ordering::Relaxed) {
             0 => Waiting::Request(self.at(self.went_idle.load(Ordering::Relaxed))),
-            JUST_NOW => {
-                let now = self.now();
-                self.head_began.store(now, Ordering::Relaxed);
-                Waiting::Head(self.at(now))
-            }
             began => Waiting::Head(self.at(began)),
         }
     }
@@ -123,15 +112,27 @@ impl Watch {
             && self.active.load(Ordering::Relaxed) == 0
             && self.head_began.load(Ordering::Relaxed) == 0
         {
-            // Most heads are complete at once, and then no clock need be read.
-            self.head_began.store(JUST_NOW, Ordering::Relaxed);
+            self.head_began.store(self.now(), Ordering::Relaxed);
         }
     }
 
-    fn written(&self, pending: bool) {
+    /// `written` is nothing for a write that has to wait.
+    fn wrote(&self, written: Option<usize>) {
         let stalled = self.write_stalled.load(Ordering::Relaxed) != 0;
-        if pending != stalled {
-            self.write_stalled.store(if pending { self.now() } else { 0 }, Ordering::Relaxed);
+        let Some(written) = written else {
+            if !stalled {
+                self.write_stalled.store(self.now(), Ordering::Relaxed);
+            }
+            return;
+        };
+        if stalled {
+            self.write_stalled.store(0, Ordering::Relaxed);
+        }
+        // The end of a response may be written long after its body was handed over: by a slow client's
+        // socket, or on HTTP/2 by its windows. The connection is idle from then on only.
+        let late = stalled || (self.http2 && written > CONTROL_FRAMES);
+        if late && self.active.load(Ordering::Relaxed) == 0 {
+            self.is_idle_from_now();
         }
     }
 }
@@ -150,14 +151,24 @@ impl<Io> WatchedIo<Io> {
     }
 }
 
+impl<Io> Drop for WatchedIo<Io> {
+    fn drop(&mut self) {
+        self.watch.tunnel.is_gone();
+    }
+}
+
 impl<Io: AsyncRead + Unpin> AsyncRead for WatchedIo<Io> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         if !self.ahead.is_empty() {
             let n = self.ahead.len().min(buf.remaining());
             buf.put_slice(&self.ahead[..n]);
             self.ahead.advance(n);
+            if self.ahead.is_empty() {
+                self.ahead = Bytes::new(); // gives its memory back
+            }
             return Poll::Ready(Ok(()));
         }
+        self.watch.tunnel.check_read(cx)?;
         let before = buf.filled().len();
         let polled = Pin::new(&mut self.io).poll_read(cx, buf);
         if buf.filled().len() > before {
@@ -169,8 +180,9 @@ impl<Io: AsyncRead + Unpin> AsyncRead for WatchedIo<Io> {
 
 impl<Io: AsyncWrite + Unpin> AsyncWrite for WatchedIo<Io> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        self.watch.tunnel.check_write(cx)?;
         let polled = Pin::new(&mut self.io).poll_write(cx, buf);
-        self.watch.written(polled.is_pending());
+        self.watch.wrote(written(&polled));
         polled
     }
 
@@ -179,8 +191,9 @@ impl<Io: AsyncWrite + Unpin> AsyncWrite for WatchedIo<Io> {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let polled = Pin::new(&mut self.io).poll_write_vectored(cx, bufs);
-        self.watch.written(polled.is_pending());
+        self.watch.tunnel.check_write(cx)?;
+        let polled = poll_write_gathered(Pin::new(&mut self.io), cx, bufs);
+        self.watch.wrote(written(&polled));
         polled
     }
 
@@ -190,13 +203,19 @@ impl<Io: AsyncWrite + Unpin> AsyncWrite for WatchedIo<Io> {
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let polled = Pin::new(&mut self.io).poll_flush(cx);
-        if polled.is_pending() {
-            self.watch.written(true);
-        }
+        // A TLS stream takes what it cannot send yet; it is the flush that waits for the client.
+        self.watch.wrote(if polled.is_pending() { None } else { Some(0) });
         polled
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.io).poll_shutdown(cx)
+    }
+}
+
+fn written(polled: &Poll<io::Result<usize>>) -> Option<usize> {
+    match polled {
+        Poll::Ready(written) => Some(written.as_ref().map_or(0, |n| *n)),
+        Poll::Pending => None,
     }
 }

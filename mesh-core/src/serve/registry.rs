@@ -38,12 +38,12 @@ impl Connections {
     }
 
     /// Ends the connections of the peers `chosen` names, after the responses in flight: HTTP/1.1 with
-    /// `Connection: close`, HTTP/2 with GOAWAY. Tells how many they are.
+    /// `Connection: close`, HTTP/2 with GOAWAY. A tunnel ends when its user ends it. Tells how many they are.
     pub fn finish(&self, chosen: impl FnMut(&PeerInfo) -> bool) -> usize {
         self.tell(chosen, FINISH)
     }
 
-    /// Ends them at once, whatever is in flight.
+    /// Ends them at once, whatever is in flight, tunnels among them.
     pub fn close(&self, chosen: impl FnMut(&PeerInfo) -> bool) -> usize {
         self.tell(chosen, CLOSE)
     }
@@ -53,8 +53,9 @@ impl Connections {
     }
 
     fn tell(&self, mut chosen: impl FnMut(&PeerInfo) -> bool, what: u8) -> usize {
-        let open = self.0.open();
-        let chosen = open.values().filter(|(peer, _)| chosen(peer));
+        // The caller's choice is asked outside the lock: it may take long, or ask for the connections itself.
+        let open: Vec<_> = self.0.open().values().cloned().collect();
+        let chosen = open.iter().filter(|(peer, _)| chosen(peer));
         chosen.map(|(_, control)| control.tell(what)).count()
     }
 
@@ -94,6 +95,11 @@ pub(super) struct Registered {
 impl Registered {
     pub(super) fn wake(&self, waker: &Waker) {
         self.control.waker.register(waker);
+    }
+
+    /// Tells this connection alone to finish.
+    pub(super) fn finish(&self) {
+        self.control.tell(FINISH);
     }
 
     pub(super) fn is_to_finish(&self) -> bool {

@@ -4,17 +4,19 @@ use std::convert::Infallible;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{Method, Request, Response, StatusCode};
 use http_body::{Body as _, Frame, SizeHint};
 use hyper::body::Incoming;
 use tower_service::Service;
 
 use super::idle::{RequestBody, Stall};
 use super::io::Watch;
+use super::streams;
 use crate::body::Body;
 use crate::context::MeshContext;
 use crate::error::{BoxError, Error, ErrorKind};
@@ -44,13 +46,20 @@ where
         let mut context = MeshContext::new(self.watch.request_begins());
         context.peer = Some(Arc::clone(&self.peer));
         let active = Active(Arc::clone(&self.watch));
+        let mut response_moves = None;
         let mut request = request.map(|incoming| {
-            if incoming.is_end_stream() { Body::empty() } else { Body::boxed(Box::pin(RequestBody::new(incoming, self.idle))) }
+            if incoming.is_end_stream() {
+                return Body::empty();
+            }
+            let moves = response_moves.insert(Arc::default());
+            Body::boxed(Box::pin(RequestBody::new(incoming, self.idle, Arc::clone(moves))))
         });
         request.extensions_mut().insert(context);
+        let connect = request.method() == Method::CONNECT;
         let grpc = is_grpc(request.headers());
         let service = self.service.clone();
-        Serving { step: Step::Ready { service, request: Some(request) }, active: Some(active), grpc, idle: self.idle }
+        let step = Step::Ready { service, request: Some(request) };
+        Serving { step, active: Some(active), response_moves, grpc, connect, idle: self.idle }
     }
 }
 
@@ -69,7 +78,9 @@ pin_project_lite::pin_project! {
         #[pin]
         step: Step<S, F>,
         active: Option<Active>,
+        response_moves: Option<Arc<AtomicBool>>,
         grpc: bool,
+        connect: bool,
         idle: Duration,
     }
 }
@@ -112,8 +123,16 @@ where
             Err(error) => reject(&Error::wrap(error), *this.grpc),
         };
         let active = this.active.take();
-        let idle = *this.idle;
-        Poll::Ready(Ok(response.map(|body| ServeBody::new(body, active, idle))))
+        let upgraded = response.status() == StatusCode::SWITCHING_PROTOCOLS
+            || (*this.connect && response.status().is_success());
+        if upgraded
+            && let Some(Active(watch)) = &active
+            && !watch.is_http2()
+        {
+            watch.tunnel.open();
+        }
+        let (response_moves, stall) = (this.response_moves.take(), Stall::new(*this.idle));
+        Poll::Ready(Ok(response.map(|body| ServeBody { body, active, response_moves, stall })))
     }
 }
 
@@ -122,31 +141,9 @@ pin_project_lite::pin_project! {
     pub struct ServeBody<B> {
         #[pin]
         body: RejectBody<B>,
-        sending: Option<Sending>,
         active: Option<Active>,
+        response_moves: Option<Arc<AtomicBool>>,
         stall: Stall,
-    }
-}
-
-/// A body that has begun and is not over.
-struct Sending(Arc<Watch>);
-
-impl Drop for Sending {
-    fn drop(&mut self) {
-        self.0.body_ends();
-    }
-}
-
-impl<B: http_body::Body<Data = Bytes>> ServeBody<B> {
-    fn new(body: RejectBody<B>, active: Option<Active>, idle: Duration) -> Self {
-        // A body that is known whole needs no watch: hyper takes it in one go.
-        let whole = body.is_end_stream();
-        let watch = active.as_ref().filter(|_| !whole).map(|active| Arc::clone(&active.0));
-        let sending = watch.map(|watch| {
-            watch.body_begins();
-            Sending(watch)
-        });
-        Self { body, sending, active, stall: Stall::new(idle) }
     }
 }
 
@@ -163,18 +160,18 @@ where
         match this.body.poll_frame(cx) {
             Poll::Ready(frame) => {
                 this.stall.moved();
-                match (&frame, &this.sending) {
-                    (Some(Ok(_)), Some(sending)) => sending.0.body_moves(),
-                    _ => {
-                        *this.sending = None;
-                        *this.active = None;
+                if matches!(frame, Some(Ok(_))) {
+                    streams::body_moves();
+                    if let Some(moves) = this.response_moves {
+                        moves.store(true, Ordering::Relaxed);
                     }
+                } else {
+                    *this.active = None;
                 }
                 Poll::Ready(frame.map(|frame| frame.map_err(Into::into)))
             }
             Poll::Pending => {
                 ready!(this.stall.poll_stalled(cx));
-                *this.sending = None;
                 *this.active = None;
                 Poll::Ready(Some(Err(Error::new(ErrorKind::Timeout, "the response's body stood still for too long").into())))
             }

@@ -13,7 +13,7 @@ use mesh_core::{EndpointSet, ServiceName, Version};
 use mesh_lb::balance::SharedLoad;
 use mesh_lb::endpoint::Limits;
 use mesh_lb::{PoolSettings, Protocol};
-use mesh_telemetry::metrics::{RouteMetrics, ServiceMetrics};
+use mesh_telemetry::metrics::{EndpointCounts, RouteMetrics, ServiceMetrics};
 use mesh_telemetry::Telemetry;
 use mesh_traffic::router::{Action, Rule, RuleAction};
 use mesh_traffic::{RouteTable, Service};
@@ -77,14 +77,25 @@ pub struct ServicePlan {
     pub stable: Option<Version>,
     /// What its balancers share.
     pub shared: SharedLoad,
+    /// How many endpoints are expected and not there.
+    pub missing: usize,
     /// Where attempts are counted.
     pub metrics: Arc<ServiceMetrics>,
+    /// Where what concerns the whole process is counted.
+    pub telemetry: Telemetry,
 }
 
 impl ServicePlan {
     /// Whether the connections to its endpoints can stay as they are.
     pub fn keeps_connections_of(&self, before: &Self) -> bool {
         self.settings == before.settings
+    }
+
+    /// Tells how many endpoints there are. Nothing looks at their health yet, so all that are listed count as
+    /// healthy.
+    pub fn publish_endpoints(&self) {
+        let (healthy, missing) = (self.endpoints.endpoints.len(), self.missing);
+        self.metrics.set_endpoints(EndpointCounts { healthy, missing, ..EndpointCounts::default() });
     }
 
     /// Whether nothing about it has changed.
@@ -212,7 +223,9 @@ fn plan(service: &config::Service, telemetry: &Telemetry, kept: &mut Kept) -> Se
         algorithm: service.load_balancing.algorithm,
         stable: service.stable_version.clone(),
         shared,
+        missing: service.replicas.map_or(0, |expected| (expected as usize).saturating_sub(service.endpoints.len())),
         metrics: telemetry.service(&service.name),
+        telemetry: telemetry.clone(),
     }
 }
 

@@ -178,6 +178,13 @@ impl Process {
         for worker in &self.workers {
             worker.adopt(&plan).await;
         }
+        for service in &plan.services {
+            service.publish_endpoints();
+            if service.missing > 0 {
+                let (found, missing) = (service.endpoints.endpoints.len(), service.missing);
+                tracing::warn!(service = %service.name, found, missing, "fewer endpoints than replicas");
+            }
+        }
         let before = std::mem::take(&mut self.listeners);
         for (plan, socket) in wanted {
             match before.iter().position(|listening| listening.plan == plan) {

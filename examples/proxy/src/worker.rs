@@ -14,6 +14,7 @@ use mesh_core::ServiceName;
 use mesh_core::drain::DrainWatcher;
 use mesh_core::serve::Server;
 use mesh_lb::{Balance, LeastConnections, RoundRobin};
+use mesh_telemetry::metrics::Retry;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
@@ -157,13 +158,19 @@ impl Balancers {
 }
 
 fn start(service: &ServicePlan, before: Option<&Balance>) -> Balance {
-    let metrics = Arc::clone(&service.metrics);
+    let (metrics, telemetry) = (Arc::clone(&service.metrics), service.telemetry.clone());
     let mut builder = Balance::builder(service.name.clone())
         .endpoints(service.endpoints.clone())
         .settings(service.settings.clone())
         .stable_version(service.stable.clone())
         .shared(service.shared.clone())
-        .observe(move |attempt| metrics.attempt(attempt.outcome));
+        .observe(move |attempt| {
+            metrics.attempt(attempt.outcome);
+            if attempt.number > 1 {
+                let failed = attempt.outcome.counts_against_endpoint();
+                telemetry.process().retry(if failed { Retry::Failure } else { Retry::Success });
+            }
+        });
     if let Some(before) = before {
         builder = builder.succeeding(before);
     }

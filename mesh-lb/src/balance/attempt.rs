@@ -24,6 +24,8 @@ pub struct Attempt<'a> {
     pub endpoint: &'a EndpointId,
     /// How it ended.
     pub outcome: Outcome,
+    /// Which attempt at its request it was, from 1.
+    pub number: u32,
 }
 
 impl Balance {
@@ -46,7 +48,7 @@ impl Balance {
             let mut reused = false;
             let failure = match pool.send(request, guards, &mut reused).await {
                 Ok(response) => {
-                    self.tell(&endpoint, Outcome::of_status(response.status()));
+                    self.tell(&endpoint, Outcome::of_status(response.status()), attempt);
                     return Ok((response, AttemptInfo::new(endpoint.0, endpoint.1, attempt)));
                 }
                 Err(failure) => failure,
@@ -57,7 +59,7 @@ impl Balance {
                 SendFailure::Broken(error) if reused => (error, copy.map(Copy::into_request)),
                 SendFailure::Broken(error) | SendFailure::Failed(error) => (error, None),
             };
-            self.tell(&endpoint, Outcome::Refused(error.kind()));
+            self.tell(&endpoint, Outcome::Refused(error.kind()), attempt);
             let hopeless = matches!(error.kind(), ErrorKind::Overloaded | ErrorKind::Timeout | ErrorKind::BadRequest);
             match again {
                 Some(again) if !hopeless && (attempt as usize) < MAX_ATTEMPTS => {
@@ -89,11 +91,11 @@ impl Balance {
             let (slot, endpoint, pool, in_flight) = self.pick(&request, version, tried.slots())?;
             match pool.send_upgrade(request).await {
                 Ok(response) => {
-                    self.tell(&endpoint, Outcome::of_status(response.status()));
+                    self.tell(&endpoint, Outcome::of_status(response.status()), attempt);
                     return Ok((response, AttemptInfo::new(endpoint.0, endpoint.1, attempt), in_flight));
                 }
                 Err(SendFailure::Unsent(error, again)) => {
-                    self.tell(&endpoint, Outcome::Refused(error.kind()));
+                    self.tell(&endpoint, Outcome::Refused(error.kind()), attempt);
                     if attempt as usize >= MAX_ATTEMPTS || error.kind() != ErrorKind::UpstreamConnect {
                         return Err(error);
                     }
@@ -101,7 +103,7 @@ impl Balance {
                     request = *again;
                 }
                 Err(SendFailure::NotProcessed(error) | SendFailure::Broken(error) | SendFailure::Failed(error)) => {
-                    self.tell(&endpoint, Outcome::Refused(error.kind()));
+                    self.tell(&endpoint, Outcome::Refused(error.kind()), attempt);
                     return Err(error);
                 }
             }
@@ -137,9 +139,9 @@ impl Balance {
         Error::new(ErrorKind::NoHealthyEndpoint, message)
     }
 
-    fn tell(&self, endpoint: &(EndpointId, Option<Version>), outcome: Outcome) {
+    fn tell(&self, endpoint: &(EndpointId, Option<Version>), outcome: Outcome, number: u32) {
         if let Some(observe) = &self.shared.observe {
-            observe(&Attempt { endpoint: &endpoint.0, outcome });
+            observe(&Attempt { endpoint: &endpoint.0, outcome, number });
         }
     }
 }

@@ -184,12 +184,15 @@ impl Download {
     /// The response has begun before the request's body was sent whole. A slow reader of the response must
     /// not hold the upload up, so the connection gets a task of its own, and is not used again.
     fn let_upload_go_on(&mut self) {
-        if let Some(mut connection) = self.connection.take() {
-            // It ends when both bodies do: its sender is gone, so no further request can come.
+        if let Some(connection) = self.connection.take() {
+            let Http1 { send, connection, _permit, .. } = *connection;
+            // Without its sender it takes no further request, so it ends when both bodies do.
+            drop(send);
             tokio::spawn(async move {
-                let Http1 { connection, send, _permit, .. } = &mut *connection;
-                let _ = (send, _permit);
-                let _ = Pin::new(connection).await;
+                let _permit = _permit;
+                if let Err(error) = connection.await {
+                    tracing::debug!(%error, "a connection to an endpoint ended while a body was on its way");
+                }
             });
         }
     }

@@ -10,27 +10,47 @@ mod authorization;
 mod canary;
 mod circuit_breaker;
 mod compression;
+mod condition;
+mod context;
+mod defaults;
 mod discovery;
+mod endpoint;
 mod fault;
+mod grammar;
+mod honoured;
 mod identity;
 mod limits;
 mod listener;
 mod load_balancing;
 mod mesh;
 mod mutual_tls;
+mod names;
+mod near;
 mod origin;
 mod outlier;
 mod rate_limit;
 mod report;
 mod retry;
+mod rfc3339;
 mod rule;
+pub mod schema;
 mod service;
+mod shape;
 mod share;
 mod telemetry;
+mod unique;
 mod upstream_tls;
 mod warning;
+mod yaml;
 
+use std::fs::File;
+use std::io::Read;
 use std::path::Path;
+
+use context::{Context, Wrong};
+use names::Names;
+use shape::{Fields, Shape, list, object};
+use yaml::{Node, Place};
 
 pub use admin::{Admin, Metrics};
 pub use analysis::{Analysis, AnalysisSource, AnalysisTemplate, Judge};
@@ -87,20 +107,117 @@ pub struct Loaded {
 pub const LARGEST_FILE: u64 = 4 * 1024 * 1024;
 
 /// Reads a configuration from a file of at most [`LARGEST_FILE`] bytes. Relative paths in it are left as they
-/// are.
+/// are, to be looked up from where the process runs.
 ///
 /// # Errors
 /// Everything that is wrong with it, or why it could not be read.
 pub fn load(path: &Path) -> Result<Loaded, Report> {
     let name = path.display().to_string();
-    Err(Report::unreadable(&name, "not implemented"))
+    let unreadable = |error: &std::io::Error| {
+        let expected = "a file that can be read";
+        Report::unreadable(&name, format!("that it cannot be read: {error}"), expected)
+    };
+    let file = File::open(path).map_err(|error| unreadable(&error))?;
+    let mut bytes = Vec::new();
+    // One byte more tells that it is too large; a pipe that never ends is left alone after that.
+    let mut bounded = file.take(LARGEST_FILE + 1);
+    bounded
+        .read_to_end(&mut bytes)
+        .map_err(|error| unreadable(&error))?;
+    match String::from_utf8(bytes) {
+        Ok(text) => parse(&name, &text),
+        Err(error) => {
+            let at = error.utf8_error().valid_up_to();
+            let line = 1 + error.as_bytes()[..at]
+                .iter()
+                .filter(|byte| **byte == b'\n')
+                .count();
+            let found = format!("bytes that are not UTF-8, in line {line}");
+            Err(Report::unreadable(&name, found, "text in UTF-8"))
+        }
+    }
 }
 
 /// Reads a configuration from a text; `name` stands for the file in what is reported.
 ///
+/// ```
+/// use mesh_proxy::config::parse;
+///
+/// let text = "serviceMesh:\n  services: [{ name: orders, port: 3001, endpoints: [\"127.0.0.1:4001\"] }]\n";
+/// let loaded = parse("mesh.yaml", text).expect("nothing is wrong with it");
+/// assert_eq!(loaded.config.mesh.services[0].name.as_str(), "orders");
+/// assert_eq!(loaded.config.mesh.services[0].origin.to_string(), "mesh.yaml:2:14");
+///
+/// let report = parse("mesh.yaml", &text.replace("port", "prot")).expect_err("no such key");
+/// assert_eq!(report.problems()[1].hint(), Some("did you mean port?"));
+/// ```
+///
 /// # Errors
 /// Everything that is wrong with it.
 pub fn parse(name: &str, text: &str) -> Result<Loaded, Report> {
-    let _ = text;
-    Err(Report::unreadable(name, "not implemented"))
+    if text.len() as u64 > LARGEST_FILE {
+        let limit = mesh_core::size::display(LARGEST_FILE);
+        let expected = format!("at most {limit}");
+        return Err(Report::unreadable(name, "more than that", &expected));
+    }
+    let (root, problems) = yaml::read(text);
+    let mut context = Context::new(name);
+    problems.into_iter().for_each(|problem| context.problem(problem));
+    let config = match &root {
+        Some(root) => read(root, &mut context),
+        None if context.has_problems() => None,
+        None => {
+            let wrong = Wrong::expected("serviceMesh, canaryDeployment or analysisTemplates");
+            context.refuse(Place::START, "an empty file", wrong);
+            None
+        }
+    };
+    let (problems, mut warnings) = context.finish();
+    match config {
+        Some(config) if problems.is_empty() => {
+            warnings.sort_by_key(|warning| (warning.origin().line(), warning.origin().column()));
+            Ok(Loaded { config, warnings })
+        }
+        _ => Err(Report::new(name, text, problems)),
+    }
+}
+
+fn read(root: &Node, context: &mut Context) -> Option<Config> {
+    let names = Names::of(root);
+    let has_rollouts = root.get("canaryDeployment").is_some_and(|canary| {
+        let enabled = canary.get("enabled").and_then(Node::scalar);
+        enabled.and_then(yaml::Scalar::boolean) != Some(false)
+    });
+    let config = root_shape(&names, has_rollouts).read(root, context);
+    unique::check(root, context);
+    if let Some(config) = &config {
+        honoured::check(root, config, context);
+    }
+    config
+}
+
+/// What a file looks like.
+fn describe() -> schema::Schema {
+    root_shape(&Names::default(), false).schema()
+}
+
+/// The whole file.
+fn root_shape(names: &Names, has_rollouts: bool) -> impl Shape<Value = Config> {
+    object(move |fields: &mut Fields<'_>| {
+        let mesh = |fields: &mut Fields<'_>| mesh::read(fields, names, has_rollouts);
+        let mesh = fields.part("serviceMesh", object(mesh));
+        let canary = |fields: &mut Fields<'_>| canary::read(fields, names);
+        let canary = fields.optional("canaryDeployment", object(canary));
+        let templates = fields.optional("analysisTemplates", list(analysis::template()));
+        let mut analysis_templates = templates.unwrap_or_default();
+        let canary = canary.map(|(canary, templates)| {
+            analysis_templates.extend(templates);
+            canary
+        });
+        Some(Config {
+            mesh: mesh?,
+            canary,
+            analysis_templates,
+        })
+    })
 }

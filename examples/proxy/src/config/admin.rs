@@ -3,6 +3,10 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use super::context::Wrong;
+use super::defaults;
+use super::grammar::{self, BIND, SPIFFE_ID};
+use super::shape::{Fields, boolean, list, parsed, path};
 use mesh_core::SpiffeId;
 
 /// `serviceMesh.metrics`: `/metrics`, `/healthz`, `/readyz`; read-only.
@@ -25,4 +29,44 @@ pub struct Admin {
     pub allow: Vec<SpiffeId>,
     /// The file that holds the token a caller shows.
     pub token_file: Option<PathBuf>,
+}
+
+pub(super) fn read_metrics(fields: &mut Fields<'_>) -> Option<Option<Metrics>> {
+    let enabled = fields.or("enabled", boolean(), true);
+    let bind = fields.or("bind", parsed(BIND, grammar::bind), defaults::METRICS_BIND);
+    Some(enabled.then_some(Metrics { bind }))
+}
+
+pub(super) fn read_admin(fields: &mut Fields<'_>) -> Option<Option<Admin>> {
+    let enabled = fields.or("enabled", boolean(), true);
+    let bind = fields.or("bind", parsed(BIND, grammar::bind), defaults::ADMIN_BIND);
+    let tls = fields.or("tls", boolean(), false);
+    let allow = list(parsed(SPIFFE_ID, grammar::spiffe_id));
+    let allow = fields.or("allow", allow, Vec::new());
+    let token_file = fields.optional("tokenFile", path("the path of a file that holds the token"));
+    if !fields.has("allow") || tls {
+        let open = !bind.ip().is_loopback() && token_file.is_none() && !(tls && !allow.is_empty());
+        if open && enabled && !fields.has("tokenFile") {
+            let expected = "a loopback address, as 127.0.0.1:9091, or beside it tls: true with allow: [SPIFFE IDs], \
+                            or tokenFile";
+            let why = "it is reachable from other machines, and nothing says who may ask";
+            fields.refuse("bind", format!("{bind}"), Wrong::expected(expected).because(why));
+        }
+    } else if !allow.is_empty() {
+        let expected = "tls: true beside it";
+        let why = "without TLS nobody can prove to be one of these";
+        fields.refuse("allow", "identities", Wrong::expected(expected).because(why));
+    }
+    if token_file.is_some() && !tls && !bind.ip().is_loopback() {
+        fields.advise(
+            "tokenFile",
+            "without tls: true the token crosses the network in the clear",
+        );
+    }
+    Some(enabled.then_some(Admin {
+        bind,
+        tls,
+        allow,
+        token_file,
+    }))
 }

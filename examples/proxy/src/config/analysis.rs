@@ -2,8 +2,12 @@
 
 use std::path::PathBuf;
 
+use super::context::Wrong;
+use super::defaults;
+use super::identity;
 use super::identity::HttpUrl;
 use super::origin::Origin;
+use super::shape::{Fields, Shape, either, object, parsed, ratio, text, then, word};
 use super::share::Ratio;
 
 /// `canaryDeployment.analysis`.
@@ -62,4 +66,60 @@ pub enum AnalysisTemplate {
         /// The file.
         path: PathBuf,
     },
+}
+
+pub(super) fn read(fields: &mut Fields<'_>) -> Option<Analysis> {
+    let source = fields.optional("source", source());
+    let judge = word(&[("sequential", Judge::Sequential), ("threshold", Judge::Threshold)]);
+    let judge = fields.or("judge", judge, Judge::Sequential);
+    let false_rollback = fields.or("falseRollback", ratio(), defaults::FALSE_ROLLBACK);
+    Some(Analysis {
+        source: source.unwrap_or(AnalysisSource::Builtin),
+        judge,
+        false_rollback,
+    })
+}
+
+fn source() -> impl Shape<Value = AnalysisSource> {
+    let prometheus = |fields: &mut Fields<'_>| {
+        let url = fields.required("url", parsed(identity::URL, identity::http_url))?;
+        Some(AnalysisSource::Prometheus { url })
+    };
+    let builtin = word(&[("builtin", ())]);
+    either(
+        then(builtin, |(), _| AnalysisSource::Builtin),
+        object(move |fields: &mut Fields<'_>| fields.required("prometheus", object(prometheus))),
+    )
+}
+
+/// A template, or the path of a file that holds one.
+pub(super) fn template() -> impl Shape<Value = AnalysisTemplate> {
+    let file = text("the path of a file that holds an AnalysisTemplate of Argo Rollouts");
+    let file = then(file, |path: Box<str>, origin| {
+        let path = PathBuf::from(&*path);
+        AnalysisTemplate::File { origin, path }
+    });
+    either(file, object(read_template))
+}
+
+fn read_template(fields: &mut Fields<'_>) -> Option<AnalysisTemplate> {
+    let origin = fields.origin();
+    let condition = || text("a condition, as result[0] >= 99");
+    let name = fields.required("name", text("the template's name"));
+    let query = fields.required("query", text("a PromQL query"));
+    let success_condition = fields.optional("successCondition", condition());
+    let failure_condition = fields.optional("failureCondition", condition());
+    if !fields.has("successCondition") && !fields.has("failureCondition") {
+        fields.missing(
+            "successCondition",
+            Wrong::expected("successCondition, failureCondition or both"),
+        );
+    }
+    Some(AnalysisTemplate::Inline {
+        origin,
+        name: name?,
+        query: query?,
+        success_condition,
+        failure_condition,
+    })
 }

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use super::grammar::{self, IDENTITY_PATTERN, METHOD, PATH_PATTERN};
+use super::shape::{Fields, boolean, list, object, parsed, word};
 use http::Method;
 
 /// Deny comes before allow; what no rule allows is denied.
@@ -86,4 +88,40 @@ impl fmt::Display for PathPattern {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
+}
+
+pub(super) fn read(fields: &mut Fields<'_>) -> Option<Option<Authorization>> {
+    let enabled = fields.or("enabled", boolean(), true);
+    let modes = word(&[
+        ("enforce", AuthorizationMode::Enforce),
+        ("audit", AuthorizationMode::Audit),
+    ]);
+    let mode = fields.or("mode", modes, AuthorizationMode::Enforce);
+    let rules = fields.optional("rules", list(object(read_rule)));
+    if enabled && rules.as_ref().is_none_or(Vec::is_empty) && !fields.has("rules") {
+        fields.advise("rules", "without rules every request is denied");
+    }
+    let rules = rules.unwrap_or_default();
+    Some(enabled.then_some(Authorization { mode, rules }))
+}
+
+fn read_rule(fields: &mut Fields<'_>) -> Option<AuthorizationRule> {
+    let actions = word(&[
+        ("allow", AuthorizationAction::Allow),
+        ("deny", AuthorizationAction::Deny),
+    ]);
+    let action = fields.required("action", actions);
+    // An empty list would be "nobody" to one reader and "anybody" to the next.
+    let from = list(parsed(IDENTITY_PATTERN, grammar::identity_pattern)).not_empty();
+    let methods = list(parsed(METHOD, grammar::method)).not_empty();
+    let paths = list(parsed(PATH_PATTERN, grammar::path_pattern)).not_empty();
+    let from = fields.optional("from", from);
+    let methods = fields.optional("methods", methods);
+    let paths = fields.optional("paths", paths);
+    Some(AuthorizationRule {
+        action: action?,
+        from: from.unwrap_or_default(),
+        methods: methods.unwrap_or_default(),
+        paths: paths.unwrap_or_default(),
+    })
 }

@@ -6,8 +6,15 @@ use std::time::Duration;
 use http::HeaderName;
 use mesh_core::ServiceName;
 
-use super::analysis::Analysis;
+use super::analysis::{Analysis, AnalysisTemplate};
+use super::context::Wrong;
+use super::defaults;
+use super::grammar::{self, COOKIE, HEADER};
+use super::names::Names;
+use super::schema::Unit;
+use super::shape::{Fields, boolean, duration, integer, list, object, parsed, path, ratio};
 use super::share::Ratio;
+use super::{analysis, names};
 
 /// `canaryDeployment`.
 #[derive(Clone, Debug, PartialEq)]
@@ -67,4 +74,121 @@ pub struct CanaryRouting {
     pub cookie: Box<str>,
     /// Whether a client stays with the version it got. Default true.
     pub sticky: bool,
+}
+
+pub(super) fn read(fields: &mut Fields<'_>, names: &Names) -> Option<(Canary, Vec<AnalysisTemplate>)> {
+    let enabled = fields.or("enabled", boolean(), true);
+    let auto_promote = fields.or("autoPromote", boolean(), false);
+    let auto_rollback = fields.or("autoRollback", boolean(), true);
+    let success = fields.part(
+        "successCriteria",
+        object(|fields: &mut Fields<'_>| read_criteria(fields, SUCCESS)),
+    );
+    let rollback = fields.part(
+        "rollbackCriteria",
+        object(|fields: &mut Fields<'_>| read_criteria(fields, ROLLBACK)),
+    );
+    let services = fields.optional("services", list(names::service(names)));
+    let stages = fields.optional("stages", list(object(read_stage)).not_empty());
+    let analysis = fields.part("analysis", object(analysis::read));
+    let templates = fields.optional("analysisTemplates", list(analysis::template()));
+    let routing = fields.part("routing", object(read_routing));
+    let state_dir = path("the path of a directory");
+    let state_dir = fields.or("stateDir", state_dir, PathBuf::from(defaults::CANARY_STATE_DIR));
+    if let Some(stages) = &stages {
+        check_stages(fields, stages);
+    }
+    let canary = Canary {
+        enabled,
+        auto_promote,
+        auto_rollback,
+        success: success?,
+        rollback: rollback?,
+        services,
+        stages: stages.unwrap_or_else(default_stages),
+        analysis: analysis?,
+        routing: routing?,
+        state_dir,
+    };
+    if canary.success.error_rate.get() > canary.rollback.error_rate.get() && fields.is_written() {
+        fields.advise(
+            "successCriteria",
+            "its errorRate is above that of rollbackCriteria: no canary is rolled back before it failed a stage",
+        );
+    }
+    Some((canary, templates.unwrap_or_default()))
+}
+
+const SUCCESS: Criteria = Criteria {
+    error_rate: defaults::SUCCESS_ERROR_RATE,
+    response_time: defaults::SUCCESS_RESPONSE_TIME,
+    duration: defaults::SUCCESS_DURATION,
+};
+
+const ROLLBACK: Criteria = Criteria {
+    error_rate: defaults::ROLLBACK_ERROR_RATE,
+    response_time: defaults::ROLLBACK_RESPONSE_TIME,
+    duration: defaults::ROLLBACK_DURATION,
+};
+
+fn default_stages() -> Vec<Stage> {
+    let stage = |(weight, duration)| Stage { weight, duration };
+    defaults::STAGES.into_iter().map(stage).collect()
+}
+
+fn read_criteria(fields: &mut Fields<'_>, default: Criteria) -> Option<Criteria> {
+    let response_time = duration().bare(Unit::Milliseconds);
+    let window = duration().bare(Unit::Seconds);
+    Some(Criteria {
+        error_rate: fields.or("errorRate", ratio(), default.error_rate),
+        response_time: fields.or("responseTime", response_time, default.response_time),
+        duration: fields.or("duration", window, default.duration),
+    })
+}
+
+fn read_stage(fields: &mut Fields<'_>) -> Option<Stage> {
+    let weight = fields.required("weight", integer(1..=100_u8));
+    let duration = fields.optional("duration", duration().bare(Unit::Seconds));
+    Some(Stage {
+        weight: weight?,
+        duration,
+    })
+}
+
+fn check_stages(fields: &mut Fields<'_>, stages: &[Stage]) {
+    let weights: Vec<String> = stages.iter().map(|stage| stage.weight.to_string()).collect();
+    let found = || format!("stages of the weights {}", weights.join(", "));
+    let rising = stages.windows(2).all(|pair| pair[0].weight < pair[1].weight);
+    if !rising {
+        fields.refuse(
+            "stages",
+            found(),
+            Wrong::expected("each stage with more weight than the one before"),
+        );
+    } else if stages.last().is_some_and(|last| last.weight != 100) {
+        fields.refuse(
+            "stages",
+            found(),
+            Wrong::expected("100 as the last stage's weight"),
+        );
+    }
+    let before_last = stages.len().saturating_sub(1);
+    if stages
+        .iter()
+        .take(before_last)
+        .any(|stage| stage.duration.is_none())
+    {
+        let wrong = Wrong::expected("a duration in each stage but the last");
+        fields.refuse("stages", "a stage without duration", wrong);
+    }
+}
+
+fn read_routing(fields: &mut Fields<'_>) -> Option<CanaryRouting> {
+    let header = parsed(HEADER, grammar::header_name);
+    let cookie = parsed(COOKIE, grammar::cookie_name);
+    Some(CanaryRouting {
+        header: fields.or("header", header, HeaderName::from_static(defaults::CANARY_HEADER)),
+        cookie: fields.or("cookie", cookie, defaults::CANARY_COOKIE.into()),
+        sticky: fields.or("sticky", boolean(), true),
+    })
 }

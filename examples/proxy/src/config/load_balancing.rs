@@ -1,7 +1,13 @@
 //! `services[].loadBalancing`: which endpoint takes a request.
 
+use std::fmt;
 use std::time::Duration;
 
+use super::context::Wrong;
+use super::defaults;
+use super::grammar::{self, ABSOLUTE_PATH, STATUS_RANGE};
+use super::schema::Unit;
+use super::shape::{Fields, boolean, duration, integer, object, parsed, percent, word};
 use super::share::Percent;
 
 /// Which endpoint takes a request.
@@ -77,6 +83,12 @@ pub struct StatusRange {
 }
 
 impl StatusRange {
+    /// 200 to 299.
+    pub const SUCCESS: Self = Self {
+        first: 200,
+        last: 299,
+    };
+
     /// Whether a status is in it.
     pub fn contains(self, status: http::StatusCode) -> bool {
         (self.first..=self.last).contains(&status.as_u16())
@@ -86,4 +98,98 @@ impl StatusRange {
     pub fn ends(self) -> (u16, u16) {
         (self.first, self.last)
     }
+}
+
+impl fmt::Display for StatusRange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{}", self.first, self.last)
+    }
+}
+
+/// The words configuration has for algorithms.
+pub(super) const ALGORITHMS: &[(&str, Algorithm)] = &[
+    ("round_robin", Algorithm::RoundRobin),
+    ("least_connections", Algorithm::LeastConnections),
+    ("random", Algorithm::Random),
+    ("weighted", Algorithm::Weighted),
+    ("p2c_ewma", Algorithm::P2cEwma),
+    ("ring_hash", Algorithm::RingHash),
+    ("maglev", Algorithm::Maglev),
+];
+
+pub(super) fn read(fields: &mut Fields<'_>) -> Option<LoadBalancing> {
+    let algorithm = fields.or("algorithm", word(ALGORITHMS), Algorithm::LeastConnections);
+    let interval = duration().bare(Unit::Milliseconds);
+    let interval = fields.or("healthCheckInterval", interval, defaults::HEALTH_CHECK_INTERVAL);
+    let check = |fields: &mut Fields<'_>| read_health_check(fields, interval);
+    let health_check = fields.part("healthCheck", object(check));
+    let slow_start = fields.optional("slowStart", duration());
+    let panic_threshold = fields.or("panicThreshold", percent(), defaults::PANIC_THRESHOLD);
+    Some(LoadBalancing {
+        algorithm,
+        health_check: health_check?,
+        slow_start,
+        panic_threshold,
+    })
+}
+
+/// The kind as it is written, before its own keys are known.
+#[derive(Clone, Copy, PartialEq)]
+enum Kind {
+    Tcp,
+    Http,
+    Grpc,
+}
+
+fn read_health_check(fields: &mut Fields<'_>, interval: Duration) -> Option<Option<HealthCheck>> {
+    let enabled = fields.or("enabled", boolean(), true);
+    let kinds = word(&[("tcp", Kind::Tcp), ("http", Kind::Http), ("grpc", Kind::Grpc)]);
+    let kind = fields.optional("kind", kinds);
+    let path = fields.optional("path", parsed(ABSOLUTE_PATH, grammar::absolute_path));
+    let status = parsed(STATUS_RANGE, grammar::status_range).as_written();
+    let expected_status = fields.or("expectedStatus", status, StatusRange::SUCCESS);
+    let timeout = fields.or("timeout", duration(), defaults::HEALTH_CHECK_TIMEOUT);
+    let healthy = fields.or("healthyThreshold", integer(1..=1000), defaults::HEALTHY_THRESHOLD);
+    let unhealthy = fields.or(
+        "unhealthyThreshold",
+        integer(1..=1000),
+        defaults::UNHEALTHY_THRESHOLD,
+    );
+
+    let is_http = kind == Some(Kind::Http) || (kind.is_none() && fields.has("path"));
+    for key in ["path", "expectedStatus"] {
+        if !is_http && fields.has(key) && (kind.is_some() || key == "expectedStatus") {
+            let wrong = Wrong::expected("this key with kind: http and a path only");
+            fields.refuse(key, format!("{key} of a check that is not HTTP"), wrong);
+        }
+    }
+    if kind == Some(Kind::Http) && !fields.has("path") {
+        fields.missing(
+            "path",
+            Wrong::expected("the path that a check of kind http asks for, as /healthz"),
+        );
+    }
+    if timeout > interval {
+        let found = mesh_core::duration::display(timeout).to_string();
+        let wrong = Wrong::expected(format!(
+            "at most the interval of {}",
+            mesh_core::duration::display(interval)
+        ));
+        fields.refuse("timeout", found, wrong);
+    }
+    let kind = match (is_http, kind, path) {
+        (true, _, Some(path)) => HealthCheckKind::Http {
+            path,
+            expected_status,
+        },
+        (_, Some(Kind::Grpc), _) => HealthCheckKind::Grpc,
+        _ => HealthCheckKind::Tcp,
+    };
+    Some(enabled.then_some(HealthCheck {
+        kind,
+        interval,
+        timeout,
+        healthy_threshold: healthy,
+        unhealthy_threshold: unhealthy,
+    }))
 }

@@ -1,12 +1,22 @@
 //! `serviceMesh`: the whole of it.
 
+use mesh_core::{ServiceName, SpiffeId};
+
 use super::admin::{Admin, Metrics};
+use super::context::Wrong;
+use super::defaults;
+use super::identity;
 use super::identity::{Identity, Namespace, TrustDomain};
 use super::listener::Listener;
+use super::listener::ListenerTls;
 use super::mutual_tls::MutualTls;
+use super::names::Names;
+use super::rate_limit::RateLimiting;
 use super::rule::Rule;
-use super::service::Service;
+use super::service::{Around, Service};
+use super::shape::{Fields, boolean, list, object, parsed};
 use super::telemetry::Telemetry;
+use super::{admin, limits, listener, mutual_tls, rate_limit, rule, service, telemetry};
 
 /// `serviceMesh`.
 #[derive(Clone, Debug)]
@@ -34,4 +44,106 @@ pub struct Mesh {
     pub rules: Vec<Rule>,
     /// Spans and logs.
     pub telemetry: Telemetry,
+}
+
+/// `has_rollouts` follows from `canaryDeployment`.
+pub(super) fn read(fields: &mut Fields<'_>, names: &Names, has_rollouts: bool) -> Option<Mesh> {
+    let enabled = fields.or("enabled", boolean(), true);
+    let namespace = parsed(identity::NAMESPACE, identity::namespace);
+    let namespace = fields.or(
+        "namespace",
+        namespace,
+        identity::namespace(defaults::NAMESPACE).ok()?,
+    );
+    let trust_domain = parsed(identity::TRUST_DOMAIN, identity::trust_domain);
+    let default_domain = identity::trust_domain(defaults::TRUST_DOMAIN).ok()?;
+    let trust_domain = fields.or("trustDomain", trust_domain, default_domain);
+    let service = fields.part("identity", object(identity::read_service));
+    let mutual_tls = fields.optional("mutualTLS", object(mutual_tls::read));
+    // A block that could not be read was written to be used.
+    let has_certificates = fields.has("mutualTLS") && mutual_tls.as_ref().is_none_or(Option::is_some);
+    let mutual_tls = mutual_tls.flatten();
+    let default_tls = match &mutual_tls {
+        Some(tls) if tls.enforce_client_certs => ListenerTls::Strict,
+        Some(_) => ListenerTls::Permissive,
+        None => ListenerTls::Off,
+    };
+    let listener = |fields: &mut Fields<'_>| listener::read(fields, default_tls, has_certificates);
+    let listeners = fields.optional("listeners", list(object(listener)).not_empty());
+    let metrics = fields.part("metrics", object(admin::read_metrics));
+    let admin = fields.part("admin", object(admin::read_admin));
+    let traffic = |fields: &mut Fields<'_>| read_traffic(fields, names);
+    let traffic = fields.part("trafficManagement", object(traffic));
+    let limit = traffic
+        .as_ref()
+        .and_then(|traffic| traffic.rate_limiting.as_ref());
+    let around = Around {
+        has_certificates,
+        has_rollouts,
+        rate_limiting: limit,
+    };
+    let service_of = |fields: &mut Fields<'_>| service::read(fields, &around);
+    let services = fields.optional("services", list(object(service_of)));
+    let telemetry = fields.part("telemetry", object(telemetry::read));
+
+    let origin = fields.origin();
+    let id = identity_of(fields, &namespace, &trust_domain, service.as_ref());
+    let listeners = match listeners {
+        Some(listeners) => listeners,
+        None => vec![listener::default(
+            origin,
+            fields.unwritten(limits::read)?,
+            default_tls,
+        )],
+    };
+    Some(Mesh {
+        enabled,
+        namespace,
+        trust_domain,
+        identity: Identity {
+            service: service?,
+            id: id?,
+        },
+        listeners,
+        metrics: metrics?,
+        admin: admin?,
+        services: services.unwrap_or_default(),
+        mutual_tls,
+        rules: traffic?.rules,
+        telemetry: telemetry?,
+    })
+}
+
+/// `trafficManagement`.
+struct Traffic {
+    rate_limiting: Option<RateLimiting>,
+    rules: Vec<Rule>,
+}
+
+fn read_traffic(fields: &mut Fields<'_>, names: &Names) -> Option<Traffic> {
+    let rate_limiting = fields.optional("rateLimiting", object(rate_limit::read));
+    let rules = list(object(|fields: &mut Fields<'_>| rule::read(fields, names)));
+    let rules = fields.optional("rules", rules);
+    Some(Traffic {
+        rate_limiting: rate_limiting.flatten(),
+        rules: rules.unwrap_or_default(),
+    })
+}
+
+/// Each part is fine by itself; together they may be longer than an ID can be.
+fn identity_of(
+    fields: &mut Fields<'_>,
+    namespace: &Namespace,
+    trust_domain: &TrustDomain,
+    service: Option<&ServiceName>,
+) -> Option<SpiffeId> {
+    let service = service?;
+    match SpiffeId::of_service(trust_domain.as_str(), namespace.as_str(), service.as_str()) {
+        Ok(id) => Some(id),
+        Err(error) => {
+            let wrong = Wrong::expected("a service whose SPIFFE ID is valid");
+            fields.refuse("identity", error.to_string(), wrong);
+            None
+        }
+    }
 }

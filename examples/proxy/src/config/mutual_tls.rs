@@ -3,7 +3,12 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::authority;
 use super::authority::Authority;
+use super::context::Wrong;
+use super::defaults;
+use super::near::nearest;
+use super::shape::{Fields, boolean, duration, integer, list, object, parsed, path, word};
 
 /// `serviceMesh.mutualTLS`, enabled.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -77,4 +82,220 @@ pub enum CipherSuite {
     EcdheRsaAes128GcmSha256,
     EcdheRsaAes256GcmSha384,
     EcdheRsaChacha20Poly1305Sha256,
+}
+
+const DAY: Duration = Duration::from_secs(86_400);
+
+/// The words configuration has for suites: those of TLS 1.3, then of TLS 1.2.
+const SUITES: [(&str, CipherSuite); 9] = [
+    ("TLS_AES_128_GCM_SHA256", CipherSuite::Tls13Aes128GcmSha256),
+    ("TLS_AES_256_GCM_SHA384", CipherSuite::Tls13Aes256GcmSha384),
+    (
+        "TLS_CHACHA20_POLY1305_SHA256",
+        CipherSuite::Tls13Chacha20Poly1305Sha256,
+    ),
+    (
+        "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256",
+        CipherSuite::EcdheEcdsaAes128GcmSha256,
+    ),
+    (
+        "TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384",
+        CipherSuite::EcdheEcdsaAes256GcmSha384,
+    ),
+    (
+        "TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256",
+        CipherSuite::EcdheEcdsaChacha20Poly1305Sha256,
+    ),
+    (
+        "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256",
+        CipherSuite::EcdheRsaAes128GcmSha256,
+    ),
+    (
+        "TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384",
+        CipherSuite::EcdheRsaAes256GcmSha384,
+    ),
+    (
+        "TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256",
+        CipherSuite::EcdheRsaChacha20Poly1305Sha256,
+    ),
+];
+
+const KEY_TYPES: &[(&str, KeyType)] = &[
+    ("ecdsa-p256", KeyType::EcdsaP256),
+    ("ecdsa-p384", KeyType::EcdsaP384),
+    ("rsa-2048", KeyType::Rsa2048),
+    ("rsa-3072", KeyType::Rsa3072),
+    ("rsa-4096", KeyType::Rsa4096),
+];
+
+impl KeyType {
+    /// Its size in bits.
+    pub const fn bits(self) -> u32 {
+        match self {
+            Self::EcdsaP256 => 256,
+            Self::EcdsaP384 => 384,
+            Self::Rsa2048 => 2048,
+            Self::Rsa3072 => 3072,
+            Self::Rsa4096 => 4096,
+        }
+    }
+}
+
+impl CipherSuite {
+    /// Its name in the registry of TLS.
+    pub fn name(self) -> &'static str {
+        // The table holds every suite.
+        SUITES
+            .iter()
+            .find(|(_, suite)| *suite == self)
+            .map_or("", |(name, _)| name)
+    }
+
+    /// The version of TLS it belongs to.
+    pub const fn version(self) -> TlsVersion {
+        match self {
+            Self::Tls13Aes128GcmSha256 | Self::Tls13Aes256GcmSha384 | Self::Tls13Chacha20Poly1305Sha256 => {
+                TlsVersion::Tls13
+            }
+            _ => TlsVersion::Tls12,
+        }
+    }
+}
+
+pub(super) fn read(fields: &mut Fields<'_>) -> Option<Option<MutualTls>> {
+    let enabled = fields.or("enabled", boolean(), true);
+    let enforce_client_certs = fields.or("enforceClientCerts", boolean(), true);
+    let key_type = read_key_type(fields);
+    let verify_peer_certificate = fields.or("verifyPeerCertificate", boolean(), true);
+    let accepts_insecure = fields.or("iAcceptInsecure", boolean(), false);
+    let lifetime = read_lifetime(fields);
+    let renew_before = read_renew_before(fields, lifetime);
+    let suites = list(parsed(
+        "the name of a cipher suite, as TLS_AES_256_GCM_SHA384",
+        suite,
+    ))
+    .not_empty();
+    let cipher_suites = fields.optional("cipherSuites", suites);
+    let versions = word(&[("TLSv1.2", TlsVersion::Tls12), ("TLSv1.3", TlsVersion::Tls13)]);
+    let both = vec![TlsVersion::Tls12, TlsVersion::Tls13];
+    let protocols = fields.or("protocols", list(versions).not_empty(), both);
+    let policies = word(&[("deny", StalePolicy::Deny), ("warn", StalePolicy::Warn)]);
+    let crl_stale_policy = fields.or("crlStalePolicy", policies, StalePolicy::Deny);
+    let authority = fields.part("authority", object(authority::read));
+    let state_dir = path("the path of a directory");
+    let state_dir = fields.or(
+        "stateDir",
+        state_dir,
+        PathBuf::from(defaults::MUTUAL_TLS_STATE_DIR),
+    );
+
+    if !verify_peer_certificate && !accepts_insecure {
+        let wrong = Wrong::expected("true")
+            .because("anyone could pose as a peer")
+            .hint("for a test without security, write iAcceptInsecure: true beside it");
+        fields.refuse("verifyPeerCertificate", "false", wrong);
+    }
+    if let Some(suites) = &cipher_suites
+        && !suites.iter().any(|suite| protocols.contains(&suite.version()))
+    {
+        let wrong = Wrong::expected("at least one suite of a version that protocols lists")
+            .because("no connection could come about");
+        fields.refuse("cipherSuites", "suites of other versions of TLS only", wrong);
+    }
+    Some(enabled.then_some(MutualTls {
+        enforce_client_certs,
+        key_type,
+        verify_peer_certificate,
+        lifetime,
+        renew_before,
+        cipher_suites,
+        protocols,
+        crl_stale_policy,
+        authority: authority?,
+        state_dir,
+    }))
+}
+
+/// `keySize` alone is the size of an RSA key, as in the document; beside `keyType` it has to agree.
+fn read_key_type(fields: &mut Fields<'_>) -> KeyType {
+    let kind = fields.optional("keyType", word(KEY_TYPES));
+    let size = fields.optional("keySize", integer(1..=1_000_000_u32));
+    let Some(size) = size else {
+        return kind.unwrap_or(KeyType::EcdsaP256);
+    };
+    let of_size = match size {
+        2048 => Some(KeyType::Rsa2048),
+        3072 => Some(KeyType::Rsa3072),
+        4096 => Some(KeyType::Rsa4096),
+        _ => None,
+    };
+    match (kind, of_size) {
+        (Some(kind), _) if kind.bits() != size => {
+            let wrong = Wrong::expected(format!(
+                "{}, the size of the keyType beside it, or no keySize",
+                kind.bits()
+            ));
+            fields.refuse("keySize", size.to_string(), wrong);
+            kind
+        }
+        (Some(kind), _) => kind,
+        (None, Some(kind)) => kind,
+        (None, None) => {
+            let wrong = Wrong::expected("2048, 3072 or 4096, the size of an RSA key");
+            let wrong = match size {
+                256 => wrong.hint("for ECDSA write keyType: ecdsa-p256"),
+                384 => wrong.hint("for ECDSA write keyType: ecdsa-p384"),
+                _ => wrong,
+            };
+            // A keyType that does not fit has been refused already, and may have meant this size.
+            if !fields.has("keyType") {
+                fields.refuse("keySize", size.to_string(), wrong);
+            }
+            KeyType::EcdsaP256
+        }
+    }
+}
+
+fn read_lifetime(fields: &mut Fields<'_>) -> Duration {
+    let days = integer(90..=365_u32);
+    let days = fields.or(
+        "certificateValidityDays",
+        days,
+        defaults::CERTIFICATE_VALIDITY_DAYS,
+    );
+    let short = duration()
+        .at_least(Duration::from_secs(5 * 60))
+        .at_most(defaults::SHORT_LIFETIME);
+    let ttl = fields.optional("workloadTtl", short);
+    if fields.has("certificateValidityDays") && fields.has("workloadTtl") {
+        let wrong = Wrong::expected("one of both");
+        fields.refuse("workloadTtl", "workloadTtl beside certificateValidityDays", wrong);
+    }
+    ttl.unwrap_or(DAY.saturating_mul(days))
+}
+
+fn read_renew_before(fields: &mut Fields<'_>, lifetime: Duration) -> Duration {
+    let default = match lifetime < defaults::SHORT_LIFETIME {
+        true => lifetime / 3,
+        false => defaults::RENEW_BEFORE,
+    };
+    let before = fields.optional("renewBefore", duration()).unwrap_or(default);
+    if before >= lifetime {
+        let found = mesh_core::duration::display(before).to_string();
+        let wrong = Wrong::expected(format!(
+            "less than the certificates' lifetime of {}",
+            mesh_core::duration::display(lifetime)
+        ));
+        fields.refuse("renewBefore", found, wrong);
+    }
+    before
+}
+
+fn suite(text: &str) -> Result<CipherSuite, Wrong> {
+    if let Some((_, suite)) = SUITES.iter().find(|(name, _)| *name == text) {
+        return Ok(*suite);
+    }
+    let names = SUITES.map(|(name, _)| name);
+    let wrong = Wrong::expected(format!("one of {}", names.join(", ")));
+    Err(wrong.meant(nearest(text, names)))
 }

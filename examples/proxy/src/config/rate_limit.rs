@@ -2,6 +2,8 @@
 
 use std::num::NonZeroU32;
 
+use super::grammar::{self, KEY_EXTRACTOR};
+use super::shape::{Fields, boolean, integer, parsed};
 use mesh_traffic::KeyBy;
 
 /// How many requests pass.
@@ -16,4 +18,28 @@ pub struct RateLimiting {
     pub key: KeyBy,
     /// Whether it only counts what it would refuse. Default false.
     pub dry_run: bool,
+}
+
+/// An empty block says nothing, and limits nothing.
+pub(super) fn read(fields: &mut Fields<'_>) -> Option<Option<RateLimiting>> {
+    let enabled = fields.or("enabled", boolean(), !fields.is_empty());
+    let count = || integer(1..=u32::MAX);
+    let rate = match enabled {
+        true => fields.required("requestsPerSecond", count()),
+        false => fields.optional("requestsPerSecond", count()),
+    };
+    let burst = fields.optional("burstSize", count());
+    let by = parsed(KEY_EXTRACTOR, grammar::key_extractor);
+    let key = fields.or("keyExtractor", by, KeyBy::SourceService);
+    let dry_run = fields.or("dryRun", boolean(), false);
+    if !enabled {
+        return Some(None);
+    }
+    let requests_per_second = NonZeroU32::new(rate?)?;
+    Some(Some(RateLimiting {
+        requests_per_second,
+        burst_size: burst.and_then(NonZeroU32::new).unwrap_or(requests_per_second),
+        key,
+        dry_run,
+    }))
 }

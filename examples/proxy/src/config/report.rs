@@ -1,60 +1,88 @@
-//! Everything that is wrong with a configuration, to be read by a person.
+//! Everything that is wrong with a configuration, to be read by a person, or read out to one.
+
+mod text;
 
 use std::fmt;
 
-/// Everything that is wrong with a configuration. [`Display`](fmt::Display) prints the whole text.
+use super::yaml::Place;
+
+/// Everything that is wrong with a configuration.
+///
+/// [`Display`](fmt::Display) prints the whole text, without colours. Each problem begins with `file:line:column:`
+/// and the key's path, then says on lines of their own what was found, what was expected, and what was probably
+/// meant; below stands the line of the file.
+///
+/// ```
+/// let report = mesh_proxy::config::parse("mesh.yaml", "serviceMesh:\n  enabled: off\n").expect_err("off is a word");
+/// assert_eq!(
+///     report.to_string(),
+///     "mesh.yaml: 1 problem\n\
+///      \n\
+///      mesh.yaml:2:12: serviceMesh.enabled\n\
+///      \x20   found: the text \"off\"\n\
+///      \x20   expected: true or false\n\
+///      \x20   hint: did you mean false?\n\
+///      \x20   2 |   enabled: off\n\
+///      \x20     |            ^^^\n"
+/// );
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Report {
     file: String,
     problems: Vec<Problem>,
+    /// The lines that problems point at, in the order of the problems.
+    lines: Vec<String>,
 }
 
 /// One thing that is wrong.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
-    line: u32,
-    column: u32,
+    place: Place,
     path: String,
     found: String,
     expected: String,
     hint: Option<String>,
 }
 
-impl Report {
-    pub(super) fn unreadable(file: &str, why: &str) -> Self {
-        let found = why.to_owned();
-        let problem = Problem {
-            line: 1,
-            column: 1,
-            path: String::new(),
-            found,
-            expected: "a readable file".to_owned(),
-            hint: None,
-        };
+impl Problem {
+    pub(super) fn new(
+        place: Place,
+        path: impl Into<String>,
+        found: impl Into<String>,
+        expected: impl Into<String>,
+    ) -> Self {
         Self {
-            file: file.to_owned(),
-            problems: vec![problem],
+            place,
+            path: path.into(),
+            found: found.into(),
+            expected: expected.into(),
+            hint: None,
         }
     }
 
-    /// The problems, by line; at least one.
-    pub fn problems(&self) -> &[Problem] {
-        &self.problems
+    #[must_use]
+    pub(super) fn with_hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
     }
-}
 
-impl Problem {
+    #[must_use]
+    pub(super) fn with_hint_if(mut self, hint: Option<String>) -> Self {
+        self.hint = hint;
+        self
+    }
+
     /// The line, from 1.
     pub fn line(&self) -> u32 {
-        self.line
+        self.place.line
     }
 
     /// The column, from 1, in characters.
     pub fn column(&self) -> u32 {
-        self.column
+        self.place.column
     }
 
-    /// The key's path; empty if the text as a whole is meant.
+    /// The key's path, as `serviceMesh.services[0].port`; empty if the text as a whole is meant.
     pub fn path(&self) -> &str {
         &self.path
     }
@@ -75,16 +103,48 @@ impl Problem {
     }
 }
 
+impl Report {
+    /// `text` is what the problems were found in.
+    pub(super) fn new(file: &str, text: &str, mut problems: Vec<Problem>) -> Self {
+        problems.sort_by_key(|problem| (problem.place.line, problem.place.column));
+        let mut all = text.strip_prefix('\u{feff}').unwrap_or(text).lines();
+        let (mut current, mut number) = (all.next(), 1);
+        let lines = problems
+            .iter()
+            .map(|problem| {
+                while number < problem.place.line && current.is_some() {
+                    current = all.next();
+                    number += 1;
+                }
+                current.unwrap_or_default().to_owned()
+            })
+            .collect();
+        Self {
+            file: file.to_owned(),
+            problems,
+            lines,
+        }
+    }
+
+    /// Of a file that could not be read at all.
+    pub(super) fn unreadable(file: &str, found: impl Into<String>, expected: &str) -> Self {
+        Self::new(file, "", vec![Problem::new(Place::START, "", found, expected)])
+    }
+
+    /// The file, as it was named.
+    pub fn file(&self) -> &str {
+        &self.file
+    }
+
+    /// The problems, by line; at least one.
+    pub fn problems(&self) -> &[Problem] {
+        &self.problems
+    }
+}
+
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for problem in &self.problems {
-            writeln!(
-                f,
-                "{}:{}:{}: {}: found {}, expected {}",
-                self.file, problem.line, problem.column, problem.path, problem.found, problem.expected
-            )?;
-        }
-        Ok(())
+        text::write(f, &self.file, &self.problems, &self.lines)
     }
 }
 

@@ -2,16 +2,25 @@
 
 use std::time::Duration;
 
+use http::uri::Scheme;
 use http::{HeaderName, HeaderValue, StatusCode};
 use mesh_core::{ServiceName, Version};
-use mesh_traffic::Condition;
-use mesh_traffic::router::{HostName, Respond, Split};
+use mesh_traffic::router::{HostName, Operator, Respond, Split, Subject};
+use mesh_traffic::{Condition, Destination};
 
+use super::context::Wrong;
+use super::defaults;
 use super::fault::FaultInjection;
+use super::grammar::{self, ABSOLUTE_PATH, HEADER, HOST};
+use super::names::{self, Names};
 use super::origin::Origin;
 use super::rate_limit::RateLimiting;
 use super::retry::Retry;
+use super::shape::{
+    Fields, boolean, duration, integer, list, map_of, object, parsed, percent, text, word, written,
+};
 use super::share::Percent;
+use super::{condition, fault, rate_limit, retry};
 
 /// A rule.
 #[derive(Clone, Debug)]
@@ -68,7 +77,7 @@ pub struct Redirect {
     /// 301, 302, 303, 307 or 308. Default 302.
     pub status: StatusCode,
     /// `http` or `https`.
-    pub scheme: Option<http::uri::Scheme>,
+    pub scheme: Option<Scheme>,
     /// The host.
     pub host: Option<HostName>,
     /// The port.
@@ -111,4 +120,249 @@ pub struct Mirror {
     pub version: Option<Version>,
     /// How many. Default 100 %.
     pub percentage: Percent,
+}
+
+pub(super) fn read(fields: &mut Fields<'_>, names: &Names) -> Option<Rule> {
+    let origin = fields.origin();
+    let id = fields.required("id", parsed(ID, rule_id));
+    let name = fields.optional("name", text("a name for people"));
+    let priority = fields.or("priority", integer(-1_000_000..=1_000_000), 0_i32);
+    let enabled = fields.or("enabled", boolean(), true);
+    let conditions = fields.optional("conditions", list(object(condition::read)));
+    let action = read_action(fields, names);
+    let rewrite = fields.optional("rewrite", object(read_rewrite));
+    let request_headers = fields.optional("requestHeaders", object(read_edits));
+    let response_headers = fields.optional("responseHeaders", object(read_edits));
+    let timeout = fields.optional("timeout", duration());
+    let retry = fields.optional("retry", object(retry::read));
+    let fault_injection = fields.optional("faultInjection", object(fault::read));
+    let rate_limiting = fields.optional("rateLimiting", object(rate_limit::read));
+    let mirror = fields.optional(
+        "mirror",
+        object(|fields: &mut Fields<'_>| read_mirror(fields, names)),
+    );
+
+    let conditions = conditions.unwrap_or_default();
+    check_prefix(fields, &conditions);
+    if !fields.has("destinations") {
+        for key in ["rewrite", "requestHeaders", "retry", "mirror"] {
+            if fields.has(key) {
+                let wrong = Wrong::expected("this key beside destinations only");
+                fields.refuse(key, format!("{key} of a rule that sends requests nowhere"), wrong);
+            }
+        }
+    }
+    let id = id?;
+    Some(Rule {
+        origin,
+        name: name.unwrap_or_else(|| id.clone()),
+        id,
+        priority,
+        enabled,
+        conditions,
+        action: action?,
+        rewrite,
+        request_headers: request_headers.unwrap_or_default(),
+        response_headers: response_headers.unwrap_or_default(),
+        timeout,
+        retry: retry.flatten(),
+        fault_injection: fault_injection.flatten(),
+        rate_limiting: rate_limiting.flatten(),
+        mirror,
+    })
+}
+
+const ID: &str = "an id: 1 to 128 bytes without control characters";
+
+fn rule_id(id: &str) -> Result<Box<str>, Wrong> {
+    match id.is_empty() || id.len() > mesh_traffic::Rule::LONGEST_ID || id.chars().any(char::is_control) {
+        true => Err(Wrong::expected(ID)),
+        false => Ok(id.into()),
+    }
+}
+
+/// Destinations, an answer, or a redirect: one of them.
+fn read_action(fields: &mut Fields<'_>, names: &Names) -> Option<RuleAction> {
+    const KINDS: [&str; 3] = ["destinations", "respond", "redirect"];
+    let destination = |fields: &mut Fields<'_>| read_destination(fields, names);
+    let destinations = fields.optional("destinations", list(object(destination)));
+    let respond = fields.optional("respond", object(read_respond));
+    let redirect = fields.optional("redirect", object(read_redirect));
+    let written: Vec<&'static str> = KINDS.into_iter().filter(|kind| fields.has(kind)).collect();
+    match *written.as_slice() {
+        [] => fields.missing(
+            "destinations",
+            Wrong::expected("one of destinations, respond, redirect"),
+        ),
+        [_] => {}
+        [_, second, ..] => {
+            let found = format!("{} in one rule", written.join(" and "));
+            fields.refuse(
+                second,
+                found,
+                Wrong::expected("one of destinations, respond, redirect"),
+            );
+        }
+    }
+    let split = destinations.and_then(|destinations| match Split::new(destinations) {
+        Ok(split) => Some(RuleAction::Forward(split)),
+        Err(error) => {
+            let message = error.to_string();
+            let (found, expected) = message
+                .rsplit_once("; expected ")
+                .unwrap_or((&message, "weights that add up to 100"));
+            fields.refuse("destinations", found, Wrong::expected(expected));
+            None
+        }
+    });
+    split
+        .or(respond.map(RuleAction::Respond))
+        .or(redirect.map(RuleAction::Redirect))
+}
+
+fn read_destination(fields: &mut Fields<'_>, names: &Names) -> Option<Destination> {
+    let service = fields.required("service", names::service_or_version(names));
+    let version = read_version(fields, service.as_ref());
+    let weight = fields.or("weight", integer(0..=100), 100_u32);
+    let (service, _) = service?;
+    Some(Destination::new(service, weight).with_version(version))
+}
+
+/// The version beside a service's name, or the one in it.
+fn read_version(
+    fields: &mut Fields<'_>,
+    service: Option<&(ServiceName, Option<Version>)>,
+) -> Option<Version> {
+    let version = parsed(grammar::VERSION, grammar::version).as_written();
+    let version = fields.optional("version", version);
+    let in_name = service.and_then(|(_, version)| version.clone());
+    if let (Some((service, Some(in_name))), true) = (service, fields.has("version")) {
+        let why = format!("the service's name means version {in_name} of {service} already");
+        let wrong = Wrong::expected(format!("service: {service} with a version, or no version")).because(why);
+        fields.refuse("version", "a version beside a name with a version", wrong);
+    }
+    version.or(in_name)
+}
+
+fn read_respond(fields: &mut Fields<'_>) -> Option<Respond> {
+    let status = fields.required("status", integer(200..=599_u16));
+    let body = fields.optional("body", written("a text"));
+    let value = parsed(VALUE, grammar::header_value).as_written();
+    let headers = fields.optional("headers", map_of(grammar::editable_header, value));
+    let mut respond = Respond::new(status?).ok()?;
+    for (name, value) in headers.unwrap_or_default() {
+        let value = value.to_str().unwrap_or_default();
+        respond = match respond.with_header(name.as_str(), value) {
+            Ok(respond) => respond,
+            Err(error) => {
+                fields.refuse(
+                    "headers",
+                    error.to_string(),
+                    Wrong::expected("headers a response may have"),
+                );
+                return None;
+            }
+        };
+    }
+    match respond.with_body(body.map(String::from).unwrap_or_default()) {
+        Ok(respond) => Some(respond),
+        Err(error) => {
+            fields.refuse("body", error.to_string(), Wrong::expected("no body"));
+            None
+        }
+    }
+}
+
+fn read_redirect(fields: &mut Fields<'_>) -> Option<Redirect> {
+    let statuses = [301, 302, 303, 307, 308];
+    let status = fields.or("status", integer(300..=399_u16), 302);
+    let schemes = word(&[("http", false), ("https", true)]);
+    let secure = fields.optional("scheme", schemes);
+    let host = fields.optional("host", parsed(HOST, grammar::host));
+    let port = fields.optional("port", integer(1..=65_535_u16));
+    let path = fields.optional("path", parsed(ABSOLUTE_PATH, grammar::absolute_path));
+    let prefix = fields.optional("prefix", parsed(ABSOLUTE_PATH, grammar::absolute_path));
+    if !statuses.contains(&status) {
+        let wrong = Wrong::expected("301, 302, 303, 307 or 308");
+        fields.refuse("status", status.to_string(), wrong);
+    }
+    if fields.has("path") && fields.has("prefix") {
+        fields.refuse("prefix", "prefix beside path", Wrong::expected("one of both"));
+    }
+    let changes = ["scheme", "host", "port", "path", "prefix"];
+    if !changes.iter().any(|key| fields.has(key)) {
+        let wrong =
+            Wrong::expected("one of scheme, host, port, path, prefix").because("it would lead back here");
+        fields.refuse_whole("a redirect that changes nothing", wrong);
+    }
+    let scheme = |secure| if secure { Scheme::HTTPS } else { Scheme::HTTP };
+    Some(Redirect {
+        status: StatusCode::from_u16(status).ok()?,
+        scheme: secure.map(scheme),
+        host,
+        port,
+        path,
+        prefix,
+    })
+}
+
+fn read_rewrite(fields: &mut Fields<'_>) -> Option<Rewrite> {
+    let prefix = fields.optional("prefix", parsed(ABSOLUTE_PATH, grammar::absolute_path));
+    let host = fields.optional("host", parsed(HOST, grammar::host));
+    if !fields.has("prefix") && !fields.has("host") {
+        fields.refuse_whole(
+            "a rewrite that changes nothing",
+            Wrong::expected("prefix, host or both"),
+        );
+    }
+    Some(Rewrite { prefix, host })
+}
+
+/// What a prefix stands in place of has to be one prefix.
+fn check_prefix(fields: &mut Fields<'_>, conditions: &[Condition]) {
+    let of_path = |condition: &&Condition| *condition.subject() == Subject::Path;
+    let prefixes = conditions
+        .iter()
+        .filter(of_path)
+        .filter(|condition| matches!(condition.operator(), Operator::Prefix | Operator::Equals))
+        .count();
+    for key in ["rewrite", "redirect"] {
+        let has_prefix = fields.node(key).is_some_and(|node| node.get("prefix").is_some());
+        if has_prefix && prefixes != 1 {
+            let wrong = Wrong::expected(
+                "one condition on the path, with the operator prefix, whose value it replaces",
+            );
+            fields.refuse(
+                key,
+                format!("prefix in a rule with {prefixes} such conditions"),
+                wrong,
+            );
+        }
+    }
+}
+
+const VALUE: &str = "a header's value: one line without control characters";
+
+fn read_edits(fields: &mut Fields<'_>) -> Option<HeaderEdits> {
+    let value = || parsed(VALUE, grammar::header_value).as_written();
+    let set = fields.optional("set", map_of(grammar::editable_header, value()));
+    let add = fields.optional("add", map_of(grammar::editable_header, value()));
+    let remove = fields.optional("remove", list(parsed(HEADER, grammar::editable_header)));
+    Some(HeaderEdits {
+        set: set.unwrap_or_default(),
+        add: add.unwrap_or_default(),
+        remove: remove.unwrap_or_default(),
+    })
+}
+
+fn read_mirror(fields: &mut Fields<'_>, names: &Names) -> Option<Mirror> {
+    let service = fields.required("service", names::service_or_version(names));
+    let version = read_version(fields, service.as_ref());
+    let percentage = fields.or("percentage", percent(), defaults::MIRROR_PERCENTAGE);
+    let (service, _) = service?;
+    Some(Mirror {
+        service,
+        version,
+        percentage,
+    })
 }

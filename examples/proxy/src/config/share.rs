@@ -7,6 +7,9 @@ use std::fmt;
 pub struct Percent(f64);
 
 impl Percent {
+    /// None of it.
+    pub const ZERO: Self = Self(0.0);
+
     /// Takes 0 to 100.
     pub const fn new(percent: f64) -> Option<Self> {
         if percent >= 0.0 && percent <= 100.0 {
@@ -38,6 +41,9 @@ impl fmt::Display for Percent {
 pub struct Ratio(f64);
 
 impl Ratio {
+    /// None of it.
+    pub const ZERO: Self = Self(0.0);
+
     /// Takes 0 to 1.
     pub const fn new(ratio: f64) -> Option<Self> {
         if ratio >= 0.0 && ratio <= 1.0 {

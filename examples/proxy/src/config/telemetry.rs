@@ -1,6 +1,9 @@
 //! `telemetry`: spans and logs.
 
+use super::defaults;
+use super::identity;
 use super::identity::HttpUrl;
+use super::shape::{Fields, boolean, object, parsed, ratio, word};
 use super::share::Ratio;
 
 /// `serviceMesh.telemetry`.
@@ -61,4 +64,43 @@ pub enum LogFormat {
     Json,
     /// For people.
     Text,
+}
+
+pub(super) fn read(fields: &mut Fields<'_>) -> Option<Telemetry> {
+    let otlp = fields.optional("otlp", object(read_otlp));
+    let jaeger = fields.optional("jaeger", object(read_jaeger));
+    let access_log = fields.optional("accessLog", object(read_access_log));
+    Some(Telemetry {
+        otlp: otlp.flatten(),
+        jaeger: jaeger.flatten(),
+        access_log: access_log.flatten(),
+    })
+}
+
+fn read_otlp(fields: &mut Fields<'_>) -> Option<Option<Otlp>> {
+    let enabled = fields.or("enabled", boolean(), true);
+    let endpoint = fields.required("endpoint", parsed(identity::URL, identity::http_url));
+    let protocols = word(&[("http", OtlpProtocol::Http), ("grpc", OtlpProtocol::Grpc)]);
+    let protocol = fields.or("protocol", protocols, OtlpProtocol::Http);
+    let sample_ratio = fields.or("sampleRatio", ratio(), defaults::SAMPLE_RATIO);
+    let otlp = Otlp {
+        endpoint: endpoint?,
+        protocol,
+        sample_ratio,
+    };
+    Some(enabled.then_some(otlp))
+}
+
+fn read_jaeger(fields: &mut Fields<'_>) -> Option<Option<Jaeger>> {
+    let enabled = fields.or("enabled", boolean(), true);
+    let endpoint = fields.required("endpoint", parsed(identity::URL, identity::http_url))?;
+    Some(enabled.then_some(Jaeger { endpoint }))
+}
+
+fn read_access_log(fields: &mut Fields<'_>) -> Option<Option<AccessLog>> {
+    let enabled = fields.or("enabled", boolean(), true);
+    let formats = word(&[("json", LogFormat::Json), ("text", LogFormat::Text)]);
+    let format = fields.or("format", formats, LogFormat::Json);
+    let sample = fields.or("sample", ratio(), defaults::SAMPLE_RATIO);
+    Some(enabled.then_some(AccessLog { format, sample }))
 }

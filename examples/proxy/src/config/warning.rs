@@ -14,6 +14,24 @@ pub struct Warning {
 }
 
 impl Warning {
+    /// What may be used but is hardly what was meant.
+    pub(super) fn advice(origin: Origin, path: String, message: impl Into<String>) -> Self {
+        Self {
+            origin,
+            path,
+            message: message.into(),
+            refuses_to_run: false,
+        }
+    }
+
+    /// What must not be served without.
+    pub(super) fn refusal(origin: Origin, path: String, message: impl Into<String>) -> Self {
+        Self {
+            refuses_to_run: true,
+            ..Self::advice(origin, path, message)
+        }
+    }
+
     /// Where.
     pub fn origin(&self) -> &Origin {
         &self.origin

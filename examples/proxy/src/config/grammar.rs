@@ -1,0 +1,237 @@
+//! Texts with a grammar: what turns them into values, and says why not.
+
+use std::net::SocketAddr;
+
+use http::{HeaderName, HeaderValue, Method};
+use ipnet::IpNet;
+use mesh_core::endpoint::Address;
+use mesh_core::{ServiceName, SpiffeId, Version};
+use mesh_traffic::KeyBy;
+use mesh_traffic::router::{HostName, HostPattern};
+
+use super::authorization::{IdentityPattern, PathPattern};
+use super::context::Wrong;
+use super::listener::TrustedProxy;
+use super::load_balancing::StatusRange;
+
+pub(super) const SERVICE: &str = "a service's name: 1 to 63 lower-case letters, digits and '-', beginning and ending with a letter or digit";
+pub(super) const VERSION: &str =
+    "a version: 1 to 63 letters, digits, '-', '_' and '.', beginning and ending with a letter or digit";
+pub(super) const ADDRESS: &str = "host:port, as 10.0.0.7:3001, [::1]:3001 or orders:3001";
+pub(super) const BIND: &str = "an IP address and a port, as 0.0.0.0:8080 or [::]:8080";
+pub(super) const SPIFFE_ID: &str = "a SPIFFE ID, as spiffe://cluster.local/ns/dept-barc/sa/frontend";
+pub(super) const IDENTITY_PATTERN: &str = "a SPIFFE ID, as spiffe://cluster.local/ns/dept-barc/sa/frontend; \
+     \"*\" stands for one segment of its path, \"/**\" at the end for the rest";
+pub(super) const PATH_PATTERN: &str =
+    "a path, as /api/orders; \"*\" stands for one segment, \"/**\" at the end for the rest";
+pub(super) const TRUSTED_PROXY: &str = "a SPIFFE ID, or a network as 10.0.0.0/8";
+pub(super) const HOST: &str = "a host, as api.example.org; without scheme, port and path";
+pub(super) const HOST_PATTERN: &str = "a host, as api.example.org, or \"*\" for any";
+pub(super) const HEADER: &str = "a header's name: letters, digits and '-'";
+pub(super) const COOKIE: &str = "a cookie's name: letters, digits, '-' and '_'";
+pub(super) const METHOD: &str = "a method, as GET";
+pub(super) const ABSOLUTE_PATH: &str = "a path that begins with '/'";
+pub(super) const KEY_EXTRACTOR: &str = "source_service, client_ip, header:NAME, cookie:NAME or none";
+pub(super) const STATUS_RANGE: &str = "a status, as 200, or a range, as 200-299, within 100 to 599";
+
+pub(super) fn service_name(text: &str) -> Result<ServiceName, Wrong> {
+    ServiceName::new(text).map_err(|_| {
+        let lower = text.trim().to_lowercase().replace(['_', ' ', '.'], "-");
+        let meant = ServiceName::new(&lower).ok();
+        Wrong::expected(SERVICE).meant(meant.as_ref().map(ServiceName::as_str))
+    })
+}
+
+pub(super) fn version(text: &str) -> Result<Version, Wrong> {
+    Version::new(text).map_err(|_| Wrong::expected(VERSION))
+}
+
+pub(super) fn address(text: &str) -> Result<Address, Wrong> {
+    text.parse().map_err(|_| {
+        let wrong = Wrong::expected(ADDRESS);
+        match text.split_once("://") {
+            Some((_, rest)) => wrong.meant(Some(rest.trim_end_matches('/'))),
+            None if !text.contains(':') => wrong.because("it has no port"),
+            None => wrong,
+        }
+    })
+}
+
+pub(super) fn bind(text: &str) -> Result<SocketAddr, Wrong> {
+    text.parse().map_err(|_| {
+        let wrong = Wrong::expected(BIND);
+        let port = text.strip_prefix(':').unwrap_or(text);
+        match port.parse::<u16>() {
+            Ok(port) => wrong.meant(Some(&format!("\"0.0.0.0:{port}\""))),
+            Err(_) => match text.strip_prefix("localhost:") {
+                Some(port) => wrong.meant(Some(&format!("\"127.0.0.1:{port}\""))),
+                None => wrong,
+            },
+        }
+    })
+}
+
+pub(super) fn spiffe_id(text: &str) -> Result<SpiffeId, Wrong> {
+    text.parse()
+        .map_err(|error: mesh_core::identity::SpiffeIdError| because(&error, text, SPIFFE_ID))
+}
+
+pub(super) fn identity_pattern(text: &str) -> Result<IdentityPattern, Wrong> {
+    if text == "*" {
+        return Ok(IdentityPattern::new_unchecked(text));
+    }
+    // Read as an ID in which something stands where the pattern has a star.
+    let fixed = text.strip_suffix("/**").unwrap_or(text);
+    let sample: Vec<&str> = fixed
+        .split('/')
+        .map(|segment| if segment == "*" { "x" } else { segment })
+        .collect();
+    let domain_is_fixed = !fixed.starts_with("spiffe://*");
+    match sample.join("/").parse::<SpiffeId>() {
+        Ok(_) if domain_is_fixed => Ok(IdentityPattern::new_unchecked(text)),
+        Ok(_) => Err(Wrong::expected(IDENTITY_PATTERN).because("a trust domain cannot be \"*\"")),
+        Err(error) => Err(because(&error, &sample.join("/"), IDENTITY_PATTERN)),
+    }
+}
+
+pub(super) fn path_pattern(text: &str) -> Result<PathPattern, Wrong> {
+    let refuse = |why: &str| Err(Wrong::expected(PATH_PATTERN).because(why));
+    if !text.starts_with('/') {
+        return refuse("it does not begin with '/'");
+    }
+    if text.contains(['?', '#']) || !text.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return refuse("it has a character that no path has; a query does not belong to it");
+    }
+    let fixed = text.strip_suffix("/**").unwrap_or(text);
+    for segment in fixed.split('/') {
+        if segment.contains('*') && segment != "*" {
+            return refuse("\"*\" stands for a whole segment, and \"**\" only at the end");
+        }
+        if matches!(segment, "." | "..") {
+            return refuse("'.' and '..' are resolved before rules are tried");
+        }
+    }
+    Ok(PathPattern::new_unchecked(text))
+}
+
+pub(super) fn trusted_proxy(text: &str) -> Result<TrustedProxy, Wrong> {
+    if text.starts_with("spiffe:") {
+        return spiffe_id(text).map(TrustedProxy::Identity);
+    }
+    let network = text
+        .parse::<IpNet>()
+        .or_else(|_| text.parse::<std::net::IpAddr>().map(IpNet::from));
+    match network {
+        // 10.1.2.3/8 says two things at once.
+        Ok(network) if network.trunc() != network => {
+            let meant = network.trunc().to_string();
+            let why = "the address has bits beyond the prefix";
+            Err(Wrong::expected(TRUSTED_PROXY).because(why).meant(Some(&meant)))
+        }
+        Ok(network) => Ok(TrustedProxy::Network(network)),
+        Err(_) => Err(Wrong::expected(TRUSTED_PROXY)),
+    }
+}
+
+pub(super) fn host(text: &str) -> Result<HostName, Wrong> {
+    text.parse()
+        .map_err(|error: mesh_traffic::router::HostError| because(&error, text, HOST))
+}
+
+pub(super) fn host_pattern(text: &str) -> Result<HostPattern, Wrong> {
+    text.parse()
+        .map_err(|error: mesh_traffic::router::HostError| because(&error, text, HOST_PATTERN))
+}
+
+pub(super) fn header_name(text: &str) -> Result<HeaderName, Wrong> {
+    HeaderName::try_from(text).map_err(|_| Wrong::expected(HEADER))
+}
+
+pub(super) fn header_value(text: &str) -> Result<HeaderValue, Wrong> {
+    HeaderValue::try_from(text)
+        .map_err(|_| Wrong::expected("a header's value: one line without control characters"))
+}
+
+/// The name of a header that belongs to the message, not to the connection or to its framing.
+pub(super) fn editable_header(text: &str) -> Result<HeaderName, Wrong> {
+    const OF_CONNECTION: [&str; 9] = [
+        "connection",
+        "content-length",
+        "host",
+        "keep-alive",
+        "proxy-connection",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+    ];
+    let name = header_name(text)?;
+    if name == "host" {
+        return Err(Wrong::expected(HEADER).hint("to change the host, write rewrite: { host: … }"));
+    }
+    match OF_CONNECTION.contains(&name.as_str()) {
+        true => Err(Wrong::expected(
+            "a header that does not belong to the connection or to the body's framing",
+        )),
+        false => Ok(name),
+    }
+}
+
+pub(super) fn cookie_name(text: &str) -> Result<Box<str>, Wrong> {
+    let token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    match !text.is_empty() && text.bytes().all(token) {
+        true => Ok(text.into()),
+        false => Err(Wrong::expected(COOKIE)),
+    }
+}
+
+pub(super) fn method(text: &str) -> Result<Method, Wrong> {
+    const USUAL: [&str; 9] = [
+        "GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "CONNECT",
+    ];
+    let upper = text.to_ascii_uppercase();
+    if upper != text && USUAL.contains(&&*upper) {
+        let why = "methods are case-sensitive";
+        return Err(Wrong::expected(METHOD).because(why).meant(Some(&upper)));
+    }
+    Method::from_bytes(text.as_bytes()).map_err(|_| Wrong::expected(METHOD))
+}
+
+pub(super) fn absolute_path(text: &str) -> Result<Box<str>, Wrong> {
+    let graphic = text.bytes().all(|byte| byte.is_ascii_graphic());
+    match text.starts_with('/') && graphic && !text.contains('#') {
+        true => Ok(text.into()),
+        false => Err(Wrong::expected(ABSOLUTE_PATH)),
+    }
+}
+
+pub(super) fn key_extractor(text: &str) -> Result<KeyBy, Wrong> {
+    text.parse().map_err(|error: mesh_traffic::limit::KeyByError| {
+        let near = super::near::nearest(text, ["source_service", "client_ip", "none"]);
+        because(&error, text, KEY_EXTRACTOR).meant(near)
+    })
+}
+
+pub(super) fn status_range(text: &str) -> Result<StatusRange, Wrong> {
+    let (first, last) = text.split_once('-').unwrap_or((text, text));
+    let status = |text: &str| text.trim().parse::<u16>().ok().filter(|s| (100..600).contains(s));
+    match (status(first), status(last)) {
+        (Some(first), Some(last)) if first <= last => Ok(StatusRange { first, last }),
+        _ => Err(Wrong::expected(STATUS_RANGE)),
+    }
+}
+
+/// Takes the reason out of "<text> is not a …: <reason>; expected …".
+fn because(error: &dyn std::error::Error, text: &str, expected: &str) -> Wrong {
+    let message = error.to_string();
+    let shown: String = text.chars().take(100).collect();
+    let reason = message
+        .strip_prefix(&format!("{shown:?} is not a"))
+        .and_then(|rest| rest.split_once(": "))
+        .and_then(|(_, rest)| rest.rsplit_once("; expected"))
+        .map(|(reason, _)| reason.to_owned());
+    match reason {
+        Some(reason) => Wrong::expected(expected).because(reason),
+        None => Wrong::expected(expected).because(message),
+    }
+}

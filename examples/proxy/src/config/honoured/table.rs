@@ -1,0 +1,212 @@
+//! The table itself.
+
+use super::{Instead, Row};
+use crate::config::yaml::Node;
+
+const fn honoured(path: &'static str) -> Row {
+    Row {
+        path,
+        honoured: always,
+        instead: Instead::Nothing,
+    }
+}
+
+const fn ignored(path: &'static str, instead: &'static str) -> Row {
+    Row {
+        path,
+        honoured: never,
+        instead: Instead::Ignored(instead),
+    }
+}
+
+const fn refused(path: &'static str, instead: &'static str) -> Row {
+    Row {
+        path,
+        honoured: never,
+        instead: Instead::Refused(instead),
+    }
+}
+
+impl Row {
+    /// Honoured if it has such a value.
+    const fn unless(mut self, value: fn(&Node, &Node) -> bool) -> Self {
+        self.honoured = value;
+        self
+    }
+}
+
+/// What this version honours. A key without a row, whose parents have none either, is not honoured.
+pub(super) const TABLE: &[Row] = &[
+    ignored("serviceMesh.enabled", "requests are routed as if it were true").unless(is_true),
+    honoured("serviceMesh.namespace"),
+    honoured("serviceMesh.trustDomain"),
+    honoured("serviceMesh.identity"),
+    honoured("serviceMesh.listeners[]"),
+    refused(
+        "serviceMesh.listeners[].tls",
+        "the listener would serve plaintext",
+    )
+    .unless(is_word_off),
+    honoured("serviceMesh.metrics"),
+    ignored("serviceMesh.admin", "nothing listens there"),
+    honoured("serviceMesh.services[].name"),
+    honoured("serviceMesh.services[].port"),
+    honoured("serviceMesh.services[].hosts"),
+    honoured("serviceMesh.services[].stableVersion"),
+    honoured("serviceMesh.services[].endpoints"),
+    ignored("serviceMesh.services[].endpoints[].zone", "all zones are alike"),
+    honoured("serviceMesh.services[].protocol"),
+    honoured("serviceMesh.services[].external"),
+    honoured("serviceMesh.services[].timeout"),
+    ignored(
+        "serviceMesh.services[].replicas",
+        "fewer endpoints raise no event",
+    ),
+    ignored("serviceMesh.services[].enableTracing", "there are no spans").unless(is_false),
+    ignored(
+        "serviceMesh.services[].discovery",
+        "only the endpoints that are listed are known",
+    ),
+    refused(
+        "serviceMesh.services[].enableMutualTLS",
+        "requests would be sent in plaintext",
+    )
+    .unless(is_false),
+    refused(
+        "serviceMesh.services[].tls",
+        "requests would be sent in plaintext",
+    )
+    .unless(is_without_effect),
+    ignored(
+        "serviceMesh.services[].loadBalancing.algorithm",
+        "least_connections takes its place, which spreads requests as evenly or better",
+    )
+    .unless(is_built_algorithm),
+    refused("serviceMesh.services[].authorization", "everyone would be let in").unless(is_empty),
+    ignored(
+        "serviceMesh.services[].loadBalancing.healthCheckInterval",
+        "endpoints are not asked; one that takes no connection is seen when a request fails",
+    ),
+    ignored(
+        "serviceMesh.services[].loadBalancing.healthCheck",
+        "endpoints are not asked; one that takes no connection is seen when a request fails",
+    ),
+    ignored(
+        "serviceMesh.services[].loadBalancing.slowStart",
+        "a new endpoint gets its whole share at once",
+    ),
+    ignored(
+        "serviceMesh.services[].loadBalancing.panicThreshold",
+        "every endpoint counts as well",
+    ),
+    honoured("serviceMesh.services[].circuitBreaker.enabled"),
+    honoured("serviceMesh.services[].circuitBreaker.maxConnections"),
+    honoured("serviceMesh.services[].circuitBreaker.maxPendingRequests"),
+    honoured("serviceMesh.services[].circuitBreaker.maxRequests"),
+    ignored(
+        "serviceMesh.services[].outlierDetection",
+        "an endpoint that fails is not left out",
+    ),
+    ignored("serviceMesh.services[].retry", "no failure is tried again"),
+    ignored("serviceMesh.services[].rateLimiting", "every request passes").unless(is_empty),
+    ignored("serviceMesh.services[].faultInjection", "there is no trouble"),
+    ignored(
+        "serviceMesh.services[].compression",
+        "responses are sent as they come",
+    ),
+    ignored("serviceMesh.mutualTLS", "no certificates are made or used"),
+    ignored(
+        "serviceMesh.trafficManagement.rateLimiting",
+        "every request passes",
+    )
+    .unless(is_empty),
+    honoured("serviceMesh.trafficManagement.rules[].id"),
+    honoured("serviceMesh.trafficManagement.rules[].name"),
+    honoured("serviceMesh.trafficManagement.rules[].priority"),
+    honoured("serviceMesh.trafficManagement.rules[].enabled"),
+    honoured("serviceMesh.trafficManagement.rules[].conditions"),
+    honoured("serviceMesh.trafficManagement.rules[].destinations"),
+    honoured("serviceMesh.trafficManagement.rules[].respond"),
+    refused(
+        "serviceMesh.trafficManagement.rules[].redirect",
+        "the rule could not be served at all",
+    ),
+    refused(
+        "serviceMesh.trafficManagement.rules[].rewrite",
+        "requests would reach another path or host",
+    ),
+    refused(
+        "serviceMesh.trafficManagement.rules[].requestHeaders",
+        "headers would pass unchanged",
+    ),
+    refused(
+        "serviceMesh.trafficManagement.rules[].responseHeaders",
+        "headers would pass unchanged",
+    ),
+    ignored(
+        "serviceMesh.trafficManagement.rules[].timeout",
+        "the service's timeout counts",
+    ),
+    ignored(
+        "serviceMesh.trafficManagement.rules[].retry",
+        "no failure is tried again",
+    ),
+    ignored(
+        "serviceMesh.trafficManagement.rules[].faultInjection",
+        "there is no trouble",
+    ),
+    ignored(
+        "serviceMesh.trafficManagement.rules[].rateLimiting",
+        "every request passes",
+    )
+    .unless(is_empty),
+    ignored(
+        "serviceMesh.trafficManagement.rules[].mirror",
+        "no copies are sent",
+    ),
+    ignored("serviceMesh.telemetry", "there are no spans and no access log"),
+    ignored(
+        "canaryDeployment",
+        "no rollout happens; requests go to the stable version",
+    ),
+    ignored("analysisTemplates", "nothing is analysed"),
+];
+
+/// Whether some values of it are honoured.
+pub(super) fn is_conditional(row: &Row) -> bool {
+    !std::ptr::fn_addr_eq(row.honoured, never as fn(&Node, &Node) -> bool)
+}
+
+fn always(_: &Node, _: &Node) -> bool {
+    true
+}
+
+fn never(_: &Node, _: &Node) -> bool {
+    false
+}
+
+fn is_true(node: &Node, _: &Node) -> bool {
+    node.scalar().and_then(|scalar| scalar.boolean()) == Some(true)
+}
+
+fn is_false(node: &Node, _: &Node) -> bool {
+    node.scalar().and_then(|scalar| scalar.boolean()) == Some(false)
+}
+
+fn is_empty(node: &Node, _: &Node) -> bool {
+    node.entries().is_some_and(<[_]>::is_empty)
+}
+
+fn is_word_off(node: &Node, _: &Node) -> bool {
+    node.text() == Some("off")
+}
+
+/// A service's `tls` says something about an outside service, or about mutual TLS.
+fn is_without_effect(_: &Node, service: &Node) -> bool {
+    let external = service.get("external");
+    external.is_none_or(|external| is_false(external, service))
+}
+
+fn is_built_algorithm(node: &Node, _: &Node) -> bool {
+    matches!(node.text(), Some("round_robin" | "least_connections"))
+}

@@ -1,0 +1,517 @@
+//! What each key does, in a line.
+
+/// Keys by the end of their path, so that a block that occurs in several places is told once. The longest that fits
+/// counts.
+pub(super) fn of(path: &str) -> Option<&'static str> {
+    let fits = |key: &str| {
+        path.strip_suffix(key)
+            .is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
+    };
+    NOTES
+        .iter()
+        .filter(|(key, _)| fits(key))
+        .max_by_key(|(key, _)| key.len())
+        .map(|(_, note)| *note)
+}
+
+pub(super) const NOTES: &[(&str, &str)] = &[
+    ("serviceMesh", "The mesh."),
+    ("canaryDeployment", "How new versions are rolled out."),
+    (
+        "analysisTemplates",
+        "Queries that judge a rollout; each a mapping, or the path of an Argo Rollouts file.",
+    ),
+    ("analysisTemplates[].name", "Its name, unlike the others'."),
+    (
+        "analysisTemplates[].query",
+        "PromQL; `{{.Service}}` and `{{.Version}}` stand for what is judged.",
+    ),
+    (
+        "analysisTemplates[].successCondition",
+        "When it is a success. This, the next, or both.",
+    ),
+    ("analysisTemplates[].failureCondition", "When it is a failure."),
+    ("enabled", "`false` switches this part off."),
+    ("serviceMesh.enabled", "`false`: plain pass-through."),
+    (
+        "serviceMesh.namespace",
+        "The namespace of the services and of identities.",
+    ),
+    (
+        "serviceMesh.trustDomain",
+        "Identities are `spiffe://<trustDomain>/ns/<namespace>/sa/<service>`.",
+    ),
+    ("serviceMesh.identity", "What this process is to its peers."),
+    ("identity.service", "Its service."),
+    (
+        "serviceMesh.listeners",
+        "Where requests come in. Default: one, `inbound`, on `0.0.0.0:8080`.",
+    ),
+    ("listeners[].name", "Its name, unlike the others'."),
+    ("listeners[].bind", "Where it listens."),
+    (
+        "listeners[].direction",
+        "`inbound`: for others. `outbound`: for the application beside it, whose identity is this process's.",
+    ),
+    (
+        "listeners[].tls",
+        "`permissive` takes TLS and plaintext. Default: `strict` if `mutualTLS` is enabled and enforces client certificates, `permissive` if it is only enabled, else `off`.",
+    ),
+    (
+        "listeners[].trustedHops",
+        "How many proxies in front are believed about `x-forwarded-*`.",
+    ),
+    (
+        "listeners[].trustedProxies",
+        "Who is believed about `x-forwarded-*`; in place of `trustedHops`.",
+    ),
+    (
+        "listeners[].upgrades",
+        "What a connection may be upgraded to. Everything else, CONNECT included, is refused.",
+    ),
+    ("listeners[].limits", "How much one client may ask for."),
+    (
+        "limits.requestHead",
+        "From a request's first byte to the end of its head.",
+    ),
+    (
+        "limits.idle",
+        "Without a byte either way while a request is under way.",
+    ),
+    ("limits.keepAlive", "Between two requests."),
+    ("limits.maxHeadBytes", "Of a request's head."),
+    ("limits.maxHeaders", "Header fields of a request."),
+    ("limits.maxUriBytes", "Of a request's target."),
+    ("limits.maxConnections", "Open at once."),
+    ("limits.maxStreams", "At once, of an HTTP/2 connection."),
+    (
+        "limits.maxConnectionAge",
+        "After which a connection is closed gracefully; 0: never.",
+    ),
+    (
+        "serviceMesh.metrics",
+        "`/metrics`, `/healthz`, `/readyz`; read-only.",
+    ),
+    ("metrics.bind", "Where they are served."),
+    ("serviceMesh.admin", "Dashboard and API."),
+    (
+        "admin.bind",
+        "Where they are served. Beyond loopback only with `tls` and `allow`, or with `tokenFile`.",
+    ),
+    ("admin.tls", "Served over mutual TLS."),
+    ("admin.allow", "Who may ask; needs `tls`."),
+    ("admin.tokenFile", "A file with the token a caller shows."),
+    ("serviceMesh.services", "What requests are for."),
+    ("services[].name", "Its name, unlike the others'."),
+    (
+        "services[].port",
+        "The port it is known by; DNS and Kubernetes discovery look for it.",
+    ),
+    (
+        "services[].replicas",
+        "Expected endpoints; fewer raise an event and show in metrics.",
+    ),
+    ("services[].enableTracing", "Spans for this service."),
+    (
+        "services[].hosts",
+        "`Host` values that mean it, at any port; `*`: any other. Default: its name and its cluster DNS names.",
+    ),
+    (
+        "services[].stableVersion",
+        "What takes requests unless a rule or a rollout says otherwise. Needed when all endpoints have a version and there are several; endpoints without one are stable.",
+    ),
+    (
+        "services[].endpoints",
+        "Static discovery; each an address, or a mapping.",
+    ),
+    ("endpoints[].address", "Where it listens."),
+    ("endpoints[].version", "Its version."),
+    (
+        "endpoints[].weight",
+        "Its share, relative to the others'; 0: none.",
+    ),
+    ("endpoints[].zone", "Its zone."),
+    (
+        "services[].discovery",
+        "Where further endpoints come from: one of these kinds. Default: `endpoints` if given, else Kubernetes inside a cluster, else DNS of the service's name.",
+    ),
+    ("discovery.kubernetes", "EndpointSlices."),
+    (
+        "kubernetes.versionLabel",
+        "The label of a pod that holds its version; `version` if neither key is written.",
+    ),
+    (
+        "kubernetes.versions",
+        "The Kubernetes service of each version; in place of `versionLabel`.",
+    ),
+    ("discovery.dns", "A DNS name."),
+    ("dns.name", "The name. Default: the service's."),
+    (
+        "dns.interval",
+        "How often it is looked up. Default: as long as answers are good for.",
+    ),
+    ("discovery.file", "A file that is watched."),
+    ("file.path", "Its path."),
+    (
+        "services[].enableMutualTLS",
+        "Connections to it are mutual TLS, and an endpoint proves the service's identity.",
+    ),
+    ("services[].tls", "With `enableMutualTLS` or `external`."),
+    (
+        "tls.serverName",
+        "An endpoint proves this DNS name instead. Needed for an external service.",
+    ),
+    ("tls.ca", "A file of further roots, PEM."),
+    (
+        "services[].protocol",
+        "`auto`: what TLS agrees on, HTTP/1 in plaintext.",
+    ),
+    (
+        "services[].external",
+        "It stands outside of the mesh and has no identity in it.",
+    ),
+    ("services[].loadBalancing", "Which endpoint takes a request."),
+    ("loadBalancing.algorithm", "How one is picked."),
+    (
+        "loadBalancing.healthCheckInterval",
+        "How often endpoints are asked whether they are well.",
+    ),
+    ("loadBalancing.healthCheck", "How they are asked."),
+    (
+        "healthCheck.kind",
+        "Default: `http` if `path` is written, else `tcp`.",
+    ),
+    ("healthCheck.path", "What a check of kind `http` asks for."),
+    ("healthCheck.expectedStatus", "What a good answer has."),
+    ("healthCheck.timeout", "How long an answer may take."),
+    (
+        "healthCheck.healthyThreshold",
+        "Good answers in a row that make one well.",
+    ),
+    (
+        "healthCheck.unhealthyThreshold",
+        "Bad answers in a row that make one unwell.",
+    ),
+    (
+        "loadBalancing.slowStart",
+        "How long a new endpoint takes to get its whole share. Default: none.",
+    ),
+    (
+        "loadBalancing.panicThreshold",
+        "If fewer percent are well, all are used.",
+    ),
+    ("services[].circuitBreaker", "When a service is given a rest."),
+    ("circuitBreaker.consecutiveFailures", "In a row; opens it."),
+    ("circuitBreaker.errorRate", "In the window; opens it. Above 0."),
+    (
+        "circuitBreaker.minimumRequests",
+        "In the window, for the error rate to count.",
+    ),
+    ("circuitBreaker.window", "At least 10 ms."),
+    ("circuitBreaker.openFor", "How long it stays open the first time."),
+    (
+        "circuitBreaker.maxOpenFor",
+        "It stays open longer each time in a row, up to this. Default: `openFor`, no growth.",
+    ),
+    (
+        "circuitBreaker.halfOpenRequests",
+        "Tried after that, and needed to close it.",
+    ),
+    ("circuitBreaker.maxConnections", "To all endpoints."),
+    ("circuitBreaker.maxPendingRequests", "That wait for a connection."),
+    ("circuitBreaker.maxRequests", "In flight."),
+    (
+        "services[].outlierDetection",
+        "When an endpoint that fails is left out for a while.",
+    ),
+    ("outlierDetection.consecutiveFailures", "In a row."),
+    ("outlierDetection.interval", "How often it is looked at."),
+    (
+        "outlierDetection.baseEjection",
+        "How long it is left out the first time.",
+    ),
+    (
+        "outlierDetection.maxEjectionPercent",
+        "Of the endpoints, at once.",
+    ),
+    (
+        "retry",
+        "Which failures are tried again. Without it, only those that never reached the service.",
+    ),
+    ("retry.attempts", "After the first."),
+    ("retry.on", "After which failures."),
+    (
+        "retry.perTryTimeout",
+        "How long one try may take. Default: as long as all may.",
+    ),
+    ("retry.budget", "How many retries there may be in all."),
+    ("budget.percent", "Of the requests."),
+    ("budget.minPerSecond", "In any case."),
+    ("budget.ttl", "How far back requests are counted."),
+    ("timeout", "How long a request may take. Default: any time."),
+    ("rateLimiting", "How many requests pass. Off unless written."),
+    ("trafficManagement.rateLimiting", "The default of every service."),
+    ("rules[].rateLimiting", "Besides the service's."),
+    (
+        "rateLimiting.enabled",
+        "Default: `true` if the block says anything else.",
+    ),
+    (
+        "rateLimiting.requestsPerSecond",
+        "For each key. Needed unless switched off.",
+    ),
+    ("rateLimiting.burstSize", "At once. Default: one second's."),
+    ("rateLimiting.keyExtractor", "What requests are counted by."),
+    ("rateLimiting.dryRun", "Only counts what it would refuse."),
+    ("faultInjection", "Trouble on purpose. Off unless written."),
+    ("faultInjection.delay", "Requests that wait."),
+    ("faultInjection.abort", "Requests that fail."),
+    (
+        "faultInjection.until",
+        "When it ends. Default: when the configuration changes.",
+    ),
+    ("delay.percentage", "How many."),
+    ("delay.fixedDelay", "How long."),
+    ("abort.percentage", "How many."),
+    ("abort.httpStatus", "With which status."),
+    (
+        "abort.grpcStatus",
+        "With which status of gRPC. Default: what fits the HTTP status.",
+    ),
+    (
+        "services[].compression",
+        "Which responses are compressed. Off unless written.",
+    ),
+    ("compression.minSize", "Smaller ones are left alone."),
+    (
+        "services[].authorization",
+        "By verified identity; deny before allow, and what no rule allows is denied. Off unless written.",
+    ),
+    (
+        "authorization.mode",
+        "`audit` lets denied requests pass, and tells of them.",
+    ),
+    ("authorization.rules", "The rules."),
+    ("authorization.rules[].action", "What the rule says."),
+    (
+        "authorization.rules[].from",
+        "About whom. Default: anyone, also without an identity.",
+    ),
+    ("authorization.rules[].methods", "Default: all."),
+    ("authorization.rules[].paths", "Default: all."),
+    (
+        "serviceMesh.mutualTLS",
+        "Certificates, and what is spoken with them.",
+    ),
+    (
+        "mutualTLS.enforceClientCerts",
+        "A client without a certificate is refused.",
+    ),
+    (
+        "mutualTLS.keyType",
+        "The keys of certificates. Default: RSA of `keySize` if that is written, else `ecdsa-p256`.",
+    ),
+    (
+        "mutualTLS.keySize",
+        "Alone, the size of an RSA key; beside `keyType` it has to agree.",
+    ),
+    (
+        "mutualTLS.verifyPeerCertificate",
+        "`false` only with `iAcceptInsecure: true`.",
+    ),
+    (
+        "mutualTLS.iAcceptInsecure",
+        "Said by who switches verification off.",
+    ),
+    ("mutualTLS.certificateValidityDays", "In days."),
+    (
+        "mutualTLS.workloadTtl",
+        "A short life in place of `certificateValidityDays`.",
+    ),
+    (
+        "mutualTLS.renewBefore",
+        "The end of a certificate. Default: 7 days; a third of a lifetime under 14 days.",
+    ),
+    (
+        "mutualTLS.cipherSuites",
+        "In order of preference. Default: all that are known.",
+    ),
+    ("mutualTLS.protocols", "Versions of TLS."),
+    (
+        "mutualTLS.crlStalePolicy",
+        "What happens to connections when the revocation list is too old.",
+    ),
+    (
+        "mutualTLS.authority",
+        "Who signs: one of these kinds. Default: `local`.",
+    ),
+    ("authority.local", "A CA of the mesh's own, kept in `stateDir`."),
+    ("authority.files", "Certificates someone else puts into files."),
+    ("files.cert", "The chain, PEM."),
+    ("files.key", "Its key, PEM."),
+    ("files.ca", "The roots, PEM."),
+    ("files.crl", "The revocation list."),
+    ("authority.remote", "A CA at another place."),
+    ("remote.url", "Its address."),
+    ("remote.joinToken", "What proves that this proxy may join."),
+    ("authority.kubernetes", "A secret of Kubernetes."),
+    ("kubernetes.secret", "Its name."),
+    ("authority.spire", "A SPIRE agent."),
+    ("spire.socket", "Its socket."),
+    (
+        "mutualTLS.stateDir",
+        "Where the CA's key, certificates and the revocation list are kept.",
+    ),
+    ("serviceMesh.trafficManagement", "Which requests go where."),
+    (
+        "trafficManagement.rules",
+        "Tried first, over all hosts. If none fits, `Host` names the service.",
+    ),
+    ("rules[].id", "Its id, unlike the others'; a label of metrics."),
+    ("rules[].name", "A name for people. Default: the id."),
+    (
+        "rules[].priority",
+        "Higher first; of one priority, in the order of the file.",
+    ),
+    ("rules[].enabled", "`false`: it is never tried."),
+    ("rules[].conditions", "All must hold. None: it always does."),
+    ("conditions[].type", "What is looked at."),
+    (
+        "conditions[].field",
+        "The name of the header, cookie or parameter; with these types only.",
+    ),
+    (
+        "conditions[].operator",
+        "How it is compared. `prefix` of a path is by segment; `regex` matches the whole value; `not_*` hold if there is nothing to compare.",
+    ),
+    (
+        "conditions[].value",
+        "What it is compared with: one value, a list with `in`, none with `exists` and `not_exists`.",
+    ),
+    (
+        "rules[].destinations",
+        "Where requests go. This, `respond` or `redirect`. Weights add up to 100.",
+    ),
+    (
+        "destinations[].service",
+        "A service; `sample-service-v2` names version `v2` of `sample-service` if there is no service of that name.",
+    ),
+    ("destinations[].version", "Default: the stable one."),
+    ("destinations[].weight", "In percent."),
+    ("rules[].respond", "An answer of the rule's own."),
+    ("respond.status", "Its status."),
+    (
+        "respond.body",
+        "Its body; `text/plain` unless a header says otherwise.",
+    ),
+    ("respond.headers", "Its header fields."),
+    (
+        "rules[].redirect",
+        "Sends the client elsewhere. What is left out stays as in the request.",
+    ),
+    ("redirect.status", "301, 302, 303, 307 or 308."),
+    ("redirect.scheme", "The scheme."),
+    ("redirect.host", "The host."),
+    ("redirect.port", "The port."),
+    ("redirect.path", "The whole path."),
+    (
+        "redirect.prefix",
+        "In place of the prefix that the rule's condition matched.",
+    ),
+    (
+        "rules[].rewrite",
+        "What of a request is changed before it is sent on.",
+    ),
+    (
+        "rewrite.prefix",
+        "In place of the prefix that the rule's condition matched.",
+    ),
+    ("rewrite.host", "In place of the host."),
+    (
+        "rules[].requestHeaders",
+        "Header fields of the request: first removed, then set, then added.",
+    ),
+    (
+        "rules[].responseHeaders",
+        "Header fields of the response: first removed, then set, then added.",
+    ),
+    ("set", "In place of any of the name."),
+    ("add", "Besides those of the name."),
+    ("remove", "All of the name."),
+    ("rules[].timeout", "In place of the service's."),
+    (
+        "rules[].mirror",
+        "Where a copy of requests goes; its answers are thrown away.",
+    ),
+    ("mirror.service", "The service."),
+    ("mirror.version", "Default: the stable one."),
+    ("mirror.percentage", "How many."),
+    ("serviceMesh.telemetry", "Spans and logs."),
+    ("telemetry.otlp", "Where spans go, over OTLP. Off unless written."),
+    ("otlp.endpoint", "The collector."),
+    ("otlp.protocol", "What it speaks."),
+    ("otlp.sampleRatio", "The share of requests that get spans."),
+    (
+        "telemetry.jaeger",
+        "Where spans go, over Jaeger's own protocol. Off unless written.",
+    ),
+    ("jaeger.endpoint", "The collector."),
+    (
+        "telemetry.accessLog",
+        "A line for each request. Off unless written.",
+    ),
+    ("accessLog.format", "What a line looks like."),
+    ("accessLog.sample", "The share of requests that are logged."),
+    (
+        "canaryDeployment.autoPromote",
+        "A stage that went well leads to the next by itself.",
+    ),
+    (
+        "canaryDeployment.autoRollback",
+        "A bad canary is rolled back by itself.",
+    ),
+    ("canaryDeployment.successCriteria", "What a stage has to reach."),
+    ("successCriteria.errorRate", "At most."),
+    ("successCriteria.responseTime", "The 95th percentile, at most."),
+    ("successCriteria.duration", "The window."),
+    ("canaryDeployment.rollbackCriteria", "What leads to a rollback."),
+    ("rollbackCriteria.errorRate", "Above it."),
+    ("rollbackCriteria.responseTime", "The 95th percentile, above it."),
+    ("rollbackCriteria.duration", "The window."),
+    (
+        "canaryDeployment.services",
+        "Which services. Default: every one with several versions.",
+    ),
+    (
+        "canaryDeployment.stages",
+        "Weights rise, the last is 100. Default: 5, 10, 20, 50, 100 after 5, 5, 10, 10 minutes.",
+    ),
+    ("stages[].weight", "The canary's share in percent."),
+    ("stages[].duration", "How long it lasts; needed but for the last."),
+    ("canaryDeployment.analysis", "How a stage is judged."),
+    (
+        "analysis.source",
+        "Where the numbers come from: `builtin`, or a Prometheus. Default: `builtin`.",
+    ),
+    ("source.prometheus", "A Prometheus server."),
+    ("prometheus.url", "Its address."),
+    (
+        "analysis.judge",
+        "`sequential`: a test against the stable version. `threshold`: the criteria alone.",
+    ),
+    (
+        "analysis.falseRollback",
+        "How often a good canary may be rolled back.",
+    ),
+    ("canaryDeployment.routing", "Who is pinned to a version."),
+    (
+        "routing.header",
+        "`true` pins to the canary, `false` to the stable version.",
+    ),
+    (
+        "routing.cookie",
+        "`always` pins to the canary, `never` to the stable version.",
+    ),
+    ("routing.sticky", "A client stays with the version it got."),
+    ("canaryDeployment.stateDir", "Where decisions are kept."),
+];

@@ -14,6 +14,8 @@ use http::{Request, Response};
 use mesh_core::body::Body;
 use mesh_core::{Error, MeshContext, ServiceName};
 
+use attempt::Observer;
+
 pub use attempt::Attempt;
 pub use builder::{BalanceBuilder, SharedLoad};
 
@@ -59,7 +61,7 @@ struct Shared {
     service: ServiceName,
     snapshot: Arc<ArcSwap<Snapshot>>,
     limits: Arc<ServiceLimits>,
-    observe: Option<Box<dyn Fn(&Attempt<'_>) + Send + Sync>>,
+    observe: Option<Observer>,
     _driver: driver::Driver,
     _sweeper: Sweeper,
 }

@@ -28,7 +28,7 @@ enum Order {
     /// Serve by this plan from now on; answer when it does.
     Adopt(Arc<Plan>, oneshot::Sender<()>),
     /// Serve this listener until it drains.
-    Listen { listener: ListenerPlan, server: Server, socket: StdListener, drain: DrainWatcher },
+    Listen { listener: Box<ListenerPlan>, server: Server, socket: StdListener, drain: DrainWatcher },
 }
 
 /// A worker, as the process sees it.
@@ -65,7 +65,7 @@ impl Worker {
 
     /// Has a listener served, on a socket that is bound already, until it drains.
     pub fn listen(&self, listener: ListenerPlan, server: Server, socket: StdListener, drain: DrainWatcher) {
-        self.tell(Order::Listen { listener, server, socket, drain });
+        self.tell(Order::Listen { listener: Box::new(listener), server, socket, drain });
     }
 
     fn tell(&self, order: Order) {
@@ -113,7 +113,7 @@ async fn work(mut orders: mpsc::UnboundedReceiver<Order>) {
                 };
                 match TcpListener::from_std(socket) {
                     Ok(socket) => {
-                        let inbound = Arc::new(Inbound { listener, serving, drain: drain.clone() });
+                        let inbound = Arc::new(Inbound { listener: *listener, serving, drain: drain.clone() });
                         servers.spawn(server.drain(drain).serve_with(socket, move |peer| {
                             let connection = Connection::new(&inbound, peer);
                             tower::service_fn(move |request| Arc::clone(&connection).answer(request))

@@ -13,15 +13,18 @@ use crate::peer::PeerInfo;
 #[derive(Clone, Debug, Default)]
 pub struct Connections(Arc<Registry>);
 
+/// The open connections, by a number of their own.
+type Open = HashMap<u64, (Arc<PeerInfo>, Arc<Control>)>;
+
 #[derive(Debug, Default)]
 struct Registry {
     next: AtomicU64,
     // Taken when a connection begins or ends and when some are closed; never by a request.
-    open: Mutex<HashMap<u64, (Arc<PeerInfo>, Arc<Control>)>>,
+    open: Mutex<Open>,
 }
 
 impl Registry {
-    fn open(&self) -> MutexGuard<'_, HashMap<u64, (Arc<PeerInfo>, Arc<Control>)>> {
+    fn open(&self) -> MutexGuard<'_, Open> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

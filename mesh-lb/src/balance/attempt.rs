@@ -28,6 +28,9 @@ pub struct Attempt<'a> {
     pub number: u32,
 }
 
+/// Who is told of attempts.
+pub(super) type Observer = Box<dyn Fn(&Attempt<'_>) + Send + Sync>;
+
 impl Balance {
     /// Sends a request to an endpoint of this version; without one, to a stable endpoint.
     ///

@@ -9,6 +9,7 @@ use mesh_core::discovery::Discover;
 use mesh_core::{EndpointSet, Live, ServiceName, Version};
 
 use super::driver::{Driver, Rebuild};
+use super::attempt::Observer;
 use super::{Attempt, Balance, Shared};
 use crate::balancer::LoadBalancer;
 use crate::discovery::FixedWatch;
@@ -55,7 +56,7 @@ pub struct BalanceBuilder {
     settings: PoolSettings,
     stable: Option<Version>,
     shared: Option<SharedLoad>,
-    observe: Option<Box<dyn Fn(&Attempt<'_>) + Send + Sync>>,
+    observe: Option<Observer>,
     before: Option<Balance>,
 }
 

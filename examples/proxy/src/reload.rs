@@ -48,6 +48,11 @@ impl FileWatch {
         Self { seen: digest(path), path: path.to_owned(), events, _watcher: watcher }
     }
 
+    /// Takes the content as it is now for known: it is being read for another reason.
+    pub fn seen(&mut self) {
+        self.seen = digest(&self.path);
+    }
+
     /// Resolves when the content is another than at the last call. Cancel-safe.
     pub async fn changed(&mut self) {
         loop {

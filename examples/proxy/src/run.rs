@@ -109,7 +109,10 @@ impl Process {
         loop {
             tokio::select! {
                 () = stop(&mut terminate, &mut interrupt) => break,
-                _ = hangup.recv() => self.reload(options).await,
+                _ = hangup.recv() => {
+                    file.seen();
+                    self.reload(options).await;
+                }
                 () = file.changed() => self.reload(options).await,
             }
         }

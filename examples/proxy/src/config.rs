@@ -172,13 +172,14 @@ pub fn parse(name: &str, text: &str) -> Result<Loaded, Report> {
             None
         }
     };
-    let (problems, mut warnings) = context.finish();
+    let (problems, is_whole, mut warnings) = context.finish();
     match config {
         Some(config) if problems.is_empty() => {
             warnings.sort_by_key(|warning| (warning.origin().line(), warning.origin().column()));
             Ok(Loaded { config, warnings })
         }
-        _ => Err(Report::new(name, text, problems)),
+        _ if is_whole => Err(Report::new(name, text, problems)),
+        _ => Err(Report::new(name, text, problems).in_part()),
     }
 }
 

@@ -58,6 +58,7 @@ pub(super) fn read(fields: &mut Fields<'_>) -> Option<Option<CircuitBreaker>> {
             let (found, expected) = message
                 .split_once(": expected ")
                 .unwrap_or((&message, "a breaker"));
+            let found = found.split_once(" is ").map_or(found, |(_, found)| found);
             fields.refuse(error.key(), found, Wrong::expected(expected));
             return None;
         }

@@ -83,12 +83,27 @@ fn refuse(fields: &mut Fields<'_>, error: &ConditionError) {
         ConditionPart::Operator => ("operator", "an operator that goes with the type"),
         _ => ("value", "a value that goes with type and operator"),
     };
-    let message = error.to_string();
-    let (found, expected) = message.rsplit_once("; expected ").unwrap_or((&message, expected));
-    if fields.has(key) {
-        let shown = fields.node(key).map_or_else(String::new, |node| node.described());
-        fields.refuse(key, shown, Wrong::expected(expected).because(found));
-    } else {
-        fields.missing(key, Wrong::expected(expected).because(found));
+    let message = one_line(&error.to_string());
+    let (why, expected) = message.rsplit_once("; expected ").unwrap_or((&message, expected));
+    let Some(node) = fields.node(key) else {
+        fields.missing(key, Wrong::expected(expected).because(why));
+        return;
+    };
+    let value = node.scalar().map(|scalar| format!("{:?} is ", scalar.text));
+    let why = match value.and_then(|value| why.strip_prefix(&value)) {
+        Some(rest) => format!("it is {rest}"),
+        None => why.to_owned(),
+    };
+    fields.refuse(key, node.described(), Wrong::expected(expected).because(why));
+}
+
+/// The reason of a bad regular expression is drawn over several lines, of which the last says it in words.
+fn one_line(message: &str) -> String {
+    match (
+        message.split_once("regex parse error"),
+        message.rsplit_once("error: "),
+    ) {
+        (Some((before, _)), Some((_, reason))) => format!("{before}{}", reason.trim()),
+        _ => message.replace('\n', " "),
     }
 }

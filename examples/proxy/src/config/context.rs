@@ -14,7 +14,11 @@ pub(super) struct Context {
     path: Vec<Step>,
     problems: Vec<Problem>,
     warnings: Vec<Warning>,
+    overflowed: bool,
 }
+
+/// So many problems are told. A file with more is no configuration, and telling each takes time.
+pub(super) const MOST_PROBLEMS: usize = 1000;
 
 /// One step down the tree.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,6 +66,7 @@ impl Context {
             path: Vec::new(),
             problems: Vec::new(),
             warnings: Vec::new(),
+            overflowed: false,
         }
     }
 
@@ -96,11 +101,19 @@ impl Context {
             Some(why) => format!("{}: {why}", found.into()),
         };
         let problem = Problem::new(place, self.path(), found, wrong.expected).with_hint_if(wrong.hint);
-        self.problems.push(problem);
+        self.problem(problem);
     }
 
     pub(super) fn problem(&mut self, problem: Problem) {
-        self.problems.push(problem);
+        match self.problems.len() < MOST_PROBLEMS {
+            true => self.problems.push(problem),
+            false => self.overflowed = true,
+        }
+    }
+
+    /// Whether looking on is of no use.
+    pub(super) fn is_full(&self) -> bool {
+        self.overflowed
     }
 
     pub(super) fn has_problems(&self) -> bool {
@@ -117,8 +130,9 @@ impl Context {
         self.warnings.push(warning);
     }
 
-    pub(super) fn finish(self) -> (Vec<Problem>, Vec<Warning>) {
-        (self.problems, self.warnings)
+    /// Problems, whether these are all, and warnings.
+    pub(super) fn finish(self) -> (Vec<Problem>, bool, Vec<Warning>) {
+        (self.problems, !self.overflowed, self.warnings)
     }
 }
 

@@ -35,7 +35,8 @@ enum Instead {
 
 /// What a key is, in the table.
 enum Found {
-    Row(&'static Row),
+    /// One or more rows, of which the first that does not honour a value counts.
+    Rows(Vec<&'static Row>),
     /// Some of what stands below has a row.
     Container,
     Unknown,
@@ -51,8 +52,12 @@ fn find(path: &str) -> Found {
             .strip_prefix(path)
             .is_some_and(|rest| rest.starts_with(['.', '[']))
     };
-    match TABLE.iter().filter(above).max_by_key(|row| row.path.len()) {
-        Some(row) => Found::Row(row),
+    let longest = TABLE.iter().filter(above).map(|row| row.path.len()).max();
+    match longest {
+        Some(longest) => {
+            let nearest = |row: &&Row| row.path.len() == longest;
+            Found::Rows(TABLE.iter().filter(above).filter(nearest).collect())
+        }
         None if TABLE.iter().any(below) => Found::Container,
         None => Found::Unknown,
     }
@@ -63,11 +68,14 @@ pub(super) fn summary(path: &str) -> &'static str {
     match find(path) {
         Found::Unknown => "not yet",
         Found::Container => "in part",
-        Found::Row(row) => match row.instead {
-            Instead::Nothing => "yes",
-            Instead::Ignored(_) | Instead::Refused(_) if table::is_conditional(row) => "in part",
-            Instead::Ignored(_) => "not yet",
-            Instead::Refused(_) => "not yet, `run` refuses",
+        Found::Rows(rows) => match rows.as_slice() {
+            [row] => match row.instead {
+                Instead::Nothing => "yes",
+                _ if table::is_conditional(row) => "in part",
+                Instead::Ignored(_) => "not yet",
+                Instead::Refused(_) => "not yet: `run` refuses",
+            },
+            _ => "in part",
         },
     }
 }
@@ -108,10 +116,14 @@ impl Walk<'_> {
         }
         match find(&self.pattern()) {
             Found::Unknown => self.warn(place, Instead::Ignored("it has no effect")),
-            Found::Row(row) if !matches!(row.instead, Instead::Nothing) && !(row.honoured)(node, parent) => {
-                self.warn(place, row.instead);
+            Found::Container => self.below(node),
+            Found::Rows(rows) => {
+                let ignoring = rows.iter().find(|row| !(row.honoured)(node, parent));
+                match ignoring {
+                    Some(row) => self.warn(place, row.instead),
+                    None => self.below(node),
+                }
             }
-            Found::Row(_) | Found::Container => self.below(node),
         }
     }
 
@@ -186,9 +198,9 @@ fn check_default_listener(root: &Node, config: &Config, context: &mut Context) {
     if plain || !(without_word || mesh.get("listeners").is_none()) {
         return;
     }
-    context.at(&["serviceMesh".into(), "mutualTLS".into()], |context| {
-        let message = "not honoured by this version yet: by it a listener that does not say otherwise speaks TLS, \
-                       and would serve plaintext; with tls: \"off\" the listener says so itself";
+    context.at(&["serviceMesh".into(), "listeners".into()], |context| {
+        let message = "not honoured by this version yet: by mutualTLS a listener without tls of its own speaks TLS, \
+                       and would serve plaintext; with tls: off it says so itself";
         let warning = Warning::refusal(context.origin(mutual_tls.key_place), context.path(), message);
         context.warning(warning);
     });

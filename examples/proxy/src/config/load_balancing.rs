@@ -148,7 +148,9 @@ fn read_health_check(fields: &mut Fields<'_>, interval: Duration) -> Option<Opti
     let path = fields.optional("path", parsed(ABSOLUTE_PATH, grammar::absolute_path));
     let status = parsed(STATUS_RANGE, grammar::status_range).as_written();
     let expected_status = fields.or("expectedStatus", status, StatusRange::SUCCESS);
-    let timeout = fields.or("timeout", duration(), defaults::HEALTH_CHECK_TIMEOUT);
+    // An answer has to be there before the next question.
+    let default = defaults::HEALTH_CHECK_TIMEOUT.min(interval);
+    let timeout = fields.or("timeout", duration(), default);
     let healthy = fields.or("healthyThreshold", integer(1..=1000), defaults::HEALTHY_THRESHOLD);
     let unhealthy = fields.or(
         "unhealthyThreshold",

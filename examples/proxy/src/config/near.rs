@@ -10,7 +10,8 @@ pub(super) fn nearest<'k>(found: &str, known: impl IntoIterator<Item = &'k str>)
     let wanted = plain(found);
     let allowed = match wanted.chars().count() {
         0 => return None,
-        1..=3 => 1,
+        1 | 2 => 0,
+        3 => 1,
         4..=7 => 2,
         _ => 3,
     };

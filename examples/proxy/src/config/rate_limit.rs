@@ -2,6 +2,7 @@
 
 use std::num::NonZeroU32;
 
+use super::context::Wrong;
 use super::grammar::{self, KEY_EXTRACTOR};
 use super::shape::{Fields, boolean, integer, parsed};
 use mesh_traffic::KeyBy;
@@ -24,10 +25,13 @@ pub struct RateLimiting {
 pub(super) fn read(fields: &mut Fields<'_>) -> Option<Option<RateLimiting>> {
     let enabled = fields.or("enabled", boolean(), !fields.is_empty());
     let count = || integer(1..=u32::MAX);
-    let rate = match enabled {
-        true => fields.required("requestsPerSecond", count()),
-        false => fields.optional("requestsPerSecond", count()),
-    };
+    let rate = fields.optional("requestsPerSecond", count());
+    if enabled && !fields.has("requestsPerSecond") {
+        fields.missing(
+            "requestsPerSecond",
+            Wrong::expected("how many requests pass in a second, or enabled: false"),
+        );
+    }
     let burst = fields.optional("burstSize", count());
     let by = parsed(KEY_EXTRACTOR, grammar::key_extractor);
     let key = fields.or("keyExtractor", by, KeyBy::SourceService);

@@ -32,6 +32,8 @@ pub struct Report {
     problems: Vec<Problem>,
     /// The lines that problems point at, in the order of the problems.
     lines: Vec<String>,
+    /// Whether these are all.
+    is_whole: bool,
 }
 
 /// One thing that is wrong.
@@ -123,7 +125,15 @@ impl Report {
             file: file.to_owned(),
             problems,
             lines,
+            is_whole: true,
         }
+    }
+
+    /// The same, of a file with more problems than are told.
+    #[must_use]
+    pub(super) fn in_part(mut self) -> Self {
+        self.is_whole = false;
+        self
     }
 
     /// Of a file that could not be read at all.
@@ -136,7 +146,7 @@ impl Report {
         &self.file
     }
 
-    /// The problems, by line; at least one.
+    /// The problems, by line; at least one, and at most the first 1000.
     pub fn problems(&self) -> &[Problem] {
         &self.problems
     }
@@ -144,7 +154,7 @@ impl Report {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        text::write(f, &self.file, &self.problems, &self.lines)
+        text::write(f, &self.file, &self.problems, &self.lines, self.is_whole)
     }
 }
 

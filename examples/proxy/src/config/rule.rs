@@ -143,7 +143,9 @@ pub(super) fn read(fields: &mut Fields<'_>, names: &Names) -> Option<Rule> {
     );
 
     let conditions = conditions.unwrap_or_default();
-    check_prefix(fields, &conditions);
+    if fields.has("destinations") || fields.has("redirect") {
+        check_prefix(fields, &conditions);
+    }
     if !fields.has("destinations") {
         for key in ["rewrite", "requestHeaders", "retry", "mirror"] {
             if fields.has(key) {

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use mesh_core::{duration, size};
 
-pub use docs::{paths, reference};
+pub use docs::{paths, reference, undescribed};
 pub use json::json_schema;
 
 /// The path of a key of the mapping at `path`.
@@ -119,13 +119,13 @@ impl fmt::Display for Schema {
                 f.write_str(", as \"64KiB\", or a number of bytes")
             }
             Self::Text { what, .. } => f.write_str(what),
-            Self::List { item, fewest: 0 } => write!(f, "a list of {}", Plain(item)),
-            Self::List { item, .. } => write!(f, "a list of at least one of {}", Plain(item)),
+            Self::List { item, fewest: 0 } => write!(f, "a list; each item {}", Plain(item)),
+            Self::List { item, .. } => write!(f, "a list, not empty; each item {}", Plain(item)),
             Self::Object(fields) => {
                 f.write_str("a mapping with the keys ")?;
                 comma(f, fields.iter().map(|field| field.key))
             }
-            Self::Map(value) => write!(f, "a mapping of names to {}", Plain(value)),
+            Self::Map(value) => write!(f, "a mapping whose values are each {}", Plain(value)),
             Self::OneOf(shapes) => {
                 for (place, shape) in shapes.iter().enumerate() {
                     write!(f, "{}{shape}", if place == 0 { "" } else { ", or " })?;
@@ -142,7 +142,7 @@ struct Plain<'s>(&'s Schema);
 impl fmt::Display for Plain<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
-            Schema::Object(_) => f.write_str("mappings"),
+            Schema::Object(_) => f.write_str("a mapping"),
             Schema::OneOf(shapes) => {
                 for (place, shape) in shapes.iter().enumerate() {
                     write!(f, "{}{}", if place == 0 { "" } else { " or " }, Plain(shape))?;

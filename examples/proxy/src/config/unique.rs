@@ -82,10 +82,10 @@ fn once<'n>(
             }
             Some(earlier) => {
                 let found = format!("{} a second time", node.described());
-                let expected = format!(
-                    "a {key} that no other {what} has; line {} has it already",
-                    earlier.line
-                );
+                let article = if key == "id" { "an" } else { "a" };
+                let line = earlier.line;
+                let expected =
+                    format!("{article} {key} that no other {what} has; line {line} has it already");
                 refuse(&at, found, Wrong::expected(expected), context);
             }
         }

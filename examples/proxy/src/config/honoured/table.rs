@@ -77,6 +77,11 @@ pub(super) const TABLE: &[Row] = &[
         "requests would be sent in plaintext",
     )
     .unless(is_without_effect),
+    refused(
+        "serviceMesh.services[].loadBalancing.algorithm",
+        "requests that belong together would go to several endpoints",
+    )
+    .unless(is_no_hash),
     ignored(
         "serviceMesh.services[].loadBalancing.algorithm",
         "least_connections takes its place, which spreads requests as evenly or better",
@@ -205,6 +210,10 @@ fn is_word_off(node: &Node, _: &Node) -> bool {
 fn is_without_effect(_: &Node, service: &Node) -> bool {
     let external = service.get("external");
     external.is_none_or(|external| is_false(external, service))
+}
+
+fn is_no_hash(node: &Node, _: &Node) -> bool {
+    !matches!(node.text(), Some("ring_hash" | "maglev"))
 }
 
 fn is_built_algorithm(node: &Node, _: &Node) -> bool {

@@ -4,17 +4,22 @@ use std::fmt;
 
 use super::Problem;
 
-/// A line of the file is shown as far as this many characters before and behind what is meant.
-const SHOWN: usize = 60;
+/// A longer line of the file is shown in part, around what is meant.
+const WIDTH: usize = 120;
 
 pub(super) fn write(
     f: &mut fmt::Formatter<'_>,
     file: &str,
     problems: &[Problem],
     lines: &[String],
+    is_whole: bool,
 ) -> fmt::Result {
     let file = Printable(file);
     match problems.len() {
+        count if !is_whole => writeln!(
+            f,
+            "{file}: more than {count} problems; the first {count} are told"
+        )?,
         1 => writeln!(f, "{file}: 1 problem")?,
         count => writeln!(f, "{file}: {count} problems")?,
     }
@@ -42,19 +47,25 @@ fn excerpt(f: &mut fmt::Formatter<'_>, problem: &Problem, line: &str) -> fmt::Re
     let place = problem.place;
     let column = usize::try_from(place.column - 1).unwrap_or(usize::MAX);
     let length = line.chars().count();
-    let skipped = column.min(length).saturating_sub(SHOWN);
+    let column = column.min(length);
+    let (first, last) = match length <= WIDTH {
+        true => (0, length),
+        false => (column.saturating_sub(WIDTH / 2), length.min(column + WIDTH / 2)),
+    };
     let shown: String = line
         .chars()
-        .skip(skipped)
-        .take(2 * SHOWN)
+        .skip(first)
+        .take(last - first)
         .map(printable)
         .collect();
+    let cut = if first > 0 { "…" } else { "" };
+    let more = if last < length { "…" } else { "" };
     let number = place.line.to_string();
     let margin = number.len();
-    writeln!(f, "    {number} | {}", shown.trim_end())?;
-    let before = column.min(length) - skipped;
+    writeln!(f, "    {number} | {cut}{}{more}", shown.trim_end())?;
+    let before = column - first + cut.chars().count();
     let width = usize::try_from(place.width).unwrap_or(usize::MAX);
-    let width = width.clamp(1, (shown.chars().count() - before).max(1));
+    let width = width.clamp(1, (last - column).max(1));
     writeln!(f, "    {:margin$} | {:before$}{:^<width$}", "", "", "")
 }
 

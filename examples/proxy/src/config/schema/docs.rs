@@ -28,6 +28,19 @@ pub fn paths() -> Vec<String> {
     paths
 }
 
+/// Keys without a description, and descriptions of no key. Both are empty unless something was forgotten.
+pub fn undescribed() -> (Vec<String>, Vec<String>) {
+    let paths = paths();
+    let without = paths
+        .iter()
+        .filter(|path| notes::of(path).is_none())
+        .cloned()
+        .collect();
+    let used: Vec<&str> = paths.iter().filter_map(|path| notes::of(path)).collect();
+    let unused = notes::NOTES.iter().filter(|(_, note)| !used.contains(note));
+    (without, unused.map(|(key, _)| (*key).to_owned()).collect())
+}
+
 /// The keys of the mappings that a shape is, or holds.
 fn for_each_field(schema: &Schema, path: &str, visit: &mut dyn FnMut(&str, &Field)) {
     match schema {

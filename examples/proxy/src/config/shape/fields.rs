@@ -210,7 +210,7 @@ impl<'a> Fields<'a> {
     fn refuse_unknown(&mut self, entries: &[Entry]) {
         for entry in entries {
             let key = &*entry.key;
-            if self.known.contains(&key) {
+            if self.known.contains(&key) || self.context.is_full() {
                 continue;
             }
             let free = |known: &&str| !entries.iter().any(|entry| &*entry.key == *known);

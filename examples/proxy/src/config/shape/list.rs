@@ -49,7 +49,10 @@ impl<S: Shape> Shape for List<S> {
         let read: Vec<_> = items
             .iter()
             .enumerate()
-            .map(|(index, item)| context.within(index, |context| self.item.read(item, context)))
+            .map(|(index, item)| match context.is_full() {
+                true => None,
+                false => context.within(index, |context| self.item.read(item, context)),
+            })
             .collect();
         read.into_iter().collect()
     }
@@ -91,6 +94,9 @@ impl<K, V: Shape> Shape for MapOf<K, V> {
         let read: Vec<_> = entries
             .iter()
             .map(|entry| {
+                if context.is_full() {
+                    return None;
+                }
                 context.within(&*entry.key, |context| {
                     let value = self.value.read(&entry.value, context);
                     match (self.key)(&entry.key) {

@@ -44,11 +44,12 @@ impl<T, F: Fn(&str) -> Result<T, Wrong>> Shape for Parsed<F> {
             context.refuse(node.place, node.described(), Wrong::expected(self.what));
             return None;
         };
-        let text = match self.any {
-            true => &*scalar.text,
-            false => text_of(node, self.what, context)?,
-        };
-        match (self.parse)(text) {
+        match (self.parse)(&scalar.text) {
+            // A number or a truth that would do in quotes.
+            Ok(_) if !self.any && !scalar.is_text() => {
+                text_of(node, self.what, context);
+                None
+            }
             Ok(value) => Some(value),
             Err(wrong) => {
                 context.refuse(node.place, node.described(), wrong);

@@ -58,6 +58,8 @@ enum Items {
     List(Vec<Arc<Node>>),
     Map {
         entries: Vec<Entry>,
+        /// Where each key stands.
+        keys: HashMap<Box<str>, Place>,
         key: Option<(Box<str>, Place)>,
     },
 }
@@ -100,6 +102,7 @@ impl Builder {
             Event::MappingStart(anchor, tag) => {
                 let items = Items::Map {
                     entries: Vec::new(),
+                    keys: HashMap::new(),
                     key: None,
                 };
                 self.begin(anchor, place, tag, items)
@@ -190,12 +193,12 @@ impl Builder {
         if open.size > MOST_NODES {
             return Err(too_many());
         }
-        let (entries, key) = match &mut open.items {
+        let (entries, keys, key) = match &mut open.items {
             Items::List(items) => {
                 items.push(node);
                 return Ok(());
             }
-            Items::Map { entries, key } => (entries, key),
+            Items::Map { entries, keys, key } => (entries, keys, key),
         };
         match key.take() {
             None => match &node.value {
@@ -206,16 +209,16 @@ impl Builder {
                         .with_hint("a text that begins with { or [ is put in quotes"));
                 }
             },
-            Some((key, key_place)) => match entries.iter().find(|entry| entry.key == key) {
-                Some(earlier) => {
-                    let earlier = earlier.key_place;
-                    self.twice(&key, key_place, earlier);
+            Some((key, key_place)) => match keys.get(&key) {
+                Some(&earlier) => self.twice(&key, key_place, earlier),
+                None => {
+                    keys.insert(key.clone(), key_place);
+                    entries.push(Entry {
+                        key,
+                        key_place,
+                        value: node,
+                    });
                 }
-                None => entries.push(Entry {
-                    key,
-                    key_place,
-                    value: node,
-                }),
             },
         }
         Ok(())
@@ -264,7 +267,7 @@ impl Builder {
     fn finish(mut self) -> (Option<Arc<Node>>, Vec<Problem>) {
         let mut documents = std::mem::take(&mut self.documents)
             .into_iter()
-            .filter(|document| !matches!(&document.value, Value::Scalar(scalar) if scalar.is_null()));
+            .filter(|document| !document.is_nothing());
         let Some(first) = documents.next() else {
             return (None, self.problems);
         };
@@ -273,6 +276,7 @@ impl Builder {
             return (Some(first), self.problems);
         }
         let mut all: Vec<Entry> = Vec::new();
+        let mut keys: HashMap<Box<str>, Place> = HashMap::new();
         for document in std::iter::once(first.clone()).chain(rest) {
             let Some(entries) = document.entries() else {
                 let found = document.described();
@@ -281,16 +285,16 @@ impl Builder {
                 continue;
             };
             for entry in entries {
-                match all.iter().find(|earlier| earlier.key == entry.key) {
-                    Some(earlier) => {
-                        let earlier = earlier.key_place;
-                        self.twice(&entry.key, entry.key_place, earlier);
+                match keys.get(&entry.key) {
+                    Some(&earlier) => self.twice(&entry.key, entry.key_place, earlier),
+                    None => {
+                        keys.insert(entry.key.clone(), entry.key_place);
+                        all.push(Entry {
+                            key: entry.key.clone(),
+                            key_place: entry.key_place,
+                            value: Arc::clone(&entry.value),
+                        });
                     }
-                    None => all.push(Entry {
-                        key: entry.key.clone(),
-                        key_place: entry.key_place,
-                        value: Arc::clone(&entry.value),
-                    }),
                 }
             }
         }

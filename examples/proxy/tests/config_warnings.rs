@@ -1,0 +1,191 @@
+//! What is written and not honoured is named; what must not be served without keeps the proxy from running.
+
+use mesh_proxy::config::{Warning, parse};
+
+fn warnings(text: &str) -> Vec<Warning> {
+    match parse("mesh.yaml", text) {
+        Ok(loaded) => loaded.warnings,
+        Err(report) => panic!("{report}"),
+    }
+}
+
+/// Paths, and whether each keeps the proxy from running.
+fn told(text: &str) -> Vec<(String, bool)> {
+    warnings(text)
+        .iter()
+        .map(|warning| (warning.path().to_owned(), warning.refuses_to_run()))
+        .collect()
+}
+
+/// The same below a service of one endpoint.
+fn told_of_service(keys: &str) -> Vec<(String, bool)> {
+    let text = format!(
+        "serviceMesh:\n  mutualTLS: {{ enabled: true }}\n  listeners: [{{ name: a, bind: '127.0.0.1:1', tls: off }}]\n  services: [{{ name: s, port: 1, endpoints: ['127.0.0.1:4001'], {keys} }}]\n"
+    );
+    let prefix = "serviceMesh.services[0].";
+    told(&text)
+        .into_iter()
+        .filter_map(|(path, refuses)| Some((path.strip_prefix(prefix)?.to_owned(), refuses)))
+        .collect()
+}
+
+#[test]
+fn what_is_not_written_is_not_warned_of() {
+    assert_eq!(
+        told("serviceMesh: { services: [{ name: s, port: 1, endpoints: ['127.0.0.1:4001'] }] }"),
+        []
+    );
+}
+
+#[test]
+fn a_warning_says_where_what_and_what_happens_instead() {
+    let text = "serviceMesh:\n  services:\n    - name: s\n      port: 1\n      endpoints: ['127.0.0.1:4001']\n      outlierDetection: {}\n";
+    let [warning] = warnings(text).try_into().expect("one");
+    assert_eq!(
+        warning.to_string(),
+        "mesh.yaml:6:7: serviceMesh.services[0].outlierDetection: not honoured by this version yet: an endpoint that \
+         fails is not left out"
+    );
+    assert!(!warning.refuses_to_run());
+}
+
+#[test]
+fn security_that_would_be_missing_keeps_the_proxy_from_running() {
+    for (keys, path) in [
+        ("enableMutualTLS: true", "enableMutualTLS"),
+        ("external: true, tls: { serverName: api.example.org }", "tls"),
+        ("authorization: { rules: [{ action: allow }] }", "authorization"),
+        (
+            "authorization: { mode: audit, rules: [{ action: allow }] }",
+            "authorization",
+        ),
+        (
+            "loadBalancing: { algorithm: ring_hash }",
+            "loadBalancing.algorithm",
+        ),
+        ("loadBalancing: { algorithm: maglev }", "loadBalancing.algorithm"),
+    ] {
+        assert_eq!(told_of_service(keys), [(path.to_owned(), true)], "{keys}");
+    }
+}
+
+#[test]
+fn algorithms_that_spread_alike_are_replaced() {
+    for algorithm in ["random", "weighted", "p2c_ewma"] {
+        let keys = format!("loadBalancing: {{ algorithm: {algorithm} }}");
+        assert_eq!(
+            told_of_service(&keys),
+            [("loadBalancing.algorithm".to_owned(), false)],
+            "{algorithm}"
+        );
+    }
+    for algorithm in ["round_robin", "least_connections"] {
+        assert_eq!(
+            told_of_service(&format!("loadBalancing: {{ algorithm: {algorithm} }}")),
+            []
+        );
+    }
+}
+
+#[test]
+fn a_listener_that_would_serve_plaintext_keeps_the_proxy_from_running() {
+    for (listeners, refuses) in [
+        ("", true),
+        ("listeners: [{ name: a, bind: '127.0.0.1:1' }]", true),
+        ("listeners: [{ name: a, bind: '127.0.0.1:1', tls: strict }]", true),
+        (
+            "listeners: [{ name: a, bind: '127.0.0.1:1', tls: permissive }]",
+            true,
+        ),
+        ("listeners: [{ name: a, bind: '127.0.0.1:1', tls: off }]", false),
+    ] {
+        let text = format!("serviceMesh: {{ mutualTLS: {{ enabled: true }}, {listeners} }}");
+        assert_eq!(
+            warnings(&text).iter().any(Warning::refuses_to_run),
+            refuses,
+            "{listeners}"
+        );
+    }
+}
+
+#[test]
+fn what_is_switched_off_needs_no_honouring() {
+    for keys in [
+        "enableMutualTLS: false",
+        "enableTracing: false",
+        "outlierDetection: { enabled: false }",
+        "authorization: { enabled: false }",
+        "rateLimiting: {}",
+        "rateLimiting: { enabled: false }",
+        "retry: { enabled: false }",
+    ] {
+        assert_eq!(told_of_service(keys), [], "{keys}");
+    }
+    assert_eq!(
+        told("serviceMesh: { admin: { enabled: false }, mutualTLS: { enabled: false } }"),
+        []
+    );
+    assert_eq!(told("canaryDeployment: { enabled: false }"), []);
+}
+
+#[test]
+fn a_rule_that_would_do_something_else_keeps_the_proxy_from_running() {
+    let rule = |keys: &str| {
+        let text = format!(
+            "serviceMesh: {{ services: [{{ name: s, port: 1, endpoints: ['127.0.0.1:1'] }}], trafficManagement: {{ rules: [{{ id: r, {keys} }}] }} }}"
+        );
+        told(&text)
+    };
+    let path = |key: &str| format!("serviceMesh.trafficManagement.rules[0].{key}");
+    let to = "destinations: [{ service: s }]";
+    for (keys, key, refuses) in [
+        ("redirect: { host: a.example.org }".to_owned(), "redirect", true),
+        (
+            format!("{to}, rewrite: {{ host: a.example.org }}"),
+            "rewrite",
+            true,
+        ),
+        (
+            format!("{to}, requestHeaders: {{ remove: [x-debug] }}"),
+            "requestHeaders",
+            true,
+        ),
+        (format!("{to}, mirror: {{ service: s }}"), "mirror", false),
+        (format!("{to}, timeout: 1s"), "timeout", false),
+    ] {
+        assert_eq!(rule(&keys), [(path(key), refuses)], "{keys}");
+        assert_eq!(
+            rule(&format!("{keys}, enabled: false")),
+            [],
+            "a rule that is off: {keys}"
+        );
+    }
+}
+
+#[test]
+fn requests_with_nowhere_to_go_are_told_of() {
+    let none = warnings("serviceMesh: { services: [{ name: s, port: 1 }] }");
+    assert!(none[0].message().contains("has no endpoints"), "{}", none[0]);
+    let services = "services: [{ name: s, port: 1, endpoints: [{ address: '127.0.0.1:1', version: v1 }] }]";
+    let rules = "rules: [{ id: r, destinations: [{ service: s-v2 }] }]";
+    let version = warnings(&format!(
+        "serviceMesh: {{ {services}, trafficManagement: {{ {rules} }} }}"
+    ));
+    assert_eq!(
+        version[0].path(),
+        "serviceMesh.trafficManagement.rules[0].destinations[0]"
+    );
+    assert!(
+        version[0].message().contains("no endpoint of s has version v2"),
+        "{}",
+        version[0]
+    );
+}
+
+#[test]
+fn a_stable_version_may_come_of_a_rollout() {
+    let services = "services: [{ name: s, port: 1, endpoints: [{ address: '127.0.0.1:1', version: v1 }, { address: '127.0.0.1:2', version: v2 }] }]";
+    let text = format!("serviceMesh: {{ {services} }}\ncanaryDeployment: {{}}\n");
+    assert!(told(&text).contains(&("serviceMesh.services[0].stableVersion".to_owned(), false)));
+    assert!(parse("x", &format!("serviceMesh: {{ {services} }}")).is_err());
+}

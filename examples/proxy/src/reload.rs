@@ -28,7 +28,8 @@ impl FileWatch {
     pub fn start(path: &Path) -> Self {
         let (changed, events) = mpsc::channel(1);
         let told = move |event: notify::Result<notify::Event>| {
-            if event.is_ok() {
+            // Reading it, as this watch does, is not changing it.
+            if event.is_ok_and(|event| !event.kind.is_access()) {
                 // Full: a look is due already.
                 let _ = changed.try_send(());
             }

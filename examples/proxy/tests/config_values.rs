@@ -445,3 +445,25 @@ fn what_a_terminal_would_act_on_is_shown_and_not_done() {
     let shown = report.to_string();
     assert!(!shown.contains('\u{1b}') && !shown.contains('\u{7}'), "{shown:?}");
 }
+
+#[test]
+fn stages_rise_to_all_of_the_traffic() {
+    let stages = |stages: &str| parse("x", &format!("canaryDeployment: {{ stages: [{stages}] }}"));
+    for good in [
+        "{ weight: 100 }",
+        "{ weight: 5, duration: 1m }, { weight: 100 }",
+        "{ weight: 5, duration: 1m }, { weight: 100, duration: 1m }",
+    ] {
+        assert!(stages(good).is_ok(), "{good}");
+    }
+    for bad in [
+        "",
+        "{ weight: 0, duration: 1m }, { weight: 100 }",
+        "{ weight: 5, duration: 1m }",
+        "{ weight: 5 }, { weight: 100 }",
+        "{ weight: 5, duration: 1m }, { weight: 5, duration: 1m }, { weight: 100 }",
+        "{ weight: 50, duration: 1m }, { weight: 5, duration: 1m }, { weight: 100 }",
+    ] {
+        assert!(stages(bad).is_err(), "{bad}");
+    }
+}

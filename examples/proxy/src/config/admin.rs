@@ -44,18 +44,15 @@ pub(super) fn read_admin(fields: &mut Fields<'_>) -> Option<Option<Admin>> {
     let allow = list(parsed(SPIFFE_ID, grammar::spiffe_id));
     let allow = fields.or("allow", allow, Vec::new());
     let token_file = fields.optional("tokenFile", path("the path of a file that holds the token"));
-    if !fields.has("allow") || tls {
-        let open = !bind.ip().is_loopback() && token_file.is_none() && !(tls && !allow.is_empty());
-        if open && enabled && !fields.has("tokenFile") {
-            let expected = "a loopback address, as 127.0.0.1:9091, or beside it tls: true with allow: [SPIFFE IDs], \
-                            or tokenFile";
-            let why = "it is reachable from other machines, and nothing says who may ask";
-            fields.refuse("bind", format!("{bind}"), Wrong::expected(expected).because(why));
-        }
-    } else if !allow.is_empty() {
+    if !allow.is_empty() && !tls {
         let expected = "tls: true beside it";
         let why = "without TLS nobody can prove to be one of these";
         fields.refuse("allow", "identities", Wrong::expected(expected).because(why));
+    } else if enabled && !bind.ip().is_loopback() && allow.is_empty() && !fields.has("tokenFile") {
+        let expected = "a loopback address, as 127.0.0.1:9091, or beside it tls: true with allow: [SPIFFE IDs], \
+                        or tokenFile";
+        let why = "it is reachable from other machines, and nothing says who may ask";
+        fields.refuse("bind", bind.to_string(), Wrong::expected(expected).because(why));
     }
     if token_file.is_some() && !tls && !bind.ip().is_loopback() {
         fields.advise(

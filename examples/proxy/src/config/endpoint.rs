@@ -12,7 +12,7 @@ pub(super) fn shape() -> impl Shape<Value = Endpoint> {
 
 fn read(fields: &mut Fields<'_>) -> Option<Endpoint> {
     let address = fields.required("address", parsed(ADDRESS, grammar::address));
-    let version = fields.optional("version", parsed(VERSION, grammar::version).as_written());
+    let version = fields.optional("version", parsed(VERSION, grammar::version).verbatim());
     let weight = fields.or("weight", integer(0..=1_000_000), 1_u32);
     let zone = fields.optional("zone", text("the name of a zone"));
     let endpoint = Endpoint::new(address?)

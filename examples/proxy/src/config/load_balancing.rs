@@ -146,7 +146,7 @@ fn read_health_check(fields: &mut Fields<'_>, interval: Duration) -> Option<Opti
     let kinds = word(&[("tcp", Kind::Tcp), ("http", Kind::Http), ("grpc", Kind::Grpc)]);
     let kind = fields.optional("kind", kinds);
     let path = fields.optional("path", parsed(ABSOLUTE_PATH, grammar::absolute_path));
-    let status = parsed(STATUS_RANGE, grammar::status_range).as_written();
+    let status = parsed(STATUS_RANGE, grammar::status_range).verbatim();
     let expected_status = fields.or("expectedStatus", status, StatusRange::SUCCESS);
     // An answer has to be there before the next question.
     let default = defaults::HEALTH_CHECK_TIMEOUT.min(interval);

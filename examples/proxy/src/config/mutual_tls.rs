@@ -271,7 +271,7 @@ fn read_lifetime(fields: &mut Fields<'_>) -> Duration {
         let wrong = Wrong::expected("one of both");
         fields.refuse("workloadTtl", "workloadTtl beside certificateValidityDays", wrong);
     }
-    ttl.unwrap_or(DAY.saturating_mul(days))
+    ttl.unwrap_or_else(|| DAY.saturating_mul(days))
 }
 
 fn read_renew_before(fields: &mut Fields<'_>, lifetime: Duration) -> Duration {

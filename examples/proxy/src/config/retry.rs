@@ -76,7 +76,7 @@ impl fmt::Display for RetryOn {
 pub(super) fn read(fields: &mut Fields<'_>) -> Option<Option<Retry>> {
     let enabled = fields.or("enabled", boolean(), true);
     let attempts = fields.or("attempts", integer(1..=10), defaults::RETRY_ATTEMPTS);
-    let on = list(parsed(ON, failure).as_written()).not_empty();
+    let on = list(parsed(ON, failure).verbatim()).not_empty();
     let on = fields.or("on", on, default_failures());
     let per_try_timeout = fields.optional("perTryTimeout", duration());
     let budget = fields.part("budget", object(read_budget));

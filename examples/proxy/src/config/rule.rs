@@ -218,8 +218,8 @@ fn read_action(fields: &mut Fields<'_>, names: &Names) -> Option<RuleAction> {
         }
     });
     split
-        .or(respond.map(RuleAction::Respond))
-        .or(redirect.map(RuleAction::Redirect))
+        .or_else(|| respond.map(RuleAction::Respond))
+        .or_else(|| redirect.map(RuleAction::Redirect))
 }
 
 fn read_destination(fields: &mut Fields<'_>, names: &Names) -> Option<Destination> {
@@ -235,7 +235,7 @@ fn read_version(
     fields: &mut Fields<'_>,
     service: Option<&(ServiceName, Option<Version>)>,
 ) -> Option<Version> {
-    let version = parsed(grammar::VERSION, grammar::version).as_written();
+    let version = parsed(grammar::VERSION, grammar::version).verbatim();
     let version = fields.optional("version", version);
     let in_name = service.and_then(|(_, version)| version.clone());
     if let (Some((service, Some(in_name))), true) = (service, fields.has("version")) {
@@ -249,7 +249,7 @@ fn read_version(
 fn read_respond(fields: &mut Fields<'_>) -> Option<Respond> {
     let status = fields.required("status", integer(200..=599_u16));
     let body = fields.optional("body", written("a text"));
-    let value = parsed(VALUE, grammar::header_value).as_written();
+    let value = parsed(VALUE, grammar::header_value).verbatim();
     let headers = fields.optional("headers", map_of(grammar::editable_header, value));
     let mut respond = Respond::new(status?).ok()?;
     for (name, value) in headers.unwrap_or_default() {
@@ -346,7 +346,7 @@ fn check_prefix(fields: &mut Fields<'_>, conditions: &[Condition]) {
 const VALUE: &str = "a header's value: one line without control characters";
 
 fn read_edits(fields: &mut Fields<'_>) -> Option<HeaderEdits> {
-    let value = || parsed(VALUE, grammar::header_value).as_written();
+    let value = || parsed(VALUE, grammar::header_value).verbatim();
     let set = fields.optional("set", map_of(grammar::editable_header, value()));
     let add = fields.optional("add", map_of(grammar::editable_header, value()));
     let remove = fields.optional("remove", list(parsed(HEADER, grammar::editable_header)));

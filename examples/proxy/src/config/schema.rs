@@ -49,13 +49,13 @@ pub(super) enum Schema {
         any: bool,
     },
     List {
-        item: Box<Schema>,
+        item: Box<Self>,
         fewest: usize,
     },
     Object(Vec<Field>),
     /// A mapping whose keys are the user's.
-    Map(Box<Schema>),
-    OneOf(Vec<Schema>),
+    Map(Box<Self>),
+    OneOf(Vec<Self>),
 }
 
 /// A key of a mapping.

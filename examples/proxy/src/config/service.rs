@@ -100,7 +100,7 @@ pub(super) fn read(fields: &mut Fields<'_>, around: &Around<'_>) -> Option<Servi
     let replicas = fields.optional("replicas", integer(0..=100_000));
     let enable_tracing = fields.or("enableTracing", boolean(), true);
     let hosts = fields.optional("hosts", list(parsed(HOST_PATTERN, grammar::host_pattern)));
-    let stable_version = fields.optional("stableVersion", parsed(VERSION, grammar::version).as_written());
+    let stable_version = fields.optional("stableVersion", parsed(VERSION, grammar::version).verbatim());
     let endpoints = fields.optional("endpoints", list(endpoint::shape()));
     let discovery = fields.optional("discovery", object(discovery::read));
     let mutual = fields.or("enableMutualTLS", boolean(), false);

@@ -25,6 +25,10 @@ enum Source<'a> {
     Describing(Vec<Field>),
 }
 
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "a shape is made where it is asked for"
+)]
 impl<'a> Fields<'a> {
     /// Reads a mapping, and refuses the keys that were not asked for.
     pub(super) fn read<T>(

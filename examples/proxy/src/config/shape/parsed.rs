@@ -30,7 +30,7 @@ pub(in super::super) struct Parsed<F> {
 impl<F> Parsed<F> {
     /// Also what looks like a number or a truth is taken as the text that was written.
     #[must_use]
-    pub(in super::super) fn as_written(mut self) -> Self {
+    pub(in super::super) fn verbatim(mut self) -> Self {
         self.any = true;
         self
     }

@@ -26,7 +26,11 @@ pub struct Accepted<Io> {
 impl<Io> Accepted<Io> {
     /// A connection of this peer.
     pub fn new(io: Io, peer: Arc<PeerInfo>) -> Self {
-        Self { io, peer, protocol: None }
+        Self {
+            io,
+            peer,
+            protocol: None,
+        }
     }
 
     /// With the protocol that was agreed on.

@@ -34,7 +34,11 @@ pub struct Connected<Io> {
 impl<Io> Connected<Io> {
     /// A connection of which nothing more is known.
     pub fn new(io: Io) -> Self {
-        Self { io, protocol: None, peer: None }
+        Self {
+            io,
+            protocol: None,
+            peer: None,
+        }
     }
 
     /// With the protocol that was agreed on.

@@ -49,7 +49,9 @@ mod tests {
                 let whole: Vec<u8> = pieces.concat().split_off(sent);
                 let (first, second) = whole.split_at(whole.len() / 3);
                 let slices = [IoSlice::new(first), IoSlice::new(second)];
-                sent += poll_fn(|cx| poll_write_gathered(Pin::new(&mut near), cx, &slices)).await.expect("open");
+                sent += poll_fn(|cx| poll_write_gathered(Pin::new(&mut near), cx, &slices))
+                    .await
+                    .expect("open");
             }
             drop(near);
             let mut got = Vec::new();

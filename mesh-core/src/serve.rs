@@ -222,17 +222,18 @@ impl<A: Accept> Server<A> {
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%remote, %error, "TCP_NODELAY could not be set");
         }
-        let accepted = match tokio::time::timeout(self.limits.handshake, self.accept.accept(stream, remote)).await {
-            Ok(Ok(accepted)) => accepted,
-            Ok(Err(error)) => {
-                tracing::debug!(%remote, %error, "the handshake failed");
-                return;
-            }
-            Err(_) => {
-                tracing::debug!(%remote, limit = ?self.limits.handshake, "the handshake took too long");
-                return;
-            }
-        };
+        let accepted =
+            match tokio::time::timeout(self.limits.handshake, self.accept.accept(stream, remote)).await {
+                Ok(Ok(accepted)) => accepted,
+                Ok(Err(error)) => {
+                    tracing::debug!(%remote, %error, "the handshake failed");
+                    return;
+                }
+                Err(_) => {
+                    tracing::debug!(%remote, limit = ?self.limits.handshake, "the handshake took too long");
+                    return;
+                }
+            };
         let service = make(&accepted.peer);
         let registered = self.connections.register(&accepted.peer);
         // The drain may have begun during the handshake, when there was nothing to tell.
@@ -277,4 +278,3 @@ fn report(ended: Result<(), tokio::task::JoinError>) {
         tracing::error!(%error, "a connection's task panicked; the connection is lost");
     }
 }
-

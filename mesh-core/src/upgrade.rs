@@ -30,14 +30,24 @@ async fn carry(
     idle: Duration,
 ) -> io::Result<(u64, u64)> {
     let moved = Arc::new(AtomicBool::new(false));
-    let mut client = Moving { io: client, moved: Arc::clone(&moved) };
-    let mut upstream = Moving { io: upstream, moved: Arc::clone(&moved) };
+    let mut client = Moving {
+        io: client,
+        moved: Arc::clone(&moved),
+    };
+    let mut upstream = Moving {
+        io: upstream,
+        moved: Arc::clone(&moved),
+    };
     // Looking twice in the time cuts a still tunnel after one to one and a half of it, with no timer a read.
     let still = async {
         let mut times = 0;
         while times < 2 {
             tokio::time::sleep(idle / 2).await;
-            times = if moved.swap(false, Ordering::Relaxed) { 0 } else { times + 1 };
+            times = if moved.swap(false, Ordering::Relaxed) {
+                0
+            } else {
+                times + 1
+            };
         }
     };
     tokio::select! {
@@ -53,7 +63,11 @@ struct Moving<Io> {
 }
 
 impl<Io: AsyncRead + Unpin> AsyncRead for Moving<Io> {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
         let polled = Pin::new(&mut self.io).poll_read(cx, buf);
         if buf.filled().len() > before {
@@ -115,6 +129,9 @@ mod tests {
         let error = tunnel.await.expect("no panic").expect_err("cut");
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
         let after_last = began.elapsed() - Duration::from_secs(200);
-        assert!(after_last >= Duration::from_secs(55) && after_last <= Duration::from_secs(95), "{after_last:?}");
+        assert!(
+            after_last >= Duration::from_secs(55) && after_last <= Duration::from_secs(95),
+            "{after_last:?}"
+        );
     }
 }

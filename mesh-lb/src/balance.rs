@@ -80,7 +80,9 @@ impl Balance {
 
 impl std::fmt::Debug for Balance {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Balance").field("service", &self.shared.service).finish_non_exhaustive()
+        f.debug_struct("Balance")
+            .field("service", &self.shared.service)
+            .finish_non_exhaustive()
     }
 }
 
@@ -96,7 +98,10 @@ impl tower_service::Service<Request<Body>> for Balance {
     fn call(&mut self, request: Request<Body>) -> Self::Future {
         let balance = self.clone();
         Box::pin(async move {
-            let target = request.extensions().get::<MeshContext>().and_then(|context| context.target.as_ref());
+            let target = request
+                .extensions()
+                .get::<MeshContext>()
+                .and_then(|context| context.target.as_ref());
             let version = target.and_then(|target| target.version.clone());
             let (mut response, info) = balance.send(request, version.as_ref()).await?;
             response.extensions_mut().insert(info);

@@ -78,7 +78,11 @@ pub struct PickContext<'a> {
 impl<'a> PickContext<'a> {
     /// A first attempt.
     pub fn new(random: u64) -> Self {
-        Self { head: None, random, tried: &[] }
+        Self {
+            head: None,
+            random,
+            tried: &[],
+        }
     }
 
     /// For this request.

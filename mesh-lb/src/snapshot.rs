@@ -58,21 +58,41 @@ impl Snapshot {
                 versions.push(Some(version));
             }
         }
-        let is_stable = |e: &Endpoint| e.version.is_none() || stable.is_none() || e.version.as_ref() == stable;
+        let is_stable =
+            |e: &Endpoint| e.version.is_none() || stable.is_none() || e.version.as_ref() == stable;
         let subset = |version: Option<&Version>| {
             let members = set.endpoints.iter().filter(|e| match version {
                 None => is_stable(e),
                 Some(_) => e.version.as_ref() == version || (version == stable && e.version.is_none()),
             });
             let members: Vec<&Arc<Endpoint>> = members.collect();
-            let of = |readiness| members.iter().copied().filter(|e| e.readiness == readiness).collect::<Vec<_>>();
+            let of = |readiness| {
+                members
+                    .iter()
+                    .copied()
+                    .filter(|e| e.readiness == readiness)
+                    .collect::<Vec<_>>()
+            };
             let ready = of(Readiness::Ready);
-            let usable = if ready.is_empty() { of(Readiness::Terminating) } else { ready };
+            let usable = if ready.is_empty() {
+                of(Readiness::Terminating)
+            } else {
+                ready
+            };
             let slots: Vec<Slot> = usable.into_iter().map(&mut slot).collect();
-            let views: Vec<_> = slots.iter().map(|s| SlotView::new(Arc::clone(&s.endpoint), Arc::clone(&s.load))).collect();
-            Subset { version: version.cloned(), picker: balancer.picker(&views), slots }
+            let views: Vec<_> = slots
+                .iter()
+                .map(|s| SlotView::new(Arc::clone(&s.endpoint), Arc::clone(&s.load)))
+                .collect();
+            Subset {
+                version: version.cloned(),
+                picker: balancer.picker(&views),
+                slots,
+            }
         };
-        Self { subsets: versions.into_iter().map(subset).collect() }
+        Self {
+            subsets: versions.into_iter().map(subset).collect(),
+        }
     }
 
     /// The endpoints of this version; without one, the stable ones.
@@ -86,6 +106,8 @@ impl Snapshot {
     /// Every pool, each once.
     pub(crate) fn pools(&self) -> HashMap<EndpointId, Arc<EndpointPool>> {
         let slots = self.subsets.iter().flat_map(|s| &s.slots);
-        slots.map(|s| (s.endpoint.id().clone(), Arc::clone(&s.pool))).collect()
+        slots
+            .map(|s| (s.endpoint.id().clone(), Arc::clone(&s.pool)))
+            .collect()
     }
 }

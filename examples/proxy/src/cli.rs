@@ -25,10 +25,14 @@ enum Command {
     ///
     /// The file is watched: a changed one takes effect while running, a bad one is refused with a report in the
     /// log, and the last good one stays in use. SIGHUP reads it again at once.
-    #[command(after_help = "Example:\n  mesh-proxy run --config examples/quickstart.yaml\n\nExit: 0 after a clean drain, 1 on a failure while running, 2 on bad usage or a bad configuration")]
+    #[command(
+        after_help = "Example:\n  mesh-proxy run --config examples/quickstart.yaml\n\nExit: 0 after a clean drain, 1 on a failure while running, 2 on bad usage or a bad configuration"
+    )]
     Run(Run),
     /// Read a configuration and report everything that is wrong with it
-    #[command(after_help = "Example:\n  mesh-proxy check --config mesh.yaml\n\nExit: 0 if it is valid, 2 if it is not")]
+    #[command(
+        after_help = "Example:\n  mesh-proxy check --config mesh.yaml\n\nExit: 0 if it is valid, 2 if it is not"
+    )]
     Check(Check),
 }
 
@@ -83,10 +87,16 @@ fn serve(run: Run) -> ExitCode {
         tracing::warn!("{warning}");
     }
     if loaded.warnings.iter().any(config::Warning::refuses_to_run) {
-        tracing::error!("not started: serving without what the warnings above name would be less than the file asks for");
+        tracing::error!(
+            "not started: serving without what the warnings above name would be less than the file asks for"
+        );
         return ExitCode::from(BAD_CONFIGURATION);
     }
-    let options = RunOptions { config: run.config, drain_timeout: run.drain_timeout, workers: run.workers.map(usize::from) };
+    let options = RunOptions {
+        config: run.config,
+        drain_timeout: run.drain_timeout,
+        workers: run.workers.map(usize::from),
+    };
     match run::run(&options, loaded.config) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -99,7 +109,11 @@ fn serve(run: Run) -> ExitCode {
 fn report(path: &std::path::Path) -> ExitCode {
     match config::load(path) {
         Ok(loaded) => {
-            let warnings: String = loaded.warnings.iter().map(|warning| format!("warning: {warning}\n")).collect();
+            let warnings: String = loaded
+                .warnings
+                .iter()
+                .map(|warning| format!("warning: {warning}\n"))
+                .collect();
             print(std::io::stderr(), &warnings);
             print(std::io::stdout(), "configuration is valid\n");
             ExitCode::SUCCESS
@@ -129,9 +143,14 @@ mod tests {
 
     #[test]
     fn the_drain_timeout_takes_a_unit() {
-        let cli = Cli::try_parse_from(["mesh-proxy", "run", "--config", "x", "--drain-timeout", "5s"]).expect("valid");
-        let Command::Run(run) = cli.command else { panic!("run was asked for") };
+        let cli = Cli::try_parse_from(["mesh-proxy", "run", "--config", "x", "--drain-timeout", "5s"])
+            .expect("valid");
+        let Command::Run(run) = cli.command else {
+            panic!("run was asked for")
+        };
         assert_eq!(run.drain_timeout, Duration::from_secs(5));
-        assert!(Cli::try_parse_from(["mesh-proxy", "run", "--config", "x", "--drain-timeout", "soon"]).is_err());
+        assert!(
+            Cli::try_parse_from(["mesh-proxy", "run", "--config", "x", "--drain-timeout", "soon"]).is_err()
+        );
     }
 }

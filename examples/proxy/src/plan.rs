@@ -13,8 +13,8 @@ use mesh_core::{EndpointSet, ServiceName, Version};
 use mesh_lb::balance::SharedLoad;
 use mesh_lb::endpoint::Limits;
 use mesh_lb::{PoolSettings, Protocol};
-use mesh_telemetry::metrics::{EndpointCounts, RouteMetrics, ServiceMetrics};
 use mesh_telemetry::Telemetry;
+use mesh_telemetry::metrics::{EndpointCounts, RouteMetrics, ServiceMetrics};
 use mesh_traffic::router::{Action, Rule, RuleAction};
 use mesh_traffic::{RouteTable, Service};
 
@@ -95,7 +95,11 @@ impl ServicePlan {
     /// healthy.
     pub fn publish_endpoints(&self) {
         let (healthy, missing) = (self.endpoints.endpoints.len(), self.missing);
-        self.metrics.set_endpoints(EndpointCounts { healthy, missing, ..EndpointCounts::default() });
+        self.metrics.set_endpoints(EndpointCounts {
+            healthy,
+            missing,
+            ..EndpointCounts::default()
+        });
     }
 
     /// Whether nothing about it has changed.
@@ -141,11 +145,24 @@ impl Plan {
     /// If the table refuses it: the configuration was not checked as it should have been.
     pub fn compile(config: &Config, telemetry: &Telemetry, kept: &mut Kept) -> Result<Self, String> {
         let mesh = &config.mesh;
-        let table = RouteTable::new(mesh.namespace.as_str(), mesh.services.iter().map(routed), rules(config)?)
-            .map_err(|error| error.to_string())?;
-        let services: Vec<ServicePlan> = mesh.services.iter().map(|service| plan(service, telemetry, kept)).collect();
-        kept.loads.retain(|name, _| services.iter().any(|service| service.name == *name));
-        let by_name: HashMap<&str, usize> = services.iter().enumerate().map(|(i, s)| (s.name.as_str(), i)).collect();
+        let table = RouteTable::new(
+            mesh.namespace.as_str(),
+            mesh.services.iter().map(routed),
+            rules(config)?,
+        )
+        .map_err(|error| error.to_string())?;
+        let services: Vec<ServicePlan> = mesh
+            .services
+            .iter()
+            .map(|service| plan(service, telemetry, kept))
+            .collect();
+        kept.loads
+            .retain(|name, _| services.iter().any(|service| service.name == *name));
+        let by_name: HashMap<&str, usize> = services
+            .iter()
+            .enumerate()
+            .map(|(i, s)| (s.name.as_str(), i))
+            .collect();
         let unknown = ServiceName::new("unknown").map_err(|error| error.to_string())?;
         let prepare = |decision: &mesh_traffic::router::Decision| {
             let target = match decision.action() {
@@ -154,7 +171,9 @@ impl Plan {
             };
             Prepared {
                 marks: TargetMarks::new(&target.service),
-                service: decision.target().and_then(|target| by_name.get(target.service.as_str()).copied()),
+                service: decision
+                    .target()
+                    .and_then(|target| by_name.get(target.service.as_str()).copied()),
                 metrics: ByDirection {
                     inbound: telemetry.route(&target, Direction::Inbound),
                     outbound: telemetry.route(&target, Direction::Outbound),
@@ -171,7 +190,11 @@ impl Plan {
                 outbound: telemetry.unrouted(Direction::Outbound),
             },
             services,
-            listeners: mesh.listeners.iter().map(|listener| listening(listener, &mesh.identity.service)).collect(),
+            listeners: mesh
+                .listeners
+                .iter()
+                .map(|listener| listening(listener, &mesh.identity.service))
+                .collect(),
         })
     }
 }
@@ -189,11 +212,20 @@ fn rules(config: &Config) -> Result<Vec<Rule>, String> {
         let action = match &rule.action {
             config::RuleAction::Forward(split) => RuleAction::Split(split.clone()),
             config::RuleAction::Respond(respond) => RuleAction::Respond(respond.clone()),
-            config::RuleAction::Redirect(_) => return Err(format!("{}: redirects are not served yet", rule.origin)),
+            config::RuleAction::Redirect(_) => {
+                return Err(format!("{}: redirects are not served yet", rule.origin));
+            }
         };
         let made = Rule::new(&rule.id, action).map_err(|error| format!("{}: {error}", rule.origin))?;
-        let made = made.with_name(rule.name.clone()).with_priority(rule.priority).with_enabled(rule.enabled);
-        Ok(rule.conditions.iter().cloned().fold(made.with_timeout(rule.timeout), Rule::with_condition))
+        let made = made
+            .with_name(rule.name.clone())
+            .with_priority(rule.priority)
+            .with_enabled(rule.enabled);
+        Ok(rule
+            .conditions
+            .iter()
+            .cloned()
+            .fold(made.with_timeout(rule.timeout), Rule::with_condition))
     };
     config.mesh.rules.iter().map(rule).collect()
 }
@@ -215,7 +247,8 @@ fn plan(service: &config::Service, telemetry: &Telemetry, kept: &mut Kept) -> Se
         Some((_, shared)) => shared.with_limits(settings.limits),
         None => SharedLoad::new(settings.limits),
     };
-    kept.loads.insert(service.name.clone(), (settings.limits, shared.clone()));
+    kept.loads
+        .insert(service.name.clone(), (settings.limits, shared.clone()));
     ServicePlan {
         name: service.name.clone(),
         endpoints: EndpointSet::new(service.endpoints.iter().cloned()),
@@ -223,7 +256,9 @@ fn plan(service: &config::Service, telemetry: &Telemetry, kept: &mut Kept) -> Se
         algorithm: service.load_balancing.algorithm,
         stable: service.stable_version.clone(),
         shared,
-        missing: service.replicas.map_or(0, |expected| (expected as usize).saturating_sub(service.endpoints.len())),
+        missing: service.replicas.map_or(0, |expected| {
+            (expected as usize).saturating_sub(service.endpoints.len())
+        }),
         metrics: telemetry.service(&service.name),
         telemetry: telemetry.clone(),
     }

@@ -34,7 +34,10 @@ impl FileWatch {
                 let _ = changed.try_send(());
             }
         };
-        let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
+        let folder = path
+            .parent()
+            .filter(|p| !p.as_os_str().is_empty())
+            .unwrap_or_else(|| Path::new("."));
         let watcher = notify::recommended_watcher(told).and_then(|mut watcher| {
             watcher.watch(folder, RecursiveMode::NonRecursive)?;
             Ok(watcher)
@@ -46,7 +49,12 @@ impl FileWatch {
                 None
             }
         };
-        Self { seen: digest(path), path: path.to_owned(), events, _watcher: watcher }
+        Self {
+            seen: digest(path),
+            path: path.to_owned(),
+            events,
+            _watcher: watcher,
+        }
     }
 
     /// Takes the content as it is now for known: it is being read for another reason.
@@ -96,6 +104,8 @@ mod tests {
         assert!(tokio::time::timeout(SETTLE * 3, watch.changed()).await.is_err());
         std::fs::write(folder.path().join("new"), "b").expect("writable");
         std::fs::rename(folder.path().join("new"), &path).expect("renamed");
-        tokio::time::timeout(Duration::from_secs(10), watch.changed()).await.expect("noticed");
+        tokio::time::timeout(Duration::from_secs(10), watch.changed())
+            .await
+            .expect("noticed");
     }
 }

@@ -77,8 +77,11 @@ struct Listening {
 impl Process {
     fn start(options: &RunOptions, config: Config) -> Result<Self, RunError> {
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        let workers = (0..options.workers.unwrap_or(cores)).map(Worker::start).collect::<io::Result<Vec<_>>>();
-        let workers = workers.map_err(|error| RunError(format!("a worker thread cannot be started: {error}")))?;
+        let workers = (0..options.workers.unwrap_or(cores))
+            .map(Worker::start)
+            .collect::<io::Result<Vec<_>>>();
+        let workers =
+            workers.map_err(|error| RunError(format!("a worker thread cannot be started: {error}")))?;
         let metrics = match &config.mesh.metrics {
             Some(metrics) => Some((metrics.bind, bind(metrics.bind, "serviceMesh.metrics.bind")?)),
             None => None,
@@ -94,8 +97,12 @@ impl Process {
     }
 
     async fn serve(mut self, options: &RunOptions) -> Result<(), RunError> {
-        let signals = |kind| signal(kind).map_err(|error| RunError(format!("signals cannot be received: {error}")));
-        let (mut terminate, mut interrupt) = (signals(SignalKind::terminate())?, signals(SignalKind::interrupt())?);
+        let signals =
+            |kind| signal(kind).map_err(|error| RunError(format!("signals cannot be received: {error}")));
+        let (mut terminate, mut interrupt) = (
+            signals(SignalKind::terminate())?,
+            signals(SignalKind::interrupt())?,
+        );
         let mut hangup = signals(SignalKind::hangup())?;
         let mut file = FileWatch::start(&options.config);
         let ready = Arc::new(AtomicBool::new(false));
@@ -105,7 +112,11 @@ impl Process {
             self.adopt(&config).await?;
         }
         ready.store(true, Ordering::Release);
-        tracing::info!(workers = self.workers.len(), version = mesh_core::VERSION, "ready");
+        tracing::info!(
+            workers = self.workers.len(),
+            version = mesh_core::VERSION,
+            "ready"
+        );
         loop {
             tokio::select! {
                 () = stop(&mut terminate, &mut interrupt) => break,
@@ -124,9 +135,12 @@ impl Process {
     }
 
     fn serve_metrics(&mut self, ready: &Arc<AtomicBool>) -> Result<Option<AbortOnDrop>, RunError> {
-        let Some((address, socket)) = self.metrics.take() else { return Ok(None) };
+        let Some((address, socket)) = self.metrics.take() else {
+            return Ok(None);
+        };
         let socket = TcpListener::from_std(socket);
-        let socket = socket.map_err(|error| RunError(format!("metrics cannot be served on {address}: {error}")))?;
+        let socket =
+            socket.map_err(|error| RunError(format!("metrics cannot be served on {address}: {error}")))?;
         let (telemetry, ready) = (self.telemetry.clone(), Arc::clone(ready));
         tracing::info!(address = %socket.local_addr().unwrap_or(address), "serving /metrics, /healthz and /readyz");
         let serving = serve_metrics(socket, telemetry, move || ready.load(Ordering::Acquire));
@@ -149,7 +163,9 @@ impl Process {
             tracing::warn!("{warning}");
         }
         let adopted = if loaded.warnings.iter().any(config::Warning::refuses_to_run) {
-            Err(RunError("serving without what the warnings name would be less than the file asks for".into()))
+            Err(RunError(
+                "serving without what the warnings name would be less than the file asks for".into(),
+            ))
         } else {
             self.adopt(&loaded.config).await
         };
@@ -171,13 +187,24 @@ impl Process {
         let plan = Plan::compile(config, &self.telemetry, &mut self.kept).map_err(RunError)?;
         let plan = Arc::new(plan);
         let bound = |plan: &ListenerPlan| {
-            let socket = match self.listeners.iter().find(|listening| listening.plan.bind == plan.bind) {
-                Some(listening) => listening.socket.try_clone().map_err(|error| RunError(error.to_string()))?,
+            let socket = match self
+                .listeners
+                .iter()
+                .find(|listening| listening.plan.bind == plan.bind)
+            {
+                Some(listening) => listening
+                    .socket
+                    .try_clone()
+                    .map_err(|error| RunError(error.to_string()))?,
                 None => bind(plan.bind, &format!("listener {}", plan.name))?,
             };
             Ok((plan.clone(), socket))
         };
-        let wanted = plan.listeners.iter().map(bound).collect::<Result<Vec<_>, RunError>>()?;
+        let wanted = plan
+            .listeners
+            .iter()
+            .map(bound)
+            .collect::<Result<Vec<_>, RunError>>()?;
         for worker in &self.workers {
             worker.adopt(&plan).await;
         }
@@ -211,18 +238,28 @@ impl Process {
         // The limits of connections count over all workers: they are clones of one server.
         let server = Server::new().limits(plan.limits.clone());
         for worker in &self.workers {
-            let socket = socket.try_clone().map_err(|error| RunError(format!("a socket cannot be shared: {error}")))?;
+            let socket = socket
+                .try_clone()
+                .map_err(|error| RunError(format!("a socket cannot be shared: {error}")))?;
             worker.listen(plan.clone(), server.clone(), socket, watcher.clone());
         }
         let address = socket.local_addr().unwrap_or(plan.bind);
         tracing::info!(listener = %plan.name, %address, "listening");
-        self.listeners.push(Listening { plan, socket, drain: trigger });
+        self.listeners.push(Listening {
+            plan,
+            socket,
+            drain: trigger,
+        });
         Ok(())
     }
 
     async fn drain(self, limit: Duration) -> Result<(), RunError> {
         tracing::info!(?limit, "draining");
-        let tunnels: Vec<DrainTrigger> = self.listeners.iter().map(|listening| listening.drain.clone()).collect();
+        let tunnels: Vec<DrainTrigger> = self
+            .listeners
+            .iter()
+            .map(|listening| listening.drain.clone())
+            .collect();
         for listening in self.listeners {
             listening.drain.start();
         }
@@ -242,7 +279,9 @@ impl Process {
                 tracing::info!("drained");
                 Ok(())
             }
-            Err(_) => Err(RunError(format!("requests were still in flight after {limit:?} and were cut (--drain-timeout)"))),
+            Err(_) => Err(RunError(format!(
+                "requests were still in flight after {limit:?} and were cut (--drain-timeout)"
+            ))),
         }
     }
 }
@@ -264,7 +303,11 @@ fn bind(address: SocketAddr, what: &str) -> Result<StdListener, RunError> {
         socket.listen(4096)?;
         Ok(socket.into())
     };
-    bound().map_err(|error| RunError(format!("{what} cannot listen on {address}: {error}; is another process using it?")))
+    bound().map_err(|error| {
+        RunError(format!(
+            "{what} cannot listen on {address}: {error}; is another process using it?"
+        ))
+    })
 }
 
 /// A task that ends when this is dropped.

@@ -28,7 +28,12 @@ enum Order {
     /// Serve by this plan from now on; answer when it does.
     Adopt(Arc<Plan>, oneshot::Sender<()>),
     /// Serve this listener until it drains.
-    Listen { listener: Box<ListenerPlan>, server: Server, socket: StdListener, drain: DrainWatcher },
+    Listen {
+        listener: Box<ListenerPlan>,
+        server: Server,
+        socket: StdListener,
+        drain: DrainWatcher,
+    },
 }
 
 /// A worker, as the process sees it.
@@ -45,12 +50,16 @@ impl Worker {
     pub fn start(index: usize) -> io::Result<Self> {
         let (orders, received) = mpsc::unbounded_channel();
         let (end, ended) = oneshot::channel();
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        thread::Builder::new().name(format!("worker-{index}")).spawn(move || {
-            runtime.block_on(work(received));
-            // The process may be gone already.
-            let _ = end.send(());
-        })?;
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
+        thread::Builder::new()
+            .name(format!("worker-{index}"))
+            .spawn(move || {
+                runtime.block_on(work(received));
+                // The process may be gone already.
+                let _ = end.send(());
+            })?;
         Ok(Self { orders, ended })
     }
 
@@ -65,7 +74,12 @@ impl Worker {
 
     /// Has a listener served, on a socket that is bound already, until it drains.
     pub fn listen(&self, listener: ListenerPlan, server: Server, socket: StdListener, drain: DrainWatcher) {
-        self.tell(Order::Listen { listener: Box::new(listener), server, socket, drain });
+        self.tell(Order::Listen {
+            listener: Box::new(listener),
+            server,
+            socket,
+            drain,
+        });
     }
 
     fn tell(&self, order: Order) {
@@ -98,7 +112,10 @@ async fn work(mut orders: mpsc::UnboundedReceiver<Order>) {
         match order {
             None => break,
             Some(Order::Adopt(plan, done)) => {
-                let next = Serving { balancers: balancers.of(&plan), plan };
+                let next = Serving {
+                    balancers: balancers.of(&plan),
+                    plan,
+                };
                 match &serving {
                     Some(serving) => serving.store(Arc::new(next)),
                     None => serving = Some(Arc::new(ArcSwap::from_pointee(next))),
@@ -106,20 +123,31 @@ async fn work(mut orders: mpsc::UnboundedReceiver<Order>) {
                 // Whoever asked may have given up waiting.
                 let _ = done.send(());
             }
-            Some(Order::Listen { listener, server, socket, drain }) => {
+            Some(Order::Listen {
+                listener,
+                server,
+                socket,
+                drain,
+            }) => {
                 let Some(serving) = serving.clone() else {
                     tracing::error!(listener = %listener.name, "told to listen before there is a plan");
                     continue;
                 };
                 match TcpListener::from_std(socket) {
                     Ok(socket) => {
-                        let inbound = Arc::new(Inbound { listener: *listener, serving, drain: drain.clone() });
+                        let inbound = Arc::new(Inbound {
+                            listener: *listener,
+                            serving,
+                            drain: drain.clone(),
+                        });
                         servers.spawn(server.drain(drain).serve_with(socket, move |peer| {
                             let connection = Connection::new(&inbound, peer);
                             tower::service_fn(move |request| Arc::clone(&connection).answer(request))
                         }));
                     }
-                    Err(error) => tracing::error!(listener = %listener.name, %error, "the listener cannot be served"),
+                    Err(error) => {
+                        tracing::error!(listener = %listener.name, %error, "the listener cannot be served")
+                    }
                 }
             }
         }
@@ -150,7 +178,8 @@ impl Balancers {
                 Some((old, balance)) if service.keeps_connections_of(&old) => start(service, Some(&balance)),
                 _ => start(service, None),
             };
-            self.known.insert(service.name.clone(), (service.clone(), balance.clone()));
+            self.known
+                .insert(service.name.clone(), (service.clone(), balance.clone()));
             balance
         };
         plan.services.iter().map(balancer).collect()
@@ -168,7 +197,9 @@ fn start(service: &ServicePlan, before: Option<&Balance>) -> Balance {
             metrics.attempt(attempt.outcome);
             if attempt.number > 1 {
                 let failed = attempt.outcome.counts_against_endpoint();
-                telemetry.process().retry(if failed { Retry::Failure } else { Retry::Success });
+                telemetry
+                    .process()
+                    .retry(if failed { Retry::Failure } else { Retry::Success });
             }
         });
     if let Some(before) = before {

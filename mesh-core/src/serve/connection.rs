@@ -27,8 +27,12 @@ use crate::connect::HttpProtocol;
 use crate::error::BoxError;
 
 /// Serves the connection until it ends.
-pub(super) async fn serve<Io, S, B>(accepted: Accepted<Io>, registered: &Registered, limits: &ServeLimits, service: S)
-where
+pub(super) async fn serve<Io, S, B>(
+    accepted: Accepted<Io>,
+    registered: &Registered,
+    limits: &ServeLimits,
+    service: S,
+) where
     Io: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     S: Service<Request<Body>, Response = Response<B>> + Clone + Send + 'static,
     S::Error: Into<BoxError>,
@@ -36,7 +40,11 @@ where
     B: http_body::Body<Data = Bytes> + Send + 'static,
     B::Error: Into<BoxError>,
 {
-    let Accepted { mut io, peer, protocol } = accepted;
+    let Accepted {
+        mut io,
+        peer,
+        protocol,
+    } = accepted;
     let (is_http2, ahead) = match protocol {
         Some(protocol) => (protocol == HttpProtocol::Http2, Bytes::new()),
         None => {
@@ -46,7 +54,11 @@ where
                     registered.wake(cx.waker());
                     let polled = sniffed.as_mut().poll(cx);
                     // As long as nothing came, nothing is in flight, so there is nothing to finish.
-                    if polled.is_pending() && registered.is_to_finish() { Poll::Ready(Ok(None)) } else { polled }
+                    if polled.is_pending() && registered.is_to_finish() {
+                        Poll::Ready(Ok(None))
+                    } else {
+                        polled
+                    }
                 })
                 .await
             };
@@ -63,24 +75,50 @@ where
     let watch = Watch::new(is_http2, !ahead.is_empty());
     let io = TokioIo::new(WatchedIo::new(io, ahead, Arc::clone(&watch)));
     let address = peer.address;
-    let service = Connected { service, peer, watch: Arc::clone(&watch), idle: limits.idle };
+    let service = Connected {
+        service,
+        peer,
+        watch: Arc::clone(&watch),
+        idle: limits.idle,
+    };
     let ended = if is_http2 {
         let connection = http2_builder(limits).serve_connection(io, service);
-        drive(connection, http2::Connection::graceful_shutdown, &watch, registered, limits).await
+        drive(
+            connection,
+            http2::Connection::graceful_shutdown,
+            &watch,
+            registered,
+            limits,
+        )
+        .await
     } else {
-        let connection = http1_builder(limits).serve_connection(io, service).with_upgrades();
-        drive(connection, http1::UpgradeableConnection::graceful_shutdown, &watch, registered, limits).await
+        let connection = http1_builder(limits)
+            .serve_connection(io, service)
+            .with_upgrades();
+        drive(
+            connection,
+            http1::UpgradeableConnection::graceful_shutdown,
+            &watch,
+            registered,
+            limits,
+        )
+        .await
     };
     match ended {
         Ended::Itself(Ok(())) => tunnel(&watch, registered).await,
-        Ended::Itself(Err(error)) => tracing::debug!(peer = %address, %error, "a connection ended with an error"),
+        Ended::Itself(Err(error)) => {
+            tracing::debug!(peer = %address, %error, "a connection ended with an error")
+        }
         Ended::Late(why) => tracing::debug!(peer = %address, why, "a connection was cut"),
     }
 }
 
 fn http1_builder(limits: &ServeLimits) -> http1::Builder {
     let mut builder = http1::Builder::new();
-    builder.timer(TokioTimer::new()).header_read_timeout(None).max_buf_size(limits.max_head_bytes.max(8 * 1024));
+    builder
+        .timer(TokioTimer::new())
+        .header_read_timeout(None)
+        .max_buf_size(limits.max_head_bytes.max(8 * 1024));
     // hyper keeps its default number of fields on the stack, any other on the heap.
     if limits.max_headers != 100 {
         builder.max_headers(limits.max_headers);
@@ -122,7 +160,9 @@ where
     C: Future<Output = hyper::Result<()>>,
 {
     let mut connection = pin!(connection);
-    let aged = limits.max_connection_age.map(|age| Instant::now() + age.mul_f64(0.9 + 0.2 * fastrand::f64()));
+    let aged = limits
+        .max_connection_age
+        .map(|age| Instant::now() + age.mul_f64(0.9 + 0.2 * fastrand::f64()));
     // The timer is set no later than the connection's next deadline. It is moved to an earlier one at once and
     // to a later one only when it fires, so that a busy connection does not touch it.
     let mut armed = Instant::now() + limits.keep_alive;
@@ -150,7 +190,10 @@ where
                 continue;
             }
             let (deadline, why) = deadline(watch, limits);
-            let next = [deadline, aged.filter(|_| !is_over_age)].into_iter().flatten().min();
+            let next = [deadline, aged.filter(|_| !is_over_age)]
+                .into_iter()
+                .flatten()
+                .min();
             if let Some(next) = next
                 && next < armed
             {
@@ -176,7 +219,11 @@ async fn tunnel(watch: &Watch, registered: &Registered) {
     let _close = CloseOnDrop(&watch.tunnel);
     poll_fn(|cx| {
         registered.wake(cx.waker());
-        if registered.is_to_close() { Poll::Ready(()) } else { watch.tunnel.poll_gone(cx) }
+        if registered.is_to_close() {
+            Poll::Ready(())
+        } else {
+            watch.tunnel.poll_gone(cx)
+        }
     })
     .await;
 }
@@ -184,7 +231,10 @@ async fn tunnel(watch: &Watch, registered: &Registered) {
 /// Until when what the connection waits for must come.
 fn deadline(watch: &Watch, limits: &ServeLimits) -> (Option<Instant>, &'static str) {
     match watch.waiting() {
-        Waiting::Head(since) => (Some(since + limits.request_head), "a request's head took too long"),
+        Waiting::Head(since) => (
+            Some(since + limits.request_head),
+            "a request's head took too long",
+        ),
         Waiting::Request(since) => (Some(since + limits.keep_alive), "it was idle"),
         Waiting::Reader(since) => (Some(since + limits.idle), "the client did not read"),
         Waiting::Service => (None, ""),

@@ -25,7 +25,11 @@ pub(super) struct Stall {
 
 impl Stall {
     pub(super) fn new(limit: Duration) -> Self {
-        Self { limit, timer: None, running: false }
+        Self {
+            limit,
+            timer: None,
+            running: false,
+        }
     }
 
     /// The body moved.
@@ -61,7 +65,11 @@ pub(super) struct RequestBody {
 impl RequestBody {
     /// While the response moves the request may stand still: a subscriber says something once and listens.
     pub(super) fn new(incoming: Incoming, limit: Duration, response_moves: Arc<AtomicBool>) -> Self {
-        Self { incoming, stall: Stall::new(limit), response_moves }
+        Self {
+            incoming,
+            stall: Stall::new(limit),
+            response_moves,
+        }
     }
 }
 
@@ -69,12 +77,17 @@ impl Body for RequestBody {
     type Data = Bytes;
     type Error = BoxError;
 
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let this = &mut *self;
         match Pin::new(&mut this.incoming).poll_frame(cx) {
             Poll::Ready(Some(Err(error))) => {
                 let message = format!("the request's body could not be read whole: {error}");
-                Poll::Ready(Some(Err(Error::new(ErrorKind::BadRequest, message).with_source(error).into())))
+                Poll::Ready(Some(Err(Error::new(ErrorKind::BadRequest, message)
+                    .with_source(error)
+                    .into())))
             }
             Poll::Ready(frame) => {
                 this.stall.moved();
@@ -96,7 +109,8 @@ impl Body for RequestBody {
                     this.stall.moved();
                 }
                 let message = format!("the request's body stood still for {:?}", this.stall.limit);
-                let error = Error::new(ErrorKind::BadRequest, message).with_status(StatusCode::REQUEST_TIMEOUT);
+                let error =
+                    Error::new(ErrorKind::BadRequest, message).with_status(StatusCode::REQUEST_TIMEOUT);
                 Poll::Ready(Some(Err(error.into())))
             }
         }

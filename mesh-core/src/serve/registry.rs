@@ -66,7 +66,11 @@ impl Connections {
         let id = self.0.next.fetch_add(1, Ordering::Relaxed);
         let control = Arc::new(Control::default());
         self.0.open().insert(id, (Arc::clone(peer), Arc::clone(&control)));
-        Registered { id, control, registry: Arc::clone(&self.0) }
+        Registered {
+            id,
+            control,
+            registry: Arc::clone(&self.0),
+        }
     }
 }
 

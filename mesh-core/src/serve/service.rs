@@ -58,8 +58,18 @@ where
         let connect = request.method() == Method::CONNECT;
         let grpc = is_grpc(request.headers());
         let service = self.service.clone();
-        let step = Step::Ready { service, request: Some(request) };
-        Serving { step, active: Some(active), response_moves, grpc, connect, idle: self.idle }
+        let step = Step::Ready {
+            service,
+            request: Some(request),
+        };
+        Serving {
+            step,
+            active: Some(active),
+            response_moves,
+            grpc,
+            connect,
+            idle: self.idle,
+        }
     }
 }
 
@@ -111,7 +121,9 @@ where
                         break Err(error);
                     }
                     // It is there until the step is over, which is now.
-                    let Some(request) = request.take() else { return Poll::Pending };
+                    let Some(request) = request.take() else {
+                        return Poll::Pending;
+                    };
                     let future = service.call(request);
                     this.step.set(Step::Called { future });
                 }
@@ -132,7 +144,12 @@ where
             watch.tunnel.open();
         }
         let (response_moves, stall) = (this.response_moves.take(), Stall::new(*this.idle));
-        Poll::Ready(Ok(response.map(|body| ServeBody { body, active, response_moves, stall })))
+        Poll::Ready(Ok(response.map(|body| ServeBody {
+            body,
+            active,
+            response_moves,
+            stall,
+        })))
     }
 }
 
@@ -155,7 +172,10 @@ where
     type Data = Bytes;
     type Error = BoxError;
 
-    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let this = self.project();
         match this.body.poll_frame(cx) {
             Poll::Ready(frame) => {
@@ -173,7 +193,11 @@ where
             Poll::Pending => {
                 ready!(this.stall.poll_stalled(cx));
                 *this.active = None;
-                Poll::Ready(Some(Err(Error::new(ErrorKind::Timeout, "the response's body stood still for too long").into())))
+                Poll::Ready(Some(Err(Error::new(
+                    ErrorKind::Timeout,
+                    "the response's body stood still for too long",
+                )
+                .into())))
             }
         }
     }

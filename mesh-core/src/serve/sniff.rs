@@ -16,9 +16,15 @@ pub(super) struct Sniffed {
 }
 
 /// Reads until it is clear which protocol the client speaks. Nothing if it said nothing, or too slowly.
-pub(super) async fn sniff(io: &mut (impl AsyncRead + Unpin), first: Duration, rest: Duration) -> io::Result<Option<Sniffed>> {
+pub(super) async fn sniff(
+    io: &mut (impl AsyncRead + Unpin),
+    first: Duration,
+    rest: Duration,
+) -> io::Result<Option<Sniffed>> {
     let mut read = BytesMut::with_capacity(1024);
-    let Ok(n) = timeout(first, io.read_buf(&mut read)).await else { return Ok(None) };
+    let Ok(n) = timeout(first, io.read_buf(&mut read)).await else {
+        return Ok(None);
+    };
     if n? == 0 {
         return Ok(None);
     }
@@ -34,5 +40,8 @@ pub(super) async fn sniff(io: &mut (impl AsyncRead + Unpin), first: Duration, re
         Ok(done) => done?,
         Err(_) => return Ok(None),
     }
-    Ok(Some(Sniffed { http2: read.starts_with(PREFACE), read: read.freeze() }))
+    Ok(Some(Sniffed {
+        http2: read.starts_with(PREFACE),
+        read: read.freeze(),
+    }))
 }

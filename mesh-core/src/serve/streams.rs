@@ -33,7 +33,13 @@ where
     F: Future<Output = ()> + Send + 'static,
 {
     fn execute(&self, stream: F) {
-        tokio::spawn(Watched { stream, idle: self.idle, sending: false, moved: false, timer: None });
+        tokio::spawn(Watched {
+            stream,
+            idle: self.idle,
+            sending: false,
+            moved: false,
+            timer: None,
+        });
     }
 }
 

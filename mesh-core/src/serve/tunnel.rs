@@ -26,7 +26,9 @@ impl Tunnel {
     /// The service agreed to an upgrade.
     pub(super) fn open(&self) {
         // Nothing but this and `close` writes it, and what is closed stays closed.
-        let _ = self.state.compare_exchange(NONE, OPEN, Ordering::AcqRel, Ordering::Acquire);
+        let _ = self
+            .state
+            .compare_exchange(NONE, OPEN, Ordering::AcqRel, Ordering::Acquire);
     }
 
     fn close(&self) {
@@ -49,7 +51,10 @@ impl Tunnel {
         }
         side.register(cx.waker());
         if self.state.load(Ordering::Acquire) == CLOSED {
-            return Err(io::Error::new(io::ErrorKind::ConnectionAborted, "the tunnel was told to close"));
+            return Err(io::Error::new(
+                io::ErrorKind::ConnectionAborted,
+                "the tunnel was told to close",
+            ));
         }
         Ok(())
     }
@@ -63,7 +68,11 @@ impl Tunnel {
     /// Ready once the byte stream is dropped: at once, if there was no upgrade.
     pub(super) fn poll_gone(&self, cx: &Context<'_>) -> Poll<()> {
         self.task.register(cx.waker());
-        if self.gone.load(Ordering::Acquire) { Poll::Ready(()) } else { Poll::Pending }
+        if self.gone.load(Ordering::Acquire) {
+            Poll::Ready(())
+        } else {
+            Poll::Pending
+        }
     }
 }
 

@@ -46,7 +46,10 @@ impl Balance {
         let mut tried = Tried::default();
         for attempt in 1.. {
             let (slot, endpoint, pool, in_flight) = self.pick(&request, version, tried.slots())?;
-            let guards = Guards { _in_flight: in_flight, _permit: shared.limits.request()? };
+            let guards = Guards {
+                _in_flight: in_flight,
+                _permit: shared.limits.request()?,
+            };
             let copy = Copy::of(&request);
             let mut reused = false;
             let failure = match pool.send(request, guards, &mut reused).await {
@@ -63,7 +66,10 @@ impl Balance {
                 SendFailure::Broken(error) | SendFailure::Failed(error) => (error, None),
             };
             self.tell(&endpoint, Outcome::Refused(error.kind()), attempt);
-            let hopeless = matches!(error.kind(), ErrorKind::Overloaded | ErrorKind::Timeout | ErrorKind::BadRequest);
+            let hopeless = matches!(
+                error.kind(),
+                ErrorKind::Overloaded | ErrorKind::Timeout | ErrorKind::BadRequest
+            );
             match again {
                 Some(again) if !hopeless && (attempt as usize) < MAX_ATTEMPTS => {
                     tracing::debug!(%error, attempt, "sending again: the request did not reach the application");
@@ -95,7 +101,11 @@ impl Balance {
             match pool.send_upgrade(request).await {
                 Ok(response) => {
                     self.tell(&endpoint, Outcome::of_status(response.status()), attempt);
-                    return Ok((response, AttemptInfo::new(endpoint.0, endpoint.1, attempt), in_flight));
+                    return Ok((
+                        response,
+                        AttemptInfo::new(endpoint.0, endpoint.1, attempt),
+                        in_flight,
+                    ));
                 }
                 Err(SendFailure::Unsent(error, again)) => {
                     self.tell(&endpoint, Outcome::Refused(error.kind()), attempt);
@@ -105,7 +115,11 @@ impl Balance {
                     tried.add(slot);
                     request = *again;
                 }
-                Err(SendFailure::NotProcessed(error) | SendFailure::Broken(error) | SendFailure::Failed(error)) => {
+                Err(
+                    SendFailure::NotProcessed(error)
+                    | SendFailure::Broken(error)
+                    | SendFailure::Failed(error),
+                ) => {
                     self.tell(&endpoint, Outcome::Refused(error.kind()), attempt);
                     return Err(error);
                 }
@@ -114,7 +128,10 @@ impl Balance {
         Err(Error::new(ErrorKind::UpstreamConnect, "no attempt was made"))
     }
 
-    #[expect(clippy::type_complexity, reason = "the four facts of a pick, used in two places right above")]
+    #[expect(
+        clippy::type_complexity,
+        reason = "the four facts of a pick, used in two places right above"
+    )]
     fn pick(
         &self,
         request: &Request<Body>,
@@ -122,7 +139,9 @@ impl Balance {
         tried: &[usize],
     ) -> Result<(usize, (EndpointId, Option<Version>), Arc<EndpointPool>, InFlight), Error> {
         let snapshot = self.shared.snapshot.load();
-        let cx = PickContext::new(fastrand::u64(..)).for_request(RequestHead::of(request)).avoiding(tried);
+        let cx = PickContext::new(fastrand::u64(..))
+            .for_request(RequestHead::of(request))
+            .avoiding(tried);
         let subset = snapshot.subset(version);
         let Some((at, slot)) = subset.and_then(|subset| subset.pick(&cx)) else {
             return Err(self.nothing_to_pick(version, subset.map_or(0, |subset| subset.len())));
@@ -137,14 +156,20 @@ impl Balance {
         let message = if known == 0 {
             format!("service {service} has no endpoint{of}: check its endpoints or its discovery")
         } else {
-            format!("none of the {known} endpoints{of} of service {service} takes requests: check their weights")
+            format!(
+                "none of the {known} endpoints{of} of service {service} takes requests: check their weights"
+            )
         };
         Error::new(ErrorKind::NoHealthyEndpoint, message)
     }
 
     fn tell(&self, endpoint: &(EndpointId, Option<Version>), outcome: Outcome, number: u32) {
         if let Some(observe) = &self.shared.observe {
-            observe(&Attempt { endpoint: &endpoint.0, outcome, number });
+            observe(&Attempt {
+                endpoint: &endpoint.0,
+                outcome,
+                number,
+            });
         }
     }
 }
@@ -184,8 +209,17 @@ impl Copy {
             return None;
         }
         let mut fields = Vec::with_capacity(request.headers().len());
-        fields.extend(request.headers().iter().map(|(name, value)| (name.clone(), value.clone())));
-        Some(Self { method: request.method().clone(), uri: request.uri().clone(), fields })
+        fields.extend(
+            request
+                .headers()
+                .iter()
+                .map(|(name, value)| (name.clone(), value.clone())),
+        );
+        Some(Self {
+            method: request.method().clone(),
+            uri: request.uri().clone(),
+            fields,
+        })
     }
 
     fn into_request(self) -> Request<Body> {

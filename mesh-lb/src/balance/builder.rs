@@ -8,8 +8,8 @@ use mesh_core::connect::{Connect, TcpConnect};
 use mesh_core::discovery::Discover;
 use mesh_core::{EndpointSet, Live, ServiceName, Version};
 
-use super::driver::{Driver, Rebuild};
 use super::attempt::Observer;
+use super::driver::{Driver, Rebuild};
 use super::{Attempt, Balance, Shared};
 use crate::balancer::LoadBalancer;
 use crate::discovery::FixedWatch;
@@ -29,13 +29,19 @@ pub struct SharedLoad {
 impl SharedLoad {
     /// No load yet, and these limits.
     pub fn new(limits: Limits) -> Self {
-        Self { loads: Loads::default(), limits: ServiceLimits::new(limits) }
+        Self {
+            loads: Loads::default(),
+            limits: ServiceLimits::new(limits),
+        }
     }
 
     /// The same loads under other limits: for a configuration that changed.
     #[must_use]
     pub fn with_limits(&self, limits: Limits) -> Self {
-        Self { loads: self.loads.clone(), limits: ServiceLimits::new(limits) }
+        Self {
+            loads: self.loads.clone(),
+            limits: ServiceLimits::new(limits),
+        }
     }
 
     /// The load of this endpoint.
@@ -133,7 +139,9 @@ impl BalanceBuilder {
     /// Starts it: discovery and the sweeping of connections run in tasks that end when the last clone is
     /// dropped. Must be called within a tokio runtime, the one that will make the requests.
     pub fn start(self) -> Balance {
-        let SharedLoad { loads, limits } = self.shared.unwrap_or_else(|| SharedLoad::new(self.settings.limits));
+        let SharedLoad { loads, limits } = self
+            .shared
+            .unwrap_or_else(|| SharedLoad::new(self.settings.limits));
         let rebuild = Rebuild {
             service: self.service.clone(),
             balancer: self.balancer,
@@ -154,7 +162,9 @@ impl BalanceBuilder {
         }
         let swept = Arc::downgrade(&snapshot);
         let sweeper = Sweeper::start(&self.settings, move || {
-            swept.upgrade().map(|snapshot| snapshot.load().pools().into_values().collect())
+            swept
+                .upgrade()
+                .map(|snapshot| snapshot.load().pools().into_values().collect())
         });
         Balance {
             shared: Arc::new(Shared {

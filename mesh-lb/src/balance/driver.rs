@@ -35,7 +35,11 @@ impl Rebuild {
                 let (connect, limits) = (Arc::clone(&self.connect), Arc::clone(&self.limits));
                 EndpointPool::new(Arc::clone(endpoint), connect, self.settings.clone(), limits)
             });
-            Slot { endpoint: Arc::clone(endpoint), load: self.loads.of(endpoint.id()), pool: Arc::clone(pool) }
+            Slot {
+                endpoint: Arc::clone(endpoint),
+                load: self.loads.of(endpoint.id()),
+                pool: Arc::clone(pool),
+            }
         })
     }
 }

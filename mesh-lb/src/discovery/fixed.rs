@@ -27,7 +27,9 @@ pub struct Fixed {
 impl Fixed {
     /// These services with these endpoints.
     pub fn new(services: impl IntoIterator<Item = (ServiceName, EndpointSet)>) -> Self {
-        Self { services: services.into_iter().collect() }
+        Self {
+            services: services.into_iter().collect(),
+        }
     }
 }
 
@@ -35,7 +37,9 @@ impl ServiceDiscovery for Fixed {
     type Watch = FixedWatch;
 
     fn watch(&self, service: &ServiceName) -> FixedWatch {
-        FixedWatch::following(Live::fixed(self.services.get(service).cloned().unwrap_or_default()))
+        FixedWatch::following(Live::fixed(
+            self.services.get(service).cloned().unwrap_or_default(),
+        ))
     }
 }
 

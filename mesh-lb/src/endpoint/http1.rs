@@ -41,7 +41,13 @@ impl Http1 {
         let mut builder = http1::Builder::new();
         builder.max_buf_size(settings.max_head_bytes.max(8 * 1024));
         let (send, connection) = builder.handshake(TokioIo::new(io)).await?;
-        Ok(Box::new(Self { send, connection, open: true, rested: 0, _permit: permit }))
+        Ok(Box::new(Self {
+            send,
+            connection,
+            open: true,
+            rested: 0,
+            _permit: permit,
+        }))
     }
 
     /// Lets the connection read and write. Whether it is still open.
@@ -67,9 +73,17 @@ impl Http1 {
     }
 
     /// Sends a request that asks for an upgrade. The connection is spent: it is either the tunnel or closed.
-    pub(crate) async fn send_upgrade(mut self: Box<Self>, request: Request<Body>) -> Result<Response<Incoming>, Error> {
+    pub(crate) async fn send_upgrade(
+        mut self: Box<Self>,
+        request: Request<Body>,
+    ) -> Result<Response<Incoming>, Error> {
         let response = self.send.send_request(request);
-        let Self { connection, _permit, send, .. } = *self;
+        let Self {
+            connection,
+            _permit,
+            send,
+            ..
+        } = *self;
         // The task ends with the connection, which ends when the sender is dropped or the tunnel is.
         tokio::spawn(async move {
             let _ = connection.with_upgrades().await;
@@ -91,7 +105,10 @@ impl http_body::Body for Upload {
     type Data = Bytes;
     type Error = BoxError;
 
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let frame = std::task::ready!(Pin::new(&mut self.body).poll_frame(cx));
         if frame.is_none() || self.body.is_end_stream() {
             self.done.store(true, std::sync::atomic::Ordering::Relaxed);
@@ -120,12 +137,20 @@ pub(crate) async fn exchange(
     } else {
         let done = Arc::new(std::sync::atomic::AtomicBool::new(false));
         let tracked = Arc::clone(&done);
-        (request.map(|body| Body::boxed(Box::pin(Upload { body, done: tracked }))), Some(done))
+        (
+            request.map(|body| Body::boxed(Box::pin(Upload { body, done: tracked }))),
+            Some(done),
+        )
     };
     let mut connection = Some(connection);
     let response = match &mut connection {
         Some(connection) => connection.send.try_send_request(request),
-        None => return Err(SendFailure::Failed(Error::new(ErrorKind::UpstreamConnect, "no connection"))),
+        None => {
+            return Err(SendFailure::Failed(Error::new(
+                ErrorKind::UpstreamConnect,
+                "no connection",
+            )));
+        }
     };
     let mut response = pin!(response);
     let answered = poll_fn(|cx| {
@@ -164,7 +189,12 @@ pub(crate) async fn exchange(
     if uploading {
         body.let_upload_go_on();
     }
-    Ok(Response::from_parts(parts, poll_fn(|cx| Poll::Ready(body.take_at_once(cx))).await.unwrap_or_else(|| Body::boxed(Box::pin(body)))))
+    Ok(Response::from_parts(
+        parts,
+        poll_fn(|cx| Poll::Ready(body.take_at_once(cx)))
+            .await
+            .unwrap_or_else(|| Body::boxed(Box::pin(body))),
+    ))
 }
 
 /// A response's body with the connection it comes from. At its end the connection goes back to the pool;
@@ -185,7 +215,12 @@ impl Download {
     /// not hold the upload up, so the connection gets a task of its own, and is not used again.
     fn let_upload_go_on(&mut self) {
         if let Some(connection) = self.connection.take() {
-            let Http1 { send, connection, _permit, .. } = *connection;
+            let Http1 {
+                send,
+                connection,
+                _permit,
+                ..
+            } = *connection;
             // Without its sender it takes no further request, so it ends when both bodies do.
             drop(send);
             tokio::spawn(async move {
@@ -203,7 +238,9 @@ impl Download {
             self.finish(cx);
             return Some(Body::empty());
         }
-        let Poll::Ready(Some(Ok(frame))) = self.poll_incoming(cx) else { return None };
+        let Poll::Ready(Some(Ok(frame))) = self.poll_incoming(cx) else {
+            return None;
+        };
         if self.incoming.is_end_stream()
             && let Some(bytes) = frame.data_ref()
         {
@@ -257,7 +294,10 @@ impl http_body::Body for Download {
     type Data = Bytes;
     type Error = BoxError;
 
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let this = &mut *self;
         if let Some(frame) = this.first.take() {
             return Poll::Ready(Some(Ok(frame)));

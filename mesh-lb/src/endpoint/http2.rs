@@ -72,7 +72,12 @@ impl Http2 {
                 tracing::debug!(%error, "an HTTP/2 connection to an endpoint ended");
             }
         });
-        Ok(Arc::new(Self { send, streams: AtomicUsize::new(0), max_streams, leaving: AtomicBool::new(false) }))
+        Ok(Arc::new(Self {
+            send,
+            streams: AtomicUsize::new(0),
+            max_streams,
+            leaving: AtomicBool::new(false),
+        }))
     }
 
     fn is_usable(&self) -> bool {
@@ -107,7 +112,10 @@ impl Connections {
     pub(crate) fn add(&self, connection: &Arc<Http2>) -> Option<Stream> {
         let stream = connection.stream();
         self.all.rcu(|all| {
-            let usable = all.iter().filter(|c| c.is_usable() && !Arc::ptr_eq(c, connection)).cloned();
+            let usable = all
+                .iter()
+                .filter(|c| c.is_usable() && !Arc::ptr_eq(c, connection))
+                .cloned();
             usable.chain([Arc::clone(connection)]).collect::<Vec<_>>()
         });
         stream
@@ -116,7 +124,8 @@ impl Connections {
     /// Lets go of the connections that are closed or leaving.
     pub(crate) fn sweep(&self) {
         if self.all.load().iter().any(|c| !c.is_usable()) {
-            self.all.rcu(|all| all.iter().filter(|c| c.is_usable()).cloned().collect::<Vec<_>>());
+            self.all
+                .rcu(|all| all.iter().filter(|c| c.is_usable()).cloned().collect::<Vec<_>>());
         }
     }
 }
@@ -136,7 +145,13 @@ pub(crate) async fn exchange(
             if incoming.is_end_stream() {
                 return Ok(Response::from_parts(parts, Body::empty()));
             }
-            let body = StreamBody { incoming, held: Some((stream, guards)), limit: body_idle_timeout, idle: None, armed: false };
+            let body = StreamBody {
+                incoming,
+                held: Some((stream, guards)),
+                limit: body_idle_timeout,
+                idle: None,
+                armed: false,
+            };
             Ok(Response::from_parts(parts, Body::boxed(Box::pin(body))))
         }
         Err(mut failed) => {
@@ -145,7 +160,10 @@ pub(crate) async fn exchange(
             let refused = never_processed(&error);
             if refused || message.is_some() {
                 // It is on its way out, or closed: the next request takes another one.
-                stream.0.leaving.store(!is_refused_stream(&error), Ordering::Relaxed);
+                stream
+                    .0
+                    .leaving
+                    .store(!is_refused_stream(&error), Ordering::Relaxed);
             }
             Err(match message {
                 Some(request) => SendFailure::Unsent(failure(error), Box::new(request)),
@@ -161,14 +179,16 @@ fn h2_error(error: &hyper::Error) -> Option<&h2::Error> {
 }
 
 fn is_refused_stream(error: &hyper::Error) -> bool {
-    h2_error(error).is_some_and(|e| e.is_remote() && e.is_reset() && e.reason() == Some(h2::Reason::REFUSED_STREAM))
+    h2_error(error)
+        .is_some_and(|e| e.is_remote() && e.is_reset() && e.reason() == Some(h2::Reason::REFUSED_STREAM))
 }
 
 /// Whether the endpoint said that it did nothing with the request: REFUSED_STREAM, or a GOAWAY without error
 /// that names an earlier stream.
 fn never_processed(error: &hyper::Error) -> bool {
     is_refused_stream(error)
-        || h2_error(error).is_some_and(|e| e.is_go_away() && e.is_remote() && e.reason() == Some(h2::Reason::NO_ERROR))
+        || h2_error(error)
+            .is_some_and(|e| e.is_go_away() && e.is_remote() && e.reason() == Some(h2::Reason::NO_ERROR))
 }
 
 /// A response's body on a stream. Dropped before its end, the stream is reset.
@@ -184,7 +204,10 @@ impl http_body::Body for StreamBody {
     type Data = Bytes;
     type Error = BoxError;
 
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let this = &mut *self;
         match Pin::new(&mut this.incoming).poll_frame(cx) {
             Poll::Ready(frame) => {

@@ -29,7 +29,10 @@ impl<T> IdleSet<T> {
         let word = |i: usize| {
             let places = (capacity - i * 64).min(64);
             let free = if places == 64 { u64::MAX } else { (1 << places) - 1 };
-            Word { full: AtomicU64::new(0), free: AtomicU64::new(free) }
+            Word {
+                full: AtomicU64::new(0),
+                free: AtomicU64::new(free),
+            }
         };
         Self {
             words: (0..capacity.div_ceil(64)).map(word).collect(),
@@ -74,7 +77,9 @@ impl<T> IdleSet<T> {
                     continue;
                 }
                 let place = &self.places[i * 64 + bit];
-                let kept = place.take().and_then(|mut value| keep(&mut value).then_some(value));
+                let kept = place
+                    .take()
+                    .and_then(|mut value| keep(&mut value).then_some(value));
                 let map = if kept.is_some() { &word.full } else { &word.free };
                 place.store(kept);
                 map.fetch_or(1 << bit, Ordering::Release);
@@ -169,7 +174,9 @@ mod tests {
                 });
             }
         });
-        let mut left: Vec<u32> = std::iter::from_fn(|| set.take()).map(|v| v.load(Ordering::Relaxed) % 1000).collect();
+        let mut left: Vec<u32> = std::iter::from_fn(|| set.take())
+            .map(|v| v.load(Ordering::Relaxed) % 1000)
+            .collect();
         left.sort_unstable();
         assert_eq!(lost.load(Ordering::Relaxed), 0);
         assert_eq!(left, (0..64).collect::<Vec<_>>());

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use mesh_core::Endpoint;
-use mesh_core::gather::poll_write_gathered;
 use mesh_core::connect::{Connect, Connected, HttpProtocol};
+use mesh_core::gather::poll_write_gathered;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 trait Stream: AsyncRead + AsyncWrite + Send {}
@@ -18,7 +18,11 @@ impl<T: AsyncRead + AsyncWrite + Send> Stream for T {}
 pub(crate) struct BoxedIo(Pin<Box<dyn Stream>>);
 
 impl AsyncRead for BoxedIo {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         self.0.as_mut().poll_read(cx, buf)
     }
 }
@@ -49,7 +53,8 @@ impl AsyncWrite for BoxedIo {
     }
 }
 
-type ConnectFuture<'a> = Pin<Box<dyn Future<Output = io::Result<(BoxedIo, Option<HttpProtocol>)>> + Send + 'a>>;
+type ConnectFuture<'a> =
+    Pin<Box<dyn Future<Output = io::Result<(BoxedIo, Option<HttpProtocol>)>> + Send + 'a>>;
 
 /// A connector of any kind.
 pub(crate) trait ErasedConnect: Send + Sync {

@@ -53,7 +53,8 @@ impl ServiceLimits {
         if self.requests.fetch_add(1, Ordering::Relaxed) >= self.limits.max_requests {
             self.requests.fetch_sub(1, Ordering::Relaxed);
             let max = self.limits.max_requests;
-            let message = format!("{max} requests to the service are in flight already (circuitBreaker.maxRequests)");
+            let message =
+                format!("{max} requests to the service are in flight already (circuitBreaker.maxRequests)");
             return Err(Error::new(ErrorKind::Overloaded, message));
         }
         Ok(RequestPermit(Arc::clone(self)))
@@ -62,14 +63,21 @@ impl ServiceLimits {
     /// Leave to open one more connection, if there is any.
     pub(crate) fn connection(self: &Arc<Self>) -> Option<ConnectionPermit> {
         let permit = Arc::clone(&self.connections).try_acquire_owned().ok()?;
-        Some(ConnectionPermit { permit: Some(permit), limits: Arc::clone(self) })
+        Some(ConnectionPermit {
+            permit: Some(permit),
+            limits: Arc::clone(self),
+        })
     }
 
     /// A place in the queue for a connection.
     pub(crate) fn wait(&self) -> Result<Waiting<'_>, Error> {
         if self.pending.fetch_add(1, Ordering::Relaxed) >= self.limits.max_pending {
             self.pending.fetch_sub(1, Ordering::Relaxed);
-            let Limits { max_connections, max_pending, .. } = self.limits;
+            let Limits {
+                max_connections,
+                max_pending,
+                ..
+            } = self.limits;
             let message = format!(
                 "all {max_connections} connections to the service are in use and {max_pending} requests wait already \
                  (circuitBreaker.maxConnections, maxPendingRequests)"
@@ -118,7 +126,12 @@ mod tests {
     use super::*;
 
     fn limits(max_connections: usize, max_pending: usize, max_requests: usize) -> Arc<ServiceLimits> {
-        ServiceLimits::new(Limits { max_connections, max_pending, max_requests, ..Limits::default() })
+        ServiceLimits::new(Limits {
+            max_connections,
+            max_pending,
+            max_requests,
+            ..Limits::default()
+        })
     }
 
     #[test]

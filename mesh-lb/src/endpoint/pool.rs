@@ -133,7 +133,10 @@ impl EndpointPool {
     }
 
     /// Sends a request that asks for an upgrade, on a connection of its own.
-    pub(crate) async fn send_upgrade(&self, mut request: Request<Body>) -> Result<Response<Incoming>, SendFailure> {
+    pub(crate) async fn send_upgrade(
+        &self,
+        mut request: Request<Body>,
+    ) -> Result<Response<Incoming>, SendFailure> {
         let permit = match self.permit().await {
             Ok(Ok(permit)) => permit,
             Ok(Err(connection)) => {
@@ -146,7 +149,9 @@ impl EndpointPool {
             Err(error) => return Err(SendFailure::Unsent(error, Box::new(request))),
         };
         let connection = match self.connect().await {
-            Ok((io, None | Some(HttpProtocol::Http1))) => Http1::handshake(io, &self.settings, permit).await.map_err(failure),
+            Ok((io, None | Some(HttpProtocol::Http1))) => Http1::handshake(io, &self.settings, permit)
+                .await
+                .map_err(failure),
             Ok((_, Some(HttpProtocol::Http2))) => {
                 let message = format!("{} speaks HTTP/2 only, which has no upgrade", self.endpoint.id());
                 Err(Error::new(ErrorKind::UpstreamConnect, message))
@@ -156,7 +161,10 @@ impl EndpointPool {
         match connection {
             Ok(connection) => {
                 for_http1(&mut request);
-                connection.send_upgrade(request).await.map_err(SendFailure::Failed)
+                connection
+                    .send_upgrade(request)
+                    .await
+                    .map_err(SendFailure::Failed)
             }
             Err(error) => Err(SendFailure::Unsent(error, Box::new(request))),
         }
@@ -187,7 +195,8 @@ impl EndpointPool {
     /// Closes what the other side has closed and what has rested for more than `max_rest` sweeps.
     pub(crate) fn sweep(&self, cx: &mut Context<'_>, max_rest: u32) {
         let epoch = self.epoch.fetch_add(1, Ordering::Relaxed).wrapping_add(1);
-        self.idle.retain(|c| epoch.wrapping_sub(c.rested()) <= max_rest && c.is_ready(cx));
+        self.idle
+            .retain(|c| epoch.wrapping_sub(c.rested()) <= max_rest && c.is_ready(cx));
         self.http2.sweep();
     }
 
@@ -212,12 +221,21 @@ impl EndpointPool {
             _ => HttpProtocol::Http1,
         };
         let route = match protocol {
-            HttpProtocol::Http1 => Route::Http1(Http1::handshake(io, &self.settings, permit).await.map_err(failed_handshake)?),
+            HttpProtocol::Http1 => Route::Http1(
+                Http1::handshake(io, &self.settings, permit)
+                    .await
+                    .map_err(failed_handshake)?,
+            ),
             HttpProtocol::Http2 => {
                 self.spoken.store(HTTP2, Ordering::Relaxed);
-                let connection = Http2::handshake(io, &self.settings, permit).await.map_err(failed_handshake)?;
+                let connection = Http2::handshake(io, &self.settings, permit)
+                    .await
+                    .map_err(failed_handshake)?;
                 Route::Http2(self.http2.add(&connection).ok_or_else(|| {
-                    let message = format!("{} allows no request on a new HTTP/2 connection", self.endpoint.id());
+                    let message = format!(
+                        "{} allows no request on a new HTTP/2 connection",
+                        self.endpoint.id()
+                    );
                     Error::new(ErrorKind::UpstreamConnect, message)
                 })?)
             }
@@ -244,7 +262,9 @@ impl EndpointPool {
                 returned.await;
             }
         };
-        timeout(self.limits.limits().max_wait, wait).await.map_err(|_| self.exhausted())
+        timeout(self.limits.limits().max_wait, wait)
+            .await
+            .map_err(|_| self.exhausted())
     }
 
     fn exhausted(&self) -> Error {
@@ -275,7 +295,9 @@ impl EndpointPool {
 /// The origin form and one Host field: what HTTP/1.1 wants.
 fn for_http1(request: &mut Request<Body>) {
     *request.version_mut() = http::Version::HTTP_11;
-    let Some(authority) = request.uri().authority() else { return };
+    let Some(authority) = request.uri().authority() else {
+        return;
+    };
     if let Ok(host) = http::HeaderValue::from_str(authority.as_str()) {
         request.headers_mut().insert(http::header::HOST, host);
     }
@@ -287,7 +309,9 @@ fn for_http1(request: &mut Request<Body>) {
 fn for_http2(request: &mut Request<Body>) {
     *request.version_mut() = http::Version::HTTP_2;
     let host = request.headers_mut().remove(http::header::HOST);
-    let Some(authority) = host.and_then(|h| http::uri::Authority::try_from(h.as_bytes()).ok()) else { return };
+    let Some(authority) = host.and_then(|h| http::uri::Authority::try_from(h.as_bytes()).ok()) else {
+        return;
+    };
     let mut parts = std::mem::take(request.uri_mut()).into_parts();
     parts.scheme = Some(http::uri::Scheme::HTTP);
     parts.authority = Some(authority);
@@ -300,7 +324,11 @@ fn for_http2(request: &mut Request<Body>) {
 }
 
 fn failed_handshake(error: hyper::Error) -> Error {
-    Error::new(ErrorKind::UpstreamConnect, format!("the endpoint does not speak HTTP as expected: {error}")).with_source(error)
+    Error::new(
+        ErrorKind::UpstreamConnect,
+        format!("the endpoint does not speak HTTP as expected: {error}"),
+    )
+    .with_source(error)
 }
 
 /// What hyper's error means to the mesh. A mesh error that caused it (the client's body failed) is that
@@ -316,7 +344,8 @@ pub(crate) fn failure(error: hyper::Error) -> Error {
     } else {
         "the connection to the endpoint broke"
     };
-    let cause = std::error::Error::source(&error).map_or_else(|| error.to_string(), |source| format!("{error}: {source}"));
+    let cause = std::error::Error::source(&error)
+        .map_or_else(|| error.to_string(), |source| format!("{error}: {source}"));
     Error::new(ErrorKind::UpstreamReset, format!("{what} ({cause})")).with_source(error)
 }
 
@@ -325,7 +354,11 @@ pub(crate) fn lost(error: hyper::Error) -> SendFailure {
     let io = std::error::Error::source(&error).is_some_and(|source| source.is::<std::io::Error>());
     let broken = error.is_incomplete_message() || error.is_canceled() || error.is_closed() || io;
     let error = failure(error);
-    if broken && error.kind() == ErrorKind::UpstreamReset { SendFailure::Broken(error) } else { SendFailure::Failed(error) }
+    if broken && error.kind() == ErrorKind::UpstreamReset {
+        SendFailure::Broken(error)
+    } else {
+        SendFailure::Failed(error)
+    }
 }
 
 fn own_cause(error: &hyper::Error) -> Option<Error> {

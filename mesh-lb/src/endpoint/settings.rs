@@ -74,6 +74,11 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { max_connections: 1024, max_pending: 1024, max_requests: 4096, max_wait: Duration::from_secs(3) }
+        Self {
+            max_connections: 1024,
+            max_pending: 1024,
+            max_requests: 4096,
+            max_wait: Duration::from_secs(3),
+        }
     }
 }

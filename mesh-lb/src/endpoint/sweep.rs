@@ -18,8 +18,12 @@ pub(crate) struct Sweeper(JoinHandle<()>);
 
 impl Sweeper {
     /// Sweeps the pools that `pools` names, each time anew.
-    pub(crate) fn start(settings: &PoolSettings, pools: impl Fn() -> Option<Vec<Arc<EndpointPool>>> + Send + 'static) -> Self {
-        let max_rest = u32::try_from(settings.idle_timeout.as_millis().div_ceil(INTERVAL.as_millis())).unwrap_or(u32::MAX);
+    pub(crate) fn start(
+        settings: &PoolSettings,
+        pools: impl Fn() -> Option<Vec<Arc<EndpointPool>>> + Send + 'static,
+    ) -> Self {
+        let max_rest = u32::try_from(settings.idle_timeout.as_millis().div_ceil(INTERVAL.as_millis()))
+            .unwrap_or(u32::MAX);
         Self(tokio::spawn(async move {
             let mut tick = tokio::time::interval(INTERVAL);
             tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);

@@ -26,10 +26,20 @@ impl LoadBalancer for LeastConnections {
     fn picker(&self, slots: &[SlotView]) -> Arc<dyn Picker> {
         let weights = reduced_weights(slots);
         let mut upper = 0_u64;
-        let candidates = slots.iter().enumerate().zip(&weights).filter(|(_, w)| **w > 0).map(|((slot, view), w)| {
-            upper += u64::from(*w);
-            Candidate { slot, weight: *w, upper, load: Arc::clone(&view.load) }
-        });
+        let candidates = slots
+            .iter()
+            .enumerate()
+            .zip(&weights)
+            .filter(|(_, w)| **w > 0)
+            .map(|((slot, view), w)| {
+                upper += u64::from(*w);
+                Candidate {
+                    slot,
+                    weight: *w,
+                    upper,
+                    load: Arc::clone(&view.load),
+                }
+            });
         let candidates: Box<[Candidate]> = candidates.collect();
         let equal = candidates.iter().all(|c| c.weight == candidates[0].weight);
         Arc::new(TwoChoices { candidates, equal })
@@ -55,8 +65,15 @@ impl Picker for TwoChoices {
         if n < 2 {
             return self.candidates.first().map(|c| c.slot);
         }
-        let (a, b) = (self.choose(cx.random as u32, None), self.choose((cx.random >> 32) as u32, None));
-        let b = if a == b { self.choose((cx.random >> 32) as u32, Some(a)) } else { b };
+        let (a, b) = (
+            self.choose(cx.random as u32, None),
+            self.choose((cx.random >> 32) as u32, None),
+        );
+        let b = if a == b {
+            self.choose((cx.random >> 32) as u32, Some(a))
+        } else {
+            b
+        };
         let (a, b) = (&self.candidates[a], &self.candidates[b]);
         if cx.tried.is_empty() {
             return Some(lighter(a, b).slot);
@@ -66,7 +83,11 @@ impl Picker for TwoChoices {
             (false, true) => Some(a.slot),
             (true, false) => Some(b.slot),
             (true, true) => {
-                let untried = self.candidates.iter().filter(|c| !cx.was_tried(c.slot)).reduce(|a, b| lighter(a, b));
+                let untried = self
+                    .candidates
+                    .iter()
+                    .filter(|c| !cx.was_tried(c.slot))
+                    .reduce(|a, b| lighter(a, b));
                 Some(untried.unwrap_or(a).slot)
             }
         }
@@ -101,7 +122,8 @@ impl TwoChoices {
 
 /// The one with the smaller (in flight + 1) / weight; of equals the first.
 fn lighter<'a>(a: &'a Candidate, b: &'a Candidate) -> &'a Candidate {
-    let burden = |of: &Candidate, other: &Candidate| (u64::from(of.load.in_flight()) + 1) * u64::from(other.weight);
+    let burden =
+        |of: &Candidate, other: &Candidate| (u64::from(of.load.in_flight()) + 1) * u64::from(other.weight);
     if burden(b, a) < burden(a, b) { b } else { a }
 }
 
@@ -115,7 +137,9 @@ mod tests {
         let mut rng = fastrand::Rng::with_seed(7);
         let mut counts = vec![0_u32; weights.len()];
         for _ in 0..picks {
-            counts[picker.pick(&PickContext::new(rng.u64(..))).expect("there are slots")] += 1;
+            counts[picker
+                .pick(&PickContext::new(rng.u64(..)))
+                .expect("there are slots")] += 1;
         }
         counts.iter().map(|c| f64::from(*c) / f64::from(picks)).collect()
     }
@@ -136,7 +160,9 @@ mod tests {
         let mut rng = fastrand::Rng::with_seed(1);
         let mut held = Vec::new();
         for _ in 0..400 {
-            let slot = picker.pick(&PickContext::new(rng.u64(..))).expect("there are slots");
+            let slot = picker
+                .pick(&PickContext::new(rng.u64(..)))
+                .expect("there are slots");
             held.push(slots[slot].load.begin());
         }
         let heavy = slots[0].load.in_flight();
@@ -158,8 +184,15 @@ mod tests {
         let picker = LeastConnections::new().picker(&test_slots(&[1, 1, 1]));
         let mut rng = fastrand::Rng::with_seed(1);
         for _ in 0..100 {
-            assert_eq!(picker.pick(&PickContext::new(rng.u64(..)).avoiding(&[0, 2])), Some(1));
-            assert!(picker.pick(&PickContext::new(rng.u64(..)).avoiding(&[0, 1, 2])).is_some());
+            assert_eq!(
+                picker.pick(&PickContext::new(rng.u64(..)).avoiding(&[0, 2])),
+                Some(1)
+            );
+            assert!(
+                picker
+                    .pick(&PickContext::new(rng.u64(..)).avoiding(&[0, 1, 2]))
+                    .is_some()
+            );
         }
     }
 

@@ -26,7 +26,10 @@ impl LoadBalancer for RoundRobin {
     fn picker(&self, slots: &[SlotView]) -> Arc<dyn Picker> {
         let turns = turns(&reduced_weights(slots));
         let start = fastrand::usize(..turns.len().max(1));
-        Arc::new(Turns { turns, next: CachePadded::new(AtomicUsize::new(start)) })
+        Arc::new(Turns {
+            turns,
+            next: CachePadded::new(AtomicUsize::new(start)),
+        })
     }
 }
 
@@ -46,7 +49,9 @@ impl Picker for Turns {
         if cx.tried.is_empty() {
             return Some(first);
         }
-        let untried = (0..len).map(|i| self.turns[(at + i) % len] as usize).find(|slot| !cx.was_tried(*slot));
+        let untried = (0..len)
+            .map(|i| self.turns[(at + i) % len] as usize)
+            .find(|slot| !cx.was_tried(*slot));
         Some(untried.unwrap_or(first))
     }
 }
@@ -58,7 +63,11 @@ const MAX_TURNS: u64 = 1 << 16;
 fn turns(weights: &[u32]) -> Box<[u32]> {
     let sum: u64 = weights.iter().map(|w| u64::from(*w)).sum();
     let scale = |w: u32| {
-        let turns = if sum > MAX_TURNS { u64::from(w) * MAX_TURNS / sum } else { u64::from(w) };
+        let turns = if sum > MAX_TURNS {
+            u64::from(w) * MAX_TURNS / sum
+        } else {
+            u64::from(w)
+        };
         if w == 0 { 0 } else { turns.max(1) as i64 }
     };
     let weights: Vec<i64> = weights.iter().map(|w| scale(*w)).collect();
@@ -68,13 +77,19 @@ fn turns(weights: &[u32]) -> Box<[u32]> {
     }
     let mut queue: std::collections::BinaryHeap<Due> = std::collections::BinaryHeap::new();
     for (slot, weight) in weights.iter().enumerate().filter(|(_, w)| **w > 0) {
-        queue.push(Due { at: sum / weight / 2, slot: slot as u32 });
+        queue.push(Due {
+            at: sum / weight / 2,
+            slot: slot as u32,
+        });
     }
     let mut turns = Vec::with_capacity(usize::try_from(sum).unwrap_or(0));
     while (turns.len() as i64) < sum {
         let Some(due) = queue.pop() else { break };
         turns.push(due.slot);
-        queue.push(Due { at: due.at + sum * 1024 / weights[due.slot as usize], slot: due.slot });
+        queue.push(Due {
+            at: due.at + sum * 1024 / weights[due.slot as usize],
+            slot: due.slot,
+        });
     }
     turns.into_boxed_slice()
 }
@@ -132,7 +147,12 @@ mod tests {
     #[test]
     fn no_endpoint_no_pick() {
         assert_eq!(RoundRobin::new().picker(&[]).pick(&PickContext::new(0)), None);
-        assert_eq!(RoundRobin::new().picker(&test_slots(&[0])).pick(&PickContext::new(0)), None);
+        assert_eq!(
+            RoundRobin::new()
+                .picker(&test_slots(&[0]))
+                .pick(&PickContext::new(0)),
+            None
+        );
     }
 
     #[test]

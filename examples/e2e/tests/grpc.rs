@@ -1,0 +1,216 @@
+//! gRPC through the proxy: a tonic client, a tonic server, trailers in between.
+
+mod support;
+
+use std::convert::Infallible;
+
+use axum::body::Body;
+use bytes::{Buf, BufMut, Bytes};
+use futures_util::{Stream, StreamExt, stream};
+use http::uri::PathAndQuery;
+use support::{Proxy, listen};
+use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
+use tonic::transport::{Channel, Endpoint};
+use tonic::{Code, Request, Response, Status, Streaming};
+
+/// Messages that are bytes.
+#[derive(Clone, Copy, Default)]
+struct Raw;
+
+impl Codec for Raw {
+    type Encode = Bytes;
+    type Decode = Bytes;
+    type Encoder = Self;
+    type Decoder = Self;
+
+    fn encoder(&mut self) -> Self {
+        Self
+    }
+
+    fn decoder(&mut self) -> Self {
+        Self
+    }
+}
+
+impl Encoder for Raw {
+    type Item = Bytes;
+    type Error = Status;
+
+    fn encode(&mut self, message: Bytes, to: &mut EncodeBuf<'_>) -> Result<(), Status> {
+        to.put(message);
+        Ok(())
+    }
+}
+
+impl Decoder for Raw {
+    type Item = Bytes;
+    type Error = Status;
+
+    fn decode(&mut self, from: &mut DecodeBuf<'_>) -> Result<Option<Bytes>, Status> {
+        Ok(Some(from.copy_to_bytes(from.remaining())))
+    }
+}
+
+type Answers = std::pin::Pin<Box<dyn Stream<Item = Result<Bytes, Status>> + Send>>;
+
+async fn answer(request: http::Request<Body>) -> Result<http::Response<tonic::body::Body>, Infallible> {
+    let path = request.uri().path().to_owned();
+    let request = request.map(tonic::body::Body::new);
+    let mut grpc = tonic::server::Grpc::new(Raw);
+    Ok(match path.as_str() {
+        "/test.Echo/Unary" => {
+            let unary = tower::service_fn(async |request: Request<Bytes>| {
+                let message = request.into_inner();
+                if message == "fail" {
+                    return Err(Status::data_loss("as asked"));
+                }
+                let mut response = Response::new(message);
+                response
+                    .metadata_mut()
+                    .insert("x-seen", "yes".parse().expect("a value"));
+                Ok(response)
+            });
+            grpc.unary(unary, request).await
+        }
+        _ => {
+            let both = tower::service_fn(async |request: Request<Streaming<Bytes>>| {
+                let echoed = request.into_inner().map(|message| {
+                    let message = message?;
+                    if message == "fail" {
+                        Err(Status::aborted("as asked"))
+                    } else {
+                        Ok(message)
+                    }
+                });
+                Ok::<_, Status>(Response::new(Box::pin(echoed) as Answers))
+            });
+            grpc.streaming(both, request).await
+        }
+    })
+}
+
+struct Mesh {
+    client: tonic::client::Grpc<Channel>,
+    proxy: Proxy,
+}
+
+async fn mesh() -> Mesh {
+    let (listener, upstream) = listen().await;
+    let app = axum::Router::new().fallback_service(tower::service_fn(answer));
+    tokio::spawn(async move { axum::serve(listener, app).await });
+    let services =
+        format!("[ {{ name: echo, port: 1, hosts: [echo], endpoints: [\"{upstream}\"], protocol: http2 }} ]");
+    let proxy = Proxy::start(&services).await;
+    Mesh {
+        client: client(&proxy, "echo").await,
+        proxy,
+    }
+}
+
+async fn client(proxy: &Proxy, host: &str) -> tonic::client::Grpc<Channel> {
+    let endpoint = Endpoint::from_shared(format!("http://{}", proxy.address)).expect("a URI");
+    let endpoint = endpoint.origin(format!("http://{host}").parse().expect("a URI"));
+    let mut client = tonic::client::Grpc::new(endpoint.connect().await.expect("the proxy listens"));
+    client.ready().await.expect("connected");
+    client
+}
+
+const UNARY: PathAndQuery = PathAndQuery::from_static("/test.Echo/Unary");
+const STREAM: PathAndQuery = PathAndQuery::from_static("/test.Echo/Stream");
+
+#[tokio::test]
+async fn a_unary_call_passes_with_its_metadata() {
+    let mut mesh = mesh().await;
+    let response = mesh
+        .client
+        .unary(Request::new(Bytes::from_static(b"hello")), UNARY, Raw)
+        .await
+        .expect("OK");
+    assert_eq!(response.metadata().get("x-seen").expect("passed"), "yes");
+    assert_eq!(response.into_inner(), "hello");
+    let page = mesh.proxy.page("/metrics").await.expect("served");
+    let counted = page
+        .lines()
+        .find(|line| line.starts_with("service_mesh_requests_total") && line.contains("protocol=\"grpc\""));
+    assert!(counted.is_some_and(|line| line.ends_with(" 1")), "{page}");
+}
+
+#[tokio::test]
+async fn a_status_in_the_trailers_arrives() {
+    let mut mesh = mesh().await;
+    let status = mesh
+        .client
+        .unary(Request::new(Bytes::from_static(b"fail")), UNARY, Raw)
+        .await
+        .expect_err("asked for");
+    assert_eq!((status.code(), status.message()), (Code::DataLoss, "as asked"));
+}
+
+#[tokio::test]
+async fn messages_stream_both_ways_at_once_and_the_status_comes_last() {
+    let mut mesh = mesh().await;
+    let (mut send, messages) = futures_channel();
+    let request = Request::new(messages);
+    let mut answers = mesh
+        .client
+        .streaming(request, STREAM, Raw)
+        .await
+        .expect("begun")
+        .into_inner();
+    for i in 0..100_u32 {
+        let message = Bytes::from(vec![b'x'; 1000 * (i as usize % 50)]);
+        send(message.clone());
+        assert_eq!(answers.next().await.expect("an answer").expect("OK"), message);
+    }
+    send(Bytes::from_static(b"fail"));
+    let status = answers.next().await.expect("a status").expect_err("asked for");
+    assert_eq!(status.code(), Code::Aborted);
+}
+
+#[tokio::test]
+async fn many_messages_stream_from_the_client_to_their_end() {
+    let mut mesh = mesh().await;
+    let messages = stream::iter((0..2000_u32).map(|i| Bytes::from(i.to_be_bytes().to_vec())));
+    let answers = mesh
+        .client
+        .streaming(Request::new(messages), STREAM, Raw)
+        .await
+        .expect("begun")
+        .into_inner();
+    let answers: Vec<_> = answers.collect().await;
+    assert_eq!(answers.len(), 2000);
+    assert!(
+        answers
+            .iter()
+            .enumerate()
+            .all(|(i, a)| a.as_ref().is_ok_and(|a| **a == (i as u32).to_be_bytes()))
+    );
+}
+
+#[tokio::test]
+async fn a_refusal_of_the_mesh_is_a_grpc_status() {
+    let mesh = mesh().await;
+    let mut lost = client(&mesh.proxy, "nowhere").await;
+    let status = lost
+        .unary(Request::new(Bytes::new()), UNARY, Raw)
+        .await
+        .expect_err("no route");
+    assert_eq!(status.code(), Code::Unimplemented);
+    assert_eq!(status.metadata().get("x-mesh-error").expect("told"), "no_route");
+}
+
+/// A stream of messages that are sent by hand.
+fn futures_channel() -> (impl FnMut(Bytes), impl Stream<Item = Bytes> + Send + 'static) {
+    let (send, receive) = tokio::sync::mpsc::unbounded_channel();
+    let messages = stream::unfold(
+        receive,
+        async |mut receive: tokio::sync::mpsc::UnboundedReceiver<Bytes>| {
+            let message = receive.recv().await?;
+            Some((message, receive))
+        },
+    );
+    (
+        move |message| send.send(message).expect("the call is alive"),
+        messages,
+    )
+}

@@ -65,7 +65,7 @@ async fn a_request_in_flight_is_finished_after_the_stop_and_closes_its_connectio
         .expect("no new connections");
     stream.write_all(b"world").await.expect("still open");
     assert!(
-        rest(stream).await.ends_with("world\r\n0\r\n\r\n"),
+        rest(stream).await.ends_with("\r\n\r\nhelloworld"),
         "the whole body, then the end of the connection"
     );
     ended.await.expect("no panic").expect("a clean end");

@@ -1,14 +1,12 @@
 //! gRPC through the proxy: a tonic client, a tonic server, trailers in between.
 
-mod support;
-
 use std::convert::Infallible;
 
 use axum::body::Body;
 use bytes::{Buf, BufMut, Bytes};
+use e2e::{Proxy, listen};
 use futures_util::{Stream, StreamExt, stream};
 use http::uri::PathAndQuery;
-use support::{Proxy, listen};
 use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Request, Response, Status, Streaming};

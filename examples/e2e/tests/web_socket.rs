@@ -1,11 +1,9 @@
 //! WebSocket through the proxy.
 
-mod support;
-
 use axum::extract::ws::{Message as Sent, WebSocketUpgrade};
 use axum::routing::get;
+use e2e::{Proxy, listen};
 use futures_util::{SinkExt, StreamExt};
-use support::{Proxy, listen};
 use tokio_tungstenite::connect_async;
 use tokio_tungstenite::tungstenite::Message;
 

@@ -1,0 +1,190 @@
+//! The proxy as a process of its own, on free ports of the loopback.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::process::{ExitStatus, Stdio};
+use std::sync::OnceLock;
+
+use axum::Router;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::process::{Child, Command};
+use tokio::time::timeout;
+
+use crate::metrics::Series;
+use crate::wait::{LIMIT, until};
+
+/// The binary: what `MESH_PROXY` names, or what cargo builds.
+fn binary() -> PathBuf {
+    static BUILT: OnceLock<PathBuf> = OnceLock::new();
+    BUILT
+        .get_or_init(|| match std::env::var_os("MESH_PROXY") {
+            Some(path) => path.into(),
+            None => {
+                let test = std::env::current_exe().expect("a test has a path");
+                let folder = test.ancestors().nth(2).expect("target/debug/deps");
+                let mut cargo = std::process::Command::new(env!("CARGO"));
+                cargo.args(["build", "--quiet", "-p", "mesh-proxy"]);
+                if folder.ends_with("release") {
+                    cargo.arg("--release");
+                }
+                assert!(
+                    cargo.status().expect("cargo runs").success(),
+                    "mesh-proxy does not build"
+                );
+                folder.join("mesh-proxy")
+            }
+        })
+        .clone()
+}
+
+/// A listener on a free port.
+///
+/// # Panics
+/// If there is none.
+pub async fn listen() -> (TcpListener, SocketAddr) {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
+        .await
+        .expect("a free port");
+    let address = listener.local_addr().expect("it is bound");
+    (listener, address)
+}
+
+/// Serves an application on a free port until the test ends.
+pub async fn serve(app: Router) -> SocketAddr {
+    let (listener, address) = listen().await;
+    tokio::spawn(async move { axum::serve(listener, app).await });
+    address
+}
+
+/// A proxy that runs until this is dropped.
+pub struct Proxy {
+    /// Its listener.
+    pub address: SocketAddr,
+    metrics: SocketAddr,
+    process: Child,
+    folder: tempfile::TempDir,
+}
+
+impl Proxy {
+    /// Starts a proxy with these services (the YAML of `services`, and whatever keys of `serviceMesh` follow) and
+    /// waits until it is ready.
+    ///
+    /// # Panics
+    /// If it does not get ready.
+    pub async fn start(services: &str) -> Self {
+        let (address, metrics) = (listen().await.1, listen().await.1);
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("mesh.yaml");
+        std::fs::write(&path, configuration(address, metrics, services)).expect("writable");
+        let process = Command::new(binary())
+            .args(["run", "--config"])
+            .arg(&path)
+            .env("RUST_LOG", "warn")
+            .stdin(Stdio::null())
+            .kill_on_drop(true)
+            .spawn()
+            .expect("the proxy starts");
+        let proxy = Self {
+            address,
+            metrics,
+            process,
+            folder,
+        };
+        until("the proxy is ready", async || {
+            let page = proxy.page("/readyz").await?;
+            page.starts_with("HTTP/1.1 200").then_some(())
+        })
+        .await;
+        proxy
+    }
+
+    /// Replaces the services of its configuration and tells it to read the file.
+    pub async fn configure(&self, services: &str) {
+        self.replace(&configuration(self.address, self.metrics, services))
+            .await;
+    }
+
+    /// Replaces its file, whole, and tells it to read that.
+    ///
+    /// # Panics
+    /// If the file cannot be written.
+    pub async fn replace(&self, text: &str) {
+        let next = self.folder.path().join("next");
+        std::fs::write(&next, text).expect("writable");
+        std::fs::rename(next, self.folder.path().join("mesh.yaml")).expect("renamed");
+        self.signal("HUP").await;
+    }
+
+    /// Sends it a signal.
+    ///
+    /// # Panics
+    /// If it is gone.
+    pub async fn signal(&self, name: &str) {
+        let pid = self.process.id().expect("it runs").to_string();
+        let sent = Command::new("kill").args(["-s", name, &pid]).status().await;
+        assert!(sent.expect("kill runs").success(), "the proxy is gone");
+    }
+
+    /// Waits for its end.
+    ///
+    /// # Panics
+    /// If that takes too long.
+    pub async fn ended(&mut self) -> ExitStatus {
+        let ended = timeout(LIMIT, self.process.wait()).await;
+        ended.expect("the proxy ends").expect("it was not waited for")
+    }
+
+    /// The most memory that it has ever held, in bytes.
+    ///
+    /// # Panics
+    /// If it is gone.
+    pub fn peak_memory(&self) -> u64 {
+        let status = format!("/proc/{}/status", self.process.id().expect("it runs"));
+        let status = std::fs::read_to_string(status).expect("it runs");
+        let line = status
+            .lines()
+            .find_map(|line| line.strip_prefix("VmHWM:"))
+            .expect("the kernel tells it");
+        let kib: u64 = line.trim().trim_end_matches(" kB").parse().expect("a number");
+        kib * 1024
+    }
+
+    /// What the metrics port answers to a path.
+    pub async fn page(&self, path: &str) -> Option<String> {
+        let mut stream = TcpStream::connect(self.metrics).await.ok()?;
+        let request = format!("GET {path} HTTP/1.1\r\nhost: metrics\r\nconnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.ok()?;
+        let mut page = String::new();
+        stream.read_to_string(&mut page).await.ok()?;
+        Some(page)
+    }
+
+    /// All series of the metrics page.
+    ///
+    /// # Panics
+    /// If there is no page.
+    pub async fn series(&self) -> Vec<Series> {
+        let page = self.page("/metrics").await.expect("the metrics are served");
+        let (head, body) = page.split_once("\r\n\r\n").expect("a head");
+        assert!(head.starts_with("HTTP/1.1 200"), "{head}");
+        Series::all(body)
+    }
+
+    /// The sum of all series of this name with these labels.
+    pub async fn sum(&self, name: &str, labels: &[(&str, &str)]) -> f64 {
+        self.series()
+            .await
+            .iter()
+            .filter(|series| series.is(name, labels))
+            .map(|series| series.value)
+            .sum()
+    }
+}
+
+fn configuration(address: SocketAddr, metrics: SocketAddr, services: &str) -> String {
+    format!(
+        "serviceMesh:\n  namespace: dept-barc\n  listeners: [ {{ name: inbound, bind: \"{address}\", tls: \"off\" }} ]\n  \
+         metrics: {{ bind: \"{metrics}\" }}\n  services: {services}\n"
+    )
+}

@@ -40,6 +40,7 @@ impl Subset {
 pub(crate) struct Snapshot {
     /// The first is the stable one.
     subsets: Vec<Subset>,
+    stable: Option<Version>,
 }
 
 impl Snapshot {
@@ -54,7 +55,7 @@ impl Snapshot {
     ) -> Self {
         let mut versions: Vec<Option<&Version>> = vec![None];
         for version in set.endpoints.iter().filter_map(|e| e.version.as_ref()) {
-            if !versions.contains(&Some(version)) {
+            if !versions.contains(&Some(version)) && stable != Some(version) {
                 versions.push(Some(version));
             }
         }
@@ -63,7 +64,7 @@ impl Snapshot {
         let subset = |version: Option<&Version>| {
             let members = set.endpoints.iter().filter(|e| match version {
                 None => is_stable(e),
-                Some(_) => e.version.as_ref() == version || (version == stable && e.version.is_none()),
+                Some(_) => e.version.as_ref() == version,
             });
             let members: Vec<&Arc<Endpoint>> = members.collect();
             let of = |readiness| {
@@ -92,6 +93,7 @@ impl Snapshot {
         };
         Self {
             subsets: versions.into_iter().map(subset).collect(),
+            stable: stable.cloned(),
         }
     }
 
@@ -99,6 +101,7 @@ impl Snapshot {
     pub(crate) fn subset(&self, version: Option<&Version>) -> Option<&Subset> {
         match version {
             None => self.subsets.first(),
+            Some(_) if version == self.stable.as_ref() => self.subsets.first(),
             Some(_) => self.subsets.iter().find(|s| s.version.as_ref() == version),
         }
     }

@@ -59,13 +59,18 @@ impl Balance {
                 }
                 Err(failure) => failure,
             };
+            // A stream may be refused for want of room: another endpoint has more.
+            let avoid = !reused || matches!(failure, SendFailure::NotProcessed(_));
             let (error, again) = match failure {
                 SendFailure::Unsent(error, request) => (error, Some(*request)),
                 SendFailure::NotProcessed(error) => (error, copy.map(Copy::into_request)),
                 SendFailure::Broken(error) if reused => (error, copy.map(Copy::into_request)),
                 SendFailure::Broken(error) | SendFailure::Failed(error) => (error, None),
             };
-            self.tell(&endpoint, Outcome::Refused(error.kind()), attempt);
+            // That a rested connection was closed says nothing against its endpoint.
+            if avoid || again.is_none() {
+                self.tell(&endpoint, Outcome::Refused(error.kind()), attempt);
+            }
             let hopeless = matches!(
                 error.kind(),
                 ErrorKind::Overloaded | ErrorKind::Timeout | ErrorKind::BadRequest
@@ -73,8 +78,7 @@ impl Balance {
             match again {
                 Some(again) if !hopeless && (attempt as usize) < MAX_ATTEMPTS => {
                     tracing::debug!(%error, attempt, "sending again: the request did not reach the application");
-                    // A rested connection that was closed says nothing against its endpoint.
-                    if !reused {
+                    if avoid {
                         tried.add(slot);
                     }
                     request = again;
@@ -98,7 +102,8 @@ impl Balance {
         let mut tried = Tried::default();
         for attempt in 1.. {
             let (slot, endpoint, pool, in_flight) = self.pick(&request, version, tried.slots())?;
-            match pool.send_upgrade(request).await {
+            let permit = self.shared.limits.request()?;
+            match pool.send_upgrade(request, permit).await {
                 Ok(response) => {
                     self.tell(&endpoint, Outcome::of_status(response.status()), attempt);
                     return Ok((

@@ -72,27 +72,35 @@ impl Http1 {
         self.rested = epoch;
     }
 
-    /// Sends a request that asks for an upgrade. The connection is spent: it is either the tunnel or closed.
-    pub(crate) async fn send_upgrade(
-        mut self: Box<Self>,
-        request: Request<Body>,
-    ) -> Result<Response<Incoming>, Error> {
-        let response = self.send.send_request(request);
-        let Self {
-            connection,
-            _permit,
-            send,
-            ..
-        } = *self;
-        // The task ends with the connection, which ends when the sender is dropped or the tunnel is.
-        tokio::spawn(async move {
-            let _ = connection.with_upgrades().await;
-            drop(_permit);
-        });
-        let response = response.await.map_err(failure);
-        drop(send);
-        response
+    /// Closes it and keeps its place within the limit.
+    pub(crate) fn into_permit(self) -> ConnectionPermit {
+        self._permit
     }
+}
+
+/// Sends a request that asks for an upgrade on a fresh connection, which is either the tunnel afterwards or
+/// closed.
+pub(crate) async fn upgrade(
+    io: BoxedIo,
+    settings: &PoolSettings,
+    request: Request<Body>,
+) -> Result<Response<Incoming>, SendFailure> {
+    let mut builder = http1::Builder::new();
+    builder.max_buf_size(settings.max_head_bytes.max(8 * 1024));
+    let (mut send, connection) = match builder.handshake(TokioIo::new(io)).await {
+        Ok(begun) => begun,
+        Err(error) => return Err(SendFailure::Unsent(failure(error), Box::new(request))),
+    };
+    let response = send.send_request(request);
+    // Without its sender it takes no further request, so it ends with this one, or gives its bytes to the tunnel.
+    tokio::spawn(async move {
+        if let Err(error) = connection.with_upgrades().await {
+            tracing::debug!(%error, "a connection to an endpoint ended instead of being upgraded");
+        }
+    });
+    response
+        .await
+        .map_err(|error| SendFailure::Failed(failure(error)))
 }
 
 /// A request's body that tells whether all of it was handed to the connection.
@@ -201,7 +209,7 @@ pub(crate) async fn exchange(
 /// dropped before, the connection is closed, which tells the endpoint that nobody listens.
 struct Download {
     incoming: Incoming,
-    first: Option<Frame<Bytes>>,
+    first: Option<Result<Frame<Bytes>, hyper::Error>>,
     connection: Option<Box<Http1>>,
     pool: Arc<EndpointPool>,
     guards: Option<Guards>,
@@ -238,8 +246,17 @@ impl Download {
             self.finish(cx);
             return Some(Body::empty());
         }
-        let Poll::Ready(Some(Ok(frame))) = self.poll_incoming(cx) else {
-            return None;
+        let frame = match self.poll_incoming(cx) {
+            Poll::Ready(Some(Ok(frame))) => frame,
+            Poll::Ready(None) => {
+                self.finish(cx);
+                return Some(Body::empty());
+            }
+            Poll::Ready(Some(Err(error))) => {
+                self.first = Some(Err(error));
+                return None;
+            }
+            Poll::Pending => return None,
         };
         if self.incoming.is_end_stream()
             && let Some(bytes) = frame.data_ref()
@@ -248,20 +265,21 @@ impl Download {
             self.finish(cx);
             return Some(whole);
         }
-        self.first = Some(frame);
+        self.first = Some(Ok(frame));
         None
     }
 
     fn poll_incoming(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
         match Pin::new(&mut self.incoming).poll_frame(cx) {
             Poll::Pending => {
-                if let Some(connection) = &mut self.connection
-                    && connection.open
-                {
-                    connection.poll(cx);
-                    return Pin::new(&mut self.incoming).poll_frame(cx);
+                let Some(connection) = &mut self.connection else {
+                    return Poll::Pending;
+                };
+                if !connection.poll(cx) {
+                    // Nothing more can come: what has arrived is read, and then the end.
+                    self.connection = None;
                 }
-                Poll::Pending
+                Pin::new(&mut self.incoming).poll_frame(cx)
             }
             ready => ready,
         }
@@ -299,10 +317,11 @@ impl http_body::Body for Download {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let this = &mut *self;
-        if let Some(frame) = this.first.take() {
-            return Poll::Ready(Some(Ok(frame)));
-        }
-        match this.poll_incoming(cx) {
+        let polled = match this.first.take() {
+            Some(first) => Poll::Ready(Some(first)),
+            None => this.poll_incoming(cx),
+        };
+        match polled {
             Poll::Ready(Some(Ok(frame))) => {
                 this.idle_armed = false;
                 if this.incoming.is_end_stream() {
@@ -337,7 +356,11 @@ impl http_body::Body for Download {
         match &self.first {
             None => self.incoming.size_hint(),
             Some(first) => {
-                let held = first.data_ref().map_or(0, |data| data.len() as u64);
+                let held = first
+                    .as_ref()
+                    .ok()
+                    .and_then(Frame::data_ref)
+                    .map_or(0, |data| data.len() as u64);
                 let rest = self.incoming.size_hint();
                 let mut hint = SizeHint::new();
                 hint.set_lower(rest.lower().saturating_add(held));

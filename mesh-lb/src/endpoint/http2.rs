@@ -3,7 +3,7 @@
 use std::future::{Future as _, poll_fn};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -16,6 +16,7 @@ use hyper::client::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use mesh_core::body::Body;
 use mesh_core::{BoxError, Error, ErrorKind};
+use tokio::sync::Notify;
 use tokio::time::{Instant, Sleep};
 
 use super::io::BoxedIo;
@@ -29,6 +30,13 @@ pub(crate) struct Http2 {
     streams: AtomicUsize,
     max_streams: Arc<AtomicUsize>,
     leaving: AtomicBool,
+    /// Whether it was used since the last sweep.
+    used: AtomicBool,
+    /// The last sweep that found it used.
+    rested: AtomicU32,
+    secure: bool,
+    /// Told when it is no longer full.
+    freed: Arc<Notify>,
 }
 
 /// A stream of a connection, counted until it is dropped.
@@ -36,7 +44,17 @@ pub(crate) struct Stream(Arc<Http2>);
 
 impl Drop for Stream {
     fn drop(&mut self) {
-        self.0.streams.fetch_sub(1, Ordering::Relaxed);
+        let before = self.0.streams.fetch_sub(1, Ordering::Relaxed);
+        if before >= self.0.max_streams.load(Ordering::Relaxed) {
+            self.0.freed.notify_one();
+        }
+    }
+}
+
+impl Stream {
+    /// Whether the connection is encrypted.
+    pub(crate) fn is_secure(&self) -> bool {
+        self.0.secure
     }
 }
 
@@ -47,6 +65,8 @@ impl Http2 {
         io: BoxedIo,
         settings: &PoolSettings,
         permit: ConnectionPermit,
+        secure: bool,
+        freed: Arc<Notify>,
     ) -> Result<Arc<Self>, hyper::Error> {
         let mut builder = http2::Builder::new(TokioExecutor::new());
         builder
@@ -77,6 +97,10 @@ impl Http2 {
             streams: AtomicUsize::new(0),
             max_streams,
             leaving: AtomicBool::new(false),
+            used: AtomicBool::new(true),
+            rested: AtomicU32::new(0),
+            secure,
+            freed,
         }))
     }
 
@@ -93,6 +117,7 @@ impl Http2 {
             self.streams.fetch_sub(1, Ordering::Relaxed);
             return None;
         }
+        self.used.store(true, Ordering::Relaxed);
         Some(Stream(Arc::clone(self)))
     }
 }
@@ -101,6 +126,7 @@ impl Http2 {
 #[derive(Default)]
 pub(crate) struct Connections {
     all: ArcSwap<Vec<Arc<Http2>>>,
+    freed: Arc<Notify>,
 }
 
 impl Connections {
@@ -109,8 +135,14 @@ impl Connections {
         self.all.load().iter().find_map(Http2::stream)
     }
 
+    /// Told when a connection that was full has room for a stream.
+    pub(crate) fn freed(&self) -> &Arc<Notify> {
+        &self.freed
+    }
+
+    /// Keeps a new connection, and gives its first stream. One that allows no stream is not kept.
     pub(crate) fn add(&self, connection: &Arc<Http2>) -> Option<Stream> {
-        let stream = connection.stream();
+        let stream = connection.stream()?;
         self.all.rcu(|all| {
             let usable = all
                 .iter()
@@ -118,15 +150,41 @@ impl Connections {
                 .cloned();
             usable.chain([Arc::clone(connection)]).collect::<Vec<_>>()
         });
-        stream
+        Some(stream)
     }
 
-    /// Lets go of the connections that are closed or leaving.
-    pub(crate) fn sweep(&self) {
-        if self.all.load().iter().any(|c| !c.is_usable()) {
-            self.all
-                .rcu(|all| all.iter().filter(|c| c.is_usable()).cloned().collect::<Vec<_>>());
+    /// Lets go of the connections that are closed or leaving, and of those unused for more than `max_rest`
+    /// sweeps. A connection ends when its last stream does.
+    pub(crate) fn sweep(&self, epoch: u32, max_rest: u32) {
+        let all = self.all.load();
+        for c in all.iter() {
+            let used = c.used.swap(false, Ordering::Relaxed) || c.streams.load(Ordering::Relaxed) > 0;
+            if used {
+                c.rested.store(epoch, Ordering::Relaxed);
+            } else if epoch.wrapping_sub(c.rested.load(Ordering::Relaxed)) > max_rest {
+                c.leaving.store(true, Ordering::Relaxed);
+            }
         }
+        if all.iter().any(|c| !c.is_usable()) {
+            self.drop_unusable();
+        }
+    }
+
+    /// Lets go of a connection that carries nothing. Whether there was one.
+    pub(crate) fn close_one_at_rest(&self) -> bool {
+        let all = self.all.load();
+        let at_rest = |c: &&Arc<Http2>| c.is_usable() && c.streams.load(Ordering::Relaxed) == 0;
+        let Some(found) = all.iter().find(at_rest) else {
+            return false;
+        };
+        found.leaving.store(true, Ordering::Relaxed);
+        self.drop_unusable();
+        true
+    }
+
+    fn drop_unusable(&self) {
+        self.all
+            .rcu(|all| all.iter().filter(|c| c.is_usable()).cloned().collect::<Vec<_>>());
     }
 }
 
@@ -158,12 +216,9 @@ pub(crate) async fn exchange(
             let message = failed.take_message();
             let error = failed.into_error();
             let refused = never_processed(&error);
-            if refused || message.is_some() {
+            if (refused || message.is_some()) && !is_refused_stream(&error) {
                 // It is on its way out, or closed: the next request takes another one.
-                stream
-                    .0
-                    .leaving
-                    .store(!is_refused_stream(&error), Ordering::Relaxed);
+                stream.0.leaving.store(true, Ordering::Relaxed);
             }
             Err(match message {
                 Some(request) => SendFailure::Unsent(failure(error), Box::new(request)),

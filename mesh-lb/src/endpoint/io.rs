@@ -53,6 +53,45 @@ impl AsyncWrite for BoxedIo {
     }
 }
 
+impl BoxedIo {
+    /// Holds a value until the byte stream is dropped, wherever it goes.
+    pub(crate) fn holding(self, held: impl Send + Unpin + 'static) -> Self {
+        Self(Box::pin(Holding {
+            io: self,
+            _held: held,
+        }))
+    }
+}
+
+struct Holding<T> {
+    io: BoxedIo,
+    _held: T,
+}
+
+impl<T: Unpin> AsyncRead for Holding<T> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_read(cx, buf)
+    }
+}
+
+impl<T: Unpin> AsyncWrite for Holding<T> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.io).poll_write(cx, buf)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_shutdown(cx)
+    }
+}
+
 type ConnectFuture<'a> =
     Pin<Box<dyn Future<Output = io::Result<(BoxedIo, Option<HttpProtocol>)>> + Send + 'a>>;
 

@@ -1,11 +1,13 @@
 //! What all pools of a service together may not exceed.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Weak};
 
 use mesh_core::{Error, ErrorKind};
+use parking_lot::Mutex;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
+use super::pool::EndpointPool;
 use super::settings::Limits;
 
 /// The limits of a service and what is used of them; shared by its pools.
@@ -16,6 +18,8 @@ pub(crate) struct ServiceLimits {
     pending: AtomicUsize,
     connections: Arc<Semaphore>,
     returned: Notify,
+    /// For finding a connection at rest to close; looked at only when the limit is reached.
+    pools: Mutex<Vec<Weak<EndpointPool>>>,
 }
 
 /// A request within the limit.
@@ -41,6 +45,7 @@ impl ServiceLimits {
             pending: AtomicUsize::new(0),
             connections: Arc::new(connections),
             returned: Notify::new(),
+            pools: Mutex::default(),
         })
     }
 
@@ -67,6 +72,19 @@ impl ServiceLimits {
             permit: Some(permit),
             limits: Arc::clone(self),
         })
+    }
+
+    /// From now on the connections of this pool may be closed to make room.
+    pub(crate) fn join(&self, pool: &Arc<EndpointPool>) {
+        let mut pools = self.pools.lock();
+        pools.retain(|pool| pool.strong_count() > 0);
+        pools.push(Arc::downgrade(pool));
+    }
+
+    /// Closes a connection at rest, to whichever endpoint. Whether there was one.
+    pub(crate) fn close_one_at_rest(&self) -> bool {
+        let pools: Vec<_> = self.pools.lock().iter().filter_map(Weak::upgrade).collect();
+        pools.iter().any(|pool| pool.close_one_at_rest())
     }
 
     /// A place in the queue for a connection.

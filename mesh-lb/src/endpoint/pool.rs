@@ -1,6 +1,7 @@
 //! The pool: a connection for a request, made or taken from rest, and the request's exchange on it.
 
 use std::future::poll_fn;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 use std::task::{Context, Poll};
@@ -48,8 +49,9 @@ pub(crate) struct EndpointPool {
     http2: http2::Connections,
     /// Which version the endpoint agreed to last.
     spoken: AtomicU8,
-    /// Many requests that need another HTTP/2 connection wait for one handshake.
-    handshake: tokio::sync::Mutex<()>,
+    /// Many requests that may share a new connection wait for one handshake, and fail with it.
+    handshake: tokio::sync::Mutex<Option<(ErrorKind, String)>>,
+    failed_handshakes: AtomicU32,
     epoch: AtomicU32,
 }
 
@@ -57,6 +59,12 @@ pub(crate) struct EndpointPool {
 enum Route {
     Http1(Box<Http1>),
     Http2(http2::Stream),
+}
+
+/// What came of waiting for a connection.
+enum Leave {
+    Connect(ConnectionPermit),
+    Use(Route),
 }
 
 const UNKNOWN: u8 = 0;
@@ -76,7 +84,7 @@ impl EndpointPool {
             Protocol::Http2 => HTTP2,
         };
         let idle = IdleSet::new(settings.max_idle);
-        Arc::new(Self {
+        let pool = Arc::new(Self {
             endpoint,
             connect,
             settings,
@@ -84,9 +92,12 @@ impl EndpointPool {
             idle,
             http2: http2::Connections::default(),
             spoken: AtomicU8::new(spoken),
-            handshake: tokio::sync::Mutex::new(()),
+            handshake: tokio::sync::Mutex::default(),
+            failed_handshakes: AtomicU32::new(0),
             epoch: AtomicU32::new(0),
-        })
+        });
+        pool.limits.join(&pool);
+        pool
     }
 
     pub(crate) fn settings(&self) -> &PoolSettings {
@@ -101,7 +112,7 @@ impl EndpointPool {
         guards: Guards,
         reused: &mut bool,
     ) -> Result<Response<Body>, SendFailure> {
-        let at_hand = poll_fn(|cx| Poll::Ready(self.at_hand(cx))).await;
+        let at_hand = self.at_hand().await;
         *reused = at_hand.is_some();
         let route = match at_hand {
             Some(route) => route,
@@ -117,67 +128,72 @@ impl EndpointPool {
                 http1::exchange(self, connection, request, guards).await
             }
             Route::Http2(stream) => {
-                for_http2(&mut request);
+                for_http2(&mut request, stream.is_secure());
                 http2::exchange(stream, request, guards, self.settings.body_idle_timeout).await
             }
         }
     }
 
     /// A connection or a stream that can be used at once.
-    fn at_hand(&self, cx: &mut Context<'_>) -> Option<Route> {
+    async fn at_hand(&self) -> Option<Route> {
         if self.spoken.load(Ordering::Relaxed) == HTTP2 {
             self.http2.stream().map(Route::Http2)
         } else {
-            self.rested(cx).map(Route::Http1)
+            self.rested().await.map(Route::Http1)
         }
     }
 
-    /// Sends a request that asks for an upgrade, on a connection of its own.
+    /// Sends a request that asks for an upgrade, on a connection of its own. The permit is held as long as that
+    /// lives, be it a tunnel or not.
     pub(crate) async fn send_upgrade(
         &self,
         mut request: Request<Body>,
+        request_permit: RequestPermit,
     ) -> Result<Response<Incoming>, SendFailure> {
-        let permit = match self.permit().await {
-            Ok(Ok(permit)) => permit,
-            Ok(Err(connection)) => {
-                drop(connection);
-                match self.limits.connection() {
-                    Some(permit) => permit,
-                    None => return Err(SendFailure::Unsent(self.exhausted(), Box::new(request))),
+        let connected = async {
+            let permit = match self.leave(false).await? {
+                Leave::Connect(permit) => permit,
+                // A tunnel begins on a fresh connection; the one at rest makes room for it.
+                Leave::Use(Route::Http1(connection)) => connection.into_permit(),
+                Leave::Use(Route::Http2(_)) => return Err(self.exhausted()),
+            };
+            match timeout(self.settings.connect_timeout, self.connect())
+                .await
+                .map_err(|_| self.late())??
+            {
+                (io, None | Some(HttpProtocol::Http1)) => Ok(io.holding((permit, request_permit))),
+                (_, Some(HttpProtocol::Http2)) => {
+                    let message = format!("{} speaks HTTP/2 only, which has no upgrade", self.endpoint.id());
+                    Err(Error::new(ErrorKind::UpstreamConnect, message))
                 }
             }
-            Err(error) => return Err(SendFailure::Unsent(error, Box::new(request))),
         };
-        let connection = match self.connect().await {
-            Ok((io, None | Some(HttpProtocol::Http1))) => Http1::handshake(io, &self.settings, permit)
-                .await
-                .map_err(failure),
-            Ok((_, Some(HttpProtocol::Http2))) => {
-                let message = format!("{} speaks HTTP/2 only, which has no upgrade", self.endpoint.id());
-                Err(Error::new(ErrorKind::UpstreamConnect, message))
-            }
-            Err(error) => Err(error),
-        };
-        match connection {
-            Ok(connection) => {
+        match connected.await {
+            Ok(io) => {
                 for_http1(&mut request);
-                connection
-                    .send_upgrade(request)
-                    .await
-                    .map_err(SendFailure::Failed)
+                http1::upgrade(io, &self.settings, request).await
             }
             Err(error) => Err(SendFailure::Unsent(error, Box::new(request))),
         }
     }
 
     /// A connection at rest that is still good: it is polled once, here.
-    fn rested(&self, cx: &mut Context<'_>) -> Option<Box<Http1>> {
-        while let Some(mut connection) = self.idle.take() {
-            if connection.is_ready(cx) {
-                return Some(connection);
+    async fn rested(&self) -> Option<Box<Http1>> {
+        // Unconstrained, since to a task that has used up its turn a closed connection seems to be open.
+        tokio::task::unconstrained(poll_fn(|cx| {
+            while let Some(mut connection) = self.idle.take() {
+                if connection.is_ready(cx) {
+                    return Poll::Ready(Some(connection));
+                }
             }
-        }
-        None
+            Poll::Ready(None)
+        }))
+        .await
+    }
+
+    /// Closes a connection at rest, to make room for one to another endpoint. Whether there was one.
+    pub(crate) fn close_one_at_rest(&self) -> bool {
+        self.idle.take().is_some() || self.http2.close_one_at_rest()
     }
 
     /// Takes a connection back whose response is read whole. One that is not ready for another request, or
@@ -197,74 +213,125 @@ impl EndpointPool {
         let epoch = self.epoch.fetch_add(1, Ordering::Relaxed).wrapping_add(1);
         self.idle
             .retain(|c| epoch.wrapping_sub(c.rested()) <= max_rest && c.is_ready(cx));
-        self.http2.sweep();
+        self.http2.sweep(epoch, max_rest);
     }
 
-    /// A new connection.
+    /// A new connection, or what became free while waiting for one.
     async fn fresh(&self) -> Result<Route, Error> {
-        let one_at_a_time = if self.spoken.load(Ordering::Relaxed) == HTTP2 {
-            let turn = self.handshake.lock().await;
-            if let Some(stream) = self.http2.stream() {
-                return Ok(Route::Http2(stream));
-            }
-            Some(turn)
-        } else {
-            None
-        };
-        let permit = match self.permit().await? {
-            Ok(permit) => permit,
-            Err(connection) => return Ok(Route::Http1(connection)),
-        };
-        let (io, agreed) = self.connect().await?;
-        let protocol = match (self.settings.protocol, agreed) {
-            (Protocol::Http2, _) | (Protocol::Auto, Some(HttpProtocol::Http2)) => HttpProtocol::Http2,
-            _ => HttpProtocol::Http1,
-        };
-        let route = match protocol {
-            HttpProtocol::Http1 => Route::Http1(
-                Http1::handshake(io, &self.settings, permit)
-                    .await
-                    .map_err(failed_handshake)?,
-            ),
-            HttpProtocol::Http2 => {
-                self.spoken.store(HTTP2, Ordering::Relaxed);
-                let connection = Http2::handshake(io, &self.settings, permit)
-                    .await
-                    .map_err(failed_handshake)?;
-                Route::Http2(self.http2.add(&connection).ok_or_else(|| {
-                    let message = format!(
-                        "{} allows no request on a new HTTP/2 connection",
-                        self.endpoint.id()
-                    );
-                    Error::new(ErrorKind::UpstreamConnect, message)
-                })?)
+        let failures = self.failed_handshakes.load(Ordering::Relaxed);
+        if self.spoken.load(Ordering::Relaxed) == HTTP1 {
+            return self.open().await;
+        }
+        let mut turn = match self.handshake.try_lock() {
+            Ok(turn) => turn,
+            Err(_) => {
+                let _waiting = self.limits.wait()?;
+                self.handshake.lock().await
             }
         };
-        drop(one_at_a_time);
-        Ok(route)
+        if self.spoken.load(Ordering::Relaxed) == HTTP1 {
+            drop(turn);
+            return self.open().await;
+        }
+        if let Some(stream) = self.http2.stream() {
+            return Ok(Route::Http2(stream));
+        }
+        if self.failed_handshakes.load(Ordering::Relaxed) != failures
+            && let Some((kind, message)) = &*turn
+        {
+            return Err(Error::new(*kind, message.clone()));
+        }
+        let opened = self.open().await;
+        if let Err(error) = &opened {
+            *turn = Some((error.kind(), error.message().to_owned()));
+            self.failed_handshakes.fetch_add(1, Ordering::Relaxed);
+        }
+        opened
     }
 
-    /// Leave to connect; or, having waited for it, a connection that came to rest meanwhile.
-    async fn permit(&self) -> Result<Result<ConnectionPermit, Box<Http1>>, Error> {
-        if let Some(permit) = self.limits.connection() {
-            return Ok(Ok(permit));
+    async fn open(&self) -> Result<Route, Error> {
+        match self.leave(true).await? {
+            Leave::Use(route) => Ok(route),
+            Leave::Connect(permit) => timeout(self.settings.connect_timeout, self.shake_hands(permit))
+                .await
+                .map_err(|_| self.late())?,
+        }
+    }
+
+    async fn shake_hands(&self, permit: ConnectionPermit) -> Result<Route, Error> {
+        let (io, agreed) = self.connect().await?;
+        let http2 = match self.settings.protocol {
+            Protocol::Http1 => false,
+            Protocol::Http2 => true,
+            Protocol::Auto => agreed == Some(HttpProtocol::Http2),
+        };
+        self.spoken
+            .store(if http2 { HTTP2 } else { HTTP1 }, Ordering::Relaxed);
+        if !http2 {
+            let connection = Http1::handshake(io, &self.settings, permit)
+                .await
+                .map_err(failed_handshake)?;
+            return Ok(Route::Http1(connection));
+        }
+        // Only TLS agrees on a protocol.
+        let (secure, freed) = (agreed.is_some(), Arc::clone(self.http2.freed()));
+        let connection = Http2::handshake(io, &self.settings, permit, secure, freed)
+            .await
+            .map_err(failed_handshake)?;
+        self.http2.add(&connection).map(Route::Http2).ok_or_else(|| {
+            let message = format!(
+                "{} allows no request on a new HTTP/2 connection",
+                self.endpoint.id()
+            );
+            Error::new(ErrorKind::UpstreamConnect, message)
+        })
+    }
+
+    /// Leave to connect; or, having waited for it, what became free meanwhile: a connection at rest or, if those
+    /// will do, a stream.
+    async fn leave(&self, streams: bool) -> Result<Leave, Error> {
+        if let Some(permit) = self.make_room() {
+            return Ok(Leave::Connect(permit));
         }
         let waiting = self.limits.wait()?;
         let wait = async {
             loop {
-                let returned = waiting.returned();
-                if let Some(connection) = poll_fn(|cx| Poll::Ready(self.rested(cx))).await {
-                    return Err(connection);
+                let mut returned = pin!(waiting.returned());
+                let mut freed = pin!(self.http2.freed().notified());
+                // In line before looking, so that what becomes free in between is told.
+                returned.as_mut().enable();
+                freed.as_mut().enable();
+                if let Some(connection) = self.rested().await {
+                    return Leave::Use(Route::Http1(connection));
                 }
-                if let Some(permit) = self.limits.connection() {
-                    return Ok(permit);
+                if streams && let Some(stream) = self.http2.stream() {
+                    return Leave::Use(Route::Http2(stream));
                 }
-                returned.await;
+                if let Some(permit) = self.make_room() {
+                    return Leave::Connect(permit);
+                }
+                tokio::select! {
+                    () = returned => {}
+                    () = freed => {}
+                }
             }
         };
         timeout(self.limits.limits().max_wait, wait)
             .await
             .map_err(|_| self.exhausted())
+    }
+
+    /// Leave to connect, if need be by closing a connection at rest: one to another endpoint must not keep this
+    /// one from being reached.
+    fn make_room(&self) -> Option<ConnectionPermit> {
+        let permit = || self.limits.connection();
+        permit().or_else(|| {
+            if self.limits.close_one_at_rest() {
+                permit()
+            } else {
+                None
+            }
+        })
     }
 
     fn exhausted(&self) -> Error {
@@ -276,19 +343,20 @@ impl EndpointPool {
         Error::new(ErrorKind::Overloaded, message)
     }
 
+    fn late(&self) -> Error {
+        let message = format!(
+            "no connection to {} within {:?}",
+            self.endpoint.id(),
+            self.settings.connect_timeout
+        );
+        Error::new(ErrorKind::UpstreamConnect, message)
+    }
+
     async fn connect(&self) -> Result<(BoxedIo, Option<HttpProtocol>), Error> {
-        let limit = self.settings.connect_timeout;
-        match timeout(limit, self.connect.connect(&self.endpoint)).await {
-            Ok(Ok(connected)) => Ok(connected),
-            Ok(Err(error)) => {
-                let message = format!("no connection to {}: {error}", self.endpoint.id());
-                Err(Error::new(ErrorKind::UpstreamConnect, message).with_source(error))
-            }
-            Err(_) => {
-                let message = format!("no connection to {} within {limit:?}", self.endpoint.id());
-                Err(Error::new(ErrorKind::UpstreamConnect, message))
-            }
-        }
+        self.connect.connect(&self.endpoint).await.map_err(|error| {
+            let message = format!("no connection to {}: {error}", self.endpoint.id());
+            Error::new(ErrorKind::UpstreamConnect, message).with_source(error)
+        })
     }
 }
 
@@ -306,14 +374,18 @@ fn for_http1(request: &mut Request<Body>) {
 }
 
 /// The authority in the target and no Host field: what HTTP/2 wants.
-fn for_http2(request: &mut Request<Body>) {
+fn for_http2(request: &mut Request<Body>, secure: bool) {
     *request.version_mut() = http::Version::HTTP_2;
     let host = request.headers_mut().remove(http::header::HOST);
     let Some(authority) = host.and_then(|h| http::uri::Authority::try_from(h.as_bytes()).ok()) else {
         return;
     };
     let mut parts = std::mem::take(request.uri_mut()).into_parts();
-    parts.scheme = Some(http::uri::Scheme::HTTP);
+    parts.scheme = Some(if secure {
+        http::uri::Scheme::HTTPS
+    } else {
+        http::uri::Scheme::HTTP
+    });
     parts.authority = Some(authority);
     if parts.path_and_query.is_none() {
         parts.path_and_query = Some(http::uri::PathAndQuery::from_static("/"));

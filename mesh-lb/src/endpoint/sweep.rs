@@ -24,7 +24,9 @@ impl Sweeper {
     ) -> Self {
         let max_rest = u32::try_from(settings.idle_timeout.as_millis().div_ceil(INTERVAL.as_millis()))
             .unwrap_or(u32::MAX);
-        Self(tokio::spawn(async move {
+        // A task may look at a bounded number of sockets a turn, and the others would seem to be open: not this
+        // one.
+        Self(tokio::spawn(tokio::task::unconstrained(async move {
             let mut tick = tokio::time::interval(INTERVAL);
             tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
             loop {
@@ -35,7 +37,7 @@ impl Sweeper {
                     pool.sweep(&mut cx, max_rest);
                 }
             }
-        }))
+        })))
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! One insert costs less than five, and a layer that needs a fact looks in one place.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use tokio::time::Instant;
@@ -95,6 +96,8 @@ pub struct MeshContext {
     pub direction: Direction,
     /// Who sent it.
     pub peer: Option<Arc<PeerInfo>>,
+    /// The client's address, if a trusted proxy told it.
+    pub client: Option<IpAddr>,
     /// For an outbound listener: the service this process is, since the sender is its own application.
     pub own_service: Option<ServiceName>,
     /// Where it goes.
@@ -112,11 +115,18 @@ impl MeshContext {
             received,
             direction: Direction::Inbound,
             peer: None,
+            client: None,
             own_service: None,
             target: None,
             deadline: None,
             attempt: 0,
         }
+    }
+
+    /// The address the request came from: what a trusted proxy told, else the peer's.
+    pub fn client_address(&self) -> Option<IpAddr> {
+        self.client
+            .or_else(|| Some(self.peer.as_ref()?.address.ip().to_canonical()))
     }
 
     /// The originating service: the peer's verified identity, or this process's own on an outbound
@@ -180,6 +190,16 @@ mod tests {
         let mut context = context();
         context.peer = Some(frontend());
         assert_eq!(context.source_service(), "frontend");
+    }
+
+    #[test]
+    fn the_client_is_whom_a_trusted_proxy_tells_or_else_the_peer() {
+        let mut context = context();
+        assert_eq!(context.client_address(), None);
+        context.peer = Some(frontend());
+        assert_eq!(context.client_address(), Some([127, 0, 0, 1].into()));
+        context.client = Some([203, 0, 113, 7].into());
+        assert_eq!(context.client_address(), Some([203, 0, 113, 7].into()));
     }
 
     #[test]

@@ -1,33 +1,50 @@
 //! The fields that say where a request comes from and how it travels: `x-forwarded-*`, trace context, and the
 //! mesh's own.
 //!
-//! What a client sends of them is believed only where there is reason to: nobody by default. What the mesh
-//! knows itself it always sets, and replaces whatever came in under that name.
+//! What a client sends of them is believed only where there is reason to: nobody by default. [`inherit`] takes
+//! over what is believed and removes the rest, before any rule looks at it; [`mark_request`] sets what the mesh
+//! knows itself, in place of whatever came in under that name.
 
+mod believed;
+mod ids;
 mod marks;
+#[cfg(test)]
+mod tests;
 mod trace;
 mod trust;
 
-pub use marks::{PeerMarks, RequestMarks, TargetMarks, inherit, mark_request, mark_response};
+use http::header::HeaderName;
+
+pub use believed::{Believed, inherit};
+pub use marks::{PeerMarks, RequestMarks, TargetMarks, mark_request, mark_response};
 pub use trust::Trust;
 
-/// The fields only the mesh sets. Those of a request are removed unless an authenticated peer sent them, and
-/// set anew even then.
-pub(crate) const OWN: [&str; 11] = [
-    "x-trace-id",
-    "x-span-id",
-    "x-source-service",
-    "x-target-service",
-    "x-service-mesh-version",
-    "x-mesh-mtls",
-    "x-mesh-cert-fingerprint",
-    "x-mesh-deadline-ms",
-    "x-mesh-attempt",
-    "x-mesh-error",
-    "x-forwarded-client-cert",
-];
+const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+const X_FORWARDED_CLIENT_CERT: HeaderName = HeaderName::from_static("x-forwarded-client-cert");
+const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
+const X_TRACE_ID: HeaderName = HeaderName::from_static("x-trace-id");
+const X_SPAN_ID: HeaderName = HeaderName::from_static("x-span-id");
+const X_SOURCE_SERVICE: HeaderName = HeaderName::from_static("x-source-service");
+const X_TARGET_SERVICE: HeaderName = HeaderName::from_static("x-target-service");
+const X_SERVICE_MESH_VERSION: HeaderName = HeaderName::from_static("x-service-mesh-version");
+const X_MESH_MTLS: HeaderName = HeaderName::from_static("x-mesh-mtls");
+const X_MESH_CERT_FINGERPRINT: HeaderName = HeaderName::from_static("x-mesh-cert-fingerprint");
+const X_MESH_DEADLINE_MS: HeaderName = HeaderName::from_static("x-mesh-deadline-ms");
+const X_MESH_ATTEMPT: HeaderName = HeaderName::from_static("x-mesh-attempt");
 
 /// Whether only the mesh sets this field.
 pub(crate) fn is_own(name: &str) -> bool {
-    name.starts_with("x-mesh-") || OWN.contains(&name)
+    name.starts_with("x-mesh-")
+        || matches!(
+            name,
+            "x-trace-id"
+                | "x-span-id"
+                | "x-source-service"
+                | "x-target-service"
+                | "x-service-mesh-version"
+                | "x-forwarded-client-cert"
+        )
 }

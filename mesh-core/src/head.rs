@@ -56,15 +56,20 @@ impl<'r> RequestHead<'r> {
             Some(authority) => authority.as_str(),
             None => self.headers.get(http::header::HOST)?.to_str().ok()?,
         };
-        match authority.rsplit_once(':') {
-            Some((host, port)) if port.bytes().all(|b| b.is_ascii_digit()) => Some(host),
-            _ => Some(authority),
-        }
+        Some(without_port(authority))
     }
 
     /// The query, without the `?`.
     pub fn query(&self) -> Option<&'r str> {
         self.uri.query()
+    }
+}
+
+/// The host of an authority.
+pub(crate) fn without_port(authority: &str) -> &str {
+    match authority.rsplit_once(':') {
+        Some((host, port)) if port.bytes().all(|b| b.is_ascii_digit()) => host,
+        _ => authority,
     }
 }
 
@@ -88,6 +93,30 @@ mod tests {
             (&Method::PUT, "/a/b", Some("c=d"))
         );
         assert_eq!(head.extensions.get::<u32>(), Some(&7));
+    }
+
+    #[test]
+    fn the_host_is_known_without_its_port() {
+        for (authority, host) in [
+            ("orders", "orders"),
+            ("orders:80", "orders"),
+            ("orders:", "orders"),
+            ("[::1]", "[::1]"),
+            ("[::1]:80", "[::1]"),
+        ] {
+            assert_eq!(without_port(authority), host);
+            let request = http::Request::get("/")
+                .header("host", authority)
+                .body(())
+                .expect("valid");
+            assert_eq!(RequestHead::of(&request).host(), Some(host));
+        }
+        let request = http::Request::get("http://orders:80/")
+            .header("host", "other")
+            .body(())
+            .expect("valid");
+        assert_eq!(RequestHead::of(&request).host(), Some("orders"));
+        assert_eq!(RequestHead::of(&http::Request::new(())).host(), None);
     }
 
     #[test]

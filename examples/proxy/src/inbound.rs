@@ -16,7 +16,7 @@ use mesh_core::context::Direction;
 use mesh_core::drain::DrainWatcher;
 use mesh_core::edge::admit;
 use mesh_core::forward::{self, Outgoing};
-use mesh_core::forwarded::{PeerMarks, RequestMarks, inherit, mark_response};
+use mesh_core::forwarded::{PeerMarks, RequestMarks, mark_response};
 use mesh_core::reject::{RejectBody, is_grpc, reject};
 use mesh_core::upgrade::tunnel;
 use mesh_core::{Error, ErrorKind, MeshContext, PeerInfo, RequestHead};
@@ -85,11 +85,20 @@ type Answer = Response<MetricsBody<RejectBody<Body>>>;
 impl Connection {
     /// A connection of this peer.
     pub fn new(inbound: &Arc<Inbound>, peer: &Arc<PeerInfo>) -> Arc<Self> {
-        let ListenerPlan { trust, direction, own, .. } = &inbound.listener;
+        let ListenerPlan {
+            trust,
+            direction,
+            own,
+            ..
+        } = &inbound.listener;
         let outbound = (*direction == Direction::Outbound).then(|| own.as_str());
         let name = outbound.or_else(|| peer.service()).unwrap_or("unknown");
         let source = inbound.serving.load().plan.unrouted.of(*direction).source(name);
-        Arc::new(Self { peer: PeerMarks::new(peer, trust, *direction, Some(own)), source, inbound: Arc::clone(inbound) })
+        Arc::new(Self {
+            peer: PeerMarks::new(peer, trust, *direction, Some(own)),
+            source,
+            inbound: Arc::clone(inbound),
+        })
     }
 
     /// Answers a request.
@@ -97,7 +106,12 @@ impl Connection {
     /// # Errors
     /// None: what fails is refused.
     pub async fn answer(self: Arc<Self>, request: Request<Body>) -> Result<Answer, Infallible> {
-        let Decided { order, place, request, upgrade } = match self.decide(request) {
+        let Decided {
+            order,
+            place,
+            request,
+            upgrade,
+        } = match self.decide(request) {
             Ok(decided) => decided,
             Err(answer) => return Ok(answer),
         };
@@ -123,7 +137,9 @@ impl Connection {
     #[expect(clippy::result_large_err, reason = "it is the answer, moved once")]
     fn decide(&self, request: Request<Body>) -> Result<Decided, Answer> {
         let (mut parts, body) = request.into_parts();
-        let Inbound { listener, serving, .. } = &*self.inbound;
+        let Inbound {
+            listener, serving, ..
+        } = &*self.inbound;
         let now = || MeshContext::new(Instant::now());
         let mut context = parts.extensions.remove::<MeshContext>().unwrap_or_else(now);
         context.direction = listener.direction;
@@ -134,10 +150,22 @@ impl Connection {
         let unrouted = serving.plan.unrouted.of(listener.direction);
         let facts = match admit(&mut parts, &listener.edge) {
             Ok(facts) => facts,
-            Err(error) => return Err(self.malformed(&parts, self.record(unrouted, &context, &parts), &error)),
+            Err(error) => {
+                return Err(self.malformed(&parts, self.record(unrouted, &context, &parts), &error));
+            }
         };
-        inherit(&parts.headers, facts, &self.peer, &mut context);
-        let decided = serving.plan.table.route(&RequestHead::of_parts(&parts), context.source_service(), fastrand::u32(..));
+        let received = forward::receive(&mut parts, facts, &mut context, &self.peer, listener.websocket);
+        let received = match received {
+            Ok(received) => received,
+            Err(error) => {
+                return Err(self.malformed(&parts, self.record(unrouted, &context, &parts), &error));
+            }
+        };
+        let decided = serving.plan.table.route(
+            &RequestHead::of_parts(&parts),
+            context.source_service(),
+            fastrand::u32(..),
+        );
         let decision = match decided {
             Ok(decision) => decision,
             Err(nothing) => {
@@ -151,11 +179,18 @@ impl Connection {
             (Action::Forward(_), Some(service)) => service,
             (Action::Respond(respond), _) => {
                 let mut response = respond.response();
-                mark_response(response.headers_mut(), RequestMarks::of_refused(&parts.headers, &self.peer), &self.peer);
+                mark_response(
+                    response.headers_mut(),
+                    RequestMarks::of_refused(&parts.headers, &self.peer),
+                    &self.peer,
+                );
                 return Err(record.on_response(response));
             }
             _ => {
-                let error = Error::new(ErrorKind::NoRoute, "the rule leads to a service that is not there any more");
+                let error = Error::new(
+                    ErrorKind::NoRoute,
+                    "the rule leads to a service that is not there any more",
+                );
                 return Err(self.refuse(&parts, record, &error));
             }
         };
@@ -164,18 +199,24 @@ impl Connection {
             context.deadline = Some(context.deadline.map_or(limit, |told| told.min(limit)));
         }
         let (grpc, version) = (is_grpc(&parts.headers), parts.version);
-        let outgoing = forward::prepare(&mut parts, facts, &context, &self.peer, &prepared.marks, listener.websocket);
-        let outgoing = match outgoing {
-            Ok(outgoing) => outgoing,
-            Err(error) => return Err(self.malformed(&parts, record, &error)),
-        };
+        let outgoing = forward::prepare(&mut parts, received, &context, &self.peer, &prepared.marks);
         let decision = decision.index();
         // The extensions are this hop's affair.
         parts.extensions.clear();
         let Outgoing { marks, upgrade } = outgoing;
         Ok(Decided {
-            order: Order { marks, record, deadline: context.deadline, grpc, version },
-            place: Place { serving, service, decision },
+            order: Order {
+                marks,
+                record,
+                deadline: context.deadline,
+                grpc,
+                version,
+            },
+            place: Place {
+                serving,
+                service,
+                decision,
+            },
             request: Request::from_parts(parts, body),
             upgrade,
         })
@@ -215,14 +256,21 @@ impl Connection {
 
     fn record(&self, metrics: &Arc<RouteMetrics>, context: &MeshContext, parts: &Parts) -> RequestRecord {
         let protocol = Protocol::of(parts.version, &parts.headers);
-        metrics.begin_with(context.received, self.source, MethodLabel::of(&parts.method), protocol)
+        metrics.begin_with(
+            context.received,
+            self.source,
+            MethodLabel::of(&parts.method),
+            protocol,
+        )
     }
 
     /// Refuses a request that is not what HTTP allows. On HTTP/1.1 nothing behind it is believed either.
     fn malformed(&self, parts: &Parts, record: RequestRecord, error: &Error) -> Answer {
         let mut answer = self.refuse(parts, record, error);
         if parts.version != Version::HTTP_2 {
-            answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            answer
+                .headers_mut()
+                .insert(CONNECTION, HeaderValue::from_static("close"));
         }
         answer
     }
@@ -232,7 +280,14 @@ impl Connection {
         self.refuse_marked(marks, parts.version, is_grpc(&parts.headers), record, error)
     }
 
-    fn refuse_marked(&self, marks: RequestMarks, version: Version, grpc: bool, record: RequestRecord, error: &Error) -> Answer {
+    fn refuse_marked(
+        &self,
+        marks: RequestMarks,
+        version: Version,
+        grpc: bool,
+        record: RequestRecord,
+        error: &Error,
+    ) -> Answer {
         if error.kind() == ErrorKind::BadRequest {
             tracing::debug!(peer = %self.peer.peer().address, %error, ?version, "refused a request");
         }
@@ -247,14 +302,19 @@ async fn before<T>(
     deadline: Option<Instant>,
     mut answer: Pin<&mut impl Future<Output = Result<T, Error>>>,
 ) -> Result<T, Error> {
-    let Some(deadline) = deadline else { return answer.await };
+    let Some(deadline) = deadline else {
+        return answer.await;
+    };
     let mut timer = pin!(tokio::time::sleep_until(deadline));
     poll_fn(|cx| {
         if let Poll::Ready(answered) = answer.as_mut().poll(cx) {
             return Poll::Ready(answered);
         }
         timer.as_mut().poll(cx).map(|()| {
-            Err(Error::new(ErrorKind::Timeout, "the service did not answer before the deadline (timeout)"))
+            Err(Error::new(
+                ErrorKind::Timeout,
+                "the service did not answer before the deadline (timeout)",
+            ))
         })
     })
     .await

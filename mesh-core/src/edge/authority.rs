@@ -1,61 +1,86 @@
 //! The canonical authority: lower case, no trailing dot, a port that is a number.
 
 use std::borrow::Cow;
+use std::net::Ipv6Addr;
 
 use super::bad;
 use crate::error::Error;
 
 const EXPECTED: &str = "the authority is malformed: expected host or host:port, the host of letters, digits, '.', '-' \
                         and '_', or an IPv6 address in brackets";
+const USERINFO: &str =
+    "the authority has user information in front of '@'; send credentials in Authorization";
+
+/// The longest name DNS knows.
+const MAX_NAME: usize = 253;
 
 /// The canonical form; borrowed if the text has it already.
 pub(super) fn canonical(text: &str) -> Result<Cow<'_, str>, Error> {
-    let (host, port) = split(text)?;
-    let fine = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'.' | b'-' | b'_');
-    let host_is_canonical = host.bytes().all(fine) && !host.ends_with('.') && !host.is_empty();
+    let malformed = || bad(if text.contains('@') { USERINFO } else { EXPECTED });
+    let (host, port) = split(text)
+        .filter(|(_, port)| port.is_none_or(is_port))
+        .ok_or_else(malformed)?;
     let port_is_canonical = port.is_none_or(|port| !port.is_empty() && !port.starts_with('0'));
-    if host_is_canonical && port_is_canonical && check_port(port)? {
+    if port_is_canonical && is_canonical_name(host) {
         return Ok(Cow::Borrowed(text));
     }
-    let mut out = if let Some(inner) = host.strip_prefix('[').and_then(|h| h.strip_suffix(']')) {
-        let address: std::net::Ipv6Addr = inner.parse().map_err(|_| bad(EXPECTED))?;
+    let mut out = if let Some(inner) = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
+        let address: Ipv6Addr = inner.parse().map_err(|_| malformed())?;
         format!("[{address}]")
     } else {
-        let host = host.strip_suffix('.').unwrap_or(host);
-        let host = host.to_ascii_lowercase();
-        if host.is_empty() || host.ends_with('.') || host.len() > 253 || !host.bytes().all(fine) {
-            return Err(bad(EXPECTED));
+        let name = host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase();
+        if !is_canonical_name(&name) {
+            return Err(malformed());
         }
-        host
+        name
     };
-    check_port(port)?;
     if let Some(port) = port.filter(|port| !port.is_empty()) {
         out.push(':');
         out.push_str(port.trim_start_matches('0'));
     }
-    if out == text { Ok(Cow::Borrowed(text)) } else { Ok(Cow::Owned(out)) }
-}
-
-fn split(text: &str) -> Result<(&str, Option<&str>), Error> {
-    if text.starts_with('[') {
-        let end = text.find(']').ok_or_else(|| bad(EXPECTED))?;
-        let (host, rest) = text.split_at(end + 1);
-        return match rest.strip_prefix(':') {
-            Some(port) => Ok((host, Some(port))),
-            None if rest.is_empty() => Ok((host, None)),
-            None => Err(bad(EXPECTED)),
-        };
-    }
-    Ok(match text.split_once(':') {
-        Some((host, port)) => (host, Some(port)),
-        None => (text, None),
+    Ok(if out == text {
+        Cow::Borrowed(text)
+    } else {
+        Cow::Owned(out)
     })
 }
 
-fn check_port(port: Option<&str>) -> Result<bool, Error> {
-    match port {
-        None | Some("") => Ok(true),
-        Some(port) if port.bytes().all(|b| b.is_ascii_digit()) && port.parse::<u16>().is_ok_and(|p| p != 0) => Ok(true),
-        Some(_) => Err(bad(EXPECTED)),
+/// Labels of letters in lower case, digits, `-` and `_`, with one dot between two.
+fn is_canonical_name(host: &str) -> bool {
+    let mut before = b'.';
+    for byte in host.bytes() {
+        let fine = match byte {
+            b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' => true,
+            b'.' => before != b'.',
+            _ => false,
+        };
+        if !fine {
+            return false;
+        }
+        before = byte;
     }
+    before != b'.' && host.len() <= MAX_NAME
+}
+
+/// Host, with its brackets, and port.
+fn split(text: &str) -> Option<(&str, Option<&str>)> {
+    let literal = if text.starts_with('[') {
+        text.find(']')? + 1
+    } else {
+        0
+    };
+    match text[literal..].find(':') {
+        Some(colon) if literal == 0 || colon == 0 => {
+            let (host, port) = text.split_at(literal + colon);
+            Some((host, port.get(1..)))
+        }
+        None if literal == 0 || literal == text.len() => Some((text, None)),
+        _ => None,
+    }
+}
+
+/// A port, or nothing behind the colon, which means the scheme's.
+fn is_port(text: &str) -> bool {
+    text.is_empty()
+        || text.bytes().all(|b| b.is_ascii_digit()) && text.parse::<u16>().is_ok_and(|port| port != 0)
 }

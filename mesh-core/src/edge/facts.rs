@@ -1,7 +1,6 @@
 //! What fields a message has, found in one pass: later steps look for nothing that is not there.
 
 use http::HeaderMap;
-use http::header::HeaderName;
 
 /// Which of the fields the mesh cares about a message has.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -35,22 +34,33 @@ impl Facts {
     /// A field only the mesh sets.
     pub(crate) const OWN: u32 = 1 << 18;
     pub(crate) const GRPC_TIMEOUT: u32 = 1 << 19;
+    /// Credentials and challenges for a proxy in front of this one.
+    pub(crate) const PROXY_AUTH: u32 = 1 << 20;
     const COOKIE: u32 = 1 << 30;
+    const HOST: u32 = 1 << 31;
 
     /// Looks a message's fields through.
+    ///
+    /// ```
+    /// use mesh_core::edge::Facts;
+    ///
+    /// let request = http::Request::get("/").header("accept", "a").header("accept", "b").body(()).expect("valid");
+    /// let facts = Facts::of(request.headers());
+    /// assert_eq!(facts.fields(), 2);
+    /// assert!(!facts.asks_for_upgrade());
+    /// ```
     pub fn of(headers: &HeaderMap) -> Self {
         let mut facts = Self::default();
-        for name in headers.iter().map(|(name, _)| name) {
+        for (name, _) in headers {
             facts.fields = facts.fields.saturating_add(1);
-            let bit = match name.as_str() {
-                "host" => {
-                    facts.hosts = facts.hosts.saturating_add(1);
-                    0
+            let bits = Self::of_name(name.as_str());
+            if bits & (Self::HOST | Self::COOKIE) != 0 {
+                facts.hosts = facts.hosts.saturating_add(u16::from(bits & Self::HOST != 0));
+                if bits & facts.bits & Self::COOKIE != 0 {
+                    facts.bits |= Self::COOKIES;
                 }
-                "cookie" if facts.bits & Self::COOKIE != 0 => Self::COOKIES,
-                _ => bit(name),
-            };
-            facts.bits |= bit;
+            }
+            facts.bits |= bits;
         }
         facts
     }
@@ -75,33 +85,38 @@ impl Facts {
     }
 }
 
-fn bit(name: &HeaderName) -> u32 {
-    let name = name.as_str();
-    // Few names have the length of one that matters, and fewer its first letter.
-    match (name.len(), name.as_bytes().first()) {
-        (2, Some(b't')) if name == "te" => Facts::TE,
-        (2, Some(b'b')) if name == "b3" => Facts::B3,
-        (6, Some(b'e')) if name == "expect" => Facts::EXPECT,
-        (6, Some(b'c')) if name == "cookie" => Facts::COOKIE,
-        (7, Some(b'u')) if name == "upgrade" => Facts::UPGRADE,
-        (9, Some(b'f')) if name == "forwarded" => Facts::FORWARDED_OTHER,
-        (9, Some(b'x')) if name == "x-real-ip" => Facts::FORWARDED_OTHER,
-        (10, Some(b'c')) if name == "connection" => Facts::CONNECTION,
-        (10, Some(b'k')) if name == "keep-alive" => Facts::KEEP_ALIVE,
-        (10, Some(b't')) if name == "tracestate" => Facts::TRACE,
-        (11, Some(b't')) if name == "traceparent" => Facts::TRACE,
-        (12, Some(b'm')) if name == "max-forwards" => Facts::MAX_FORWARDS,
-        (12, Some(b'x')) if name == "x-request-id" => Facts::REQUEST_ID,
-        (12, Some(b'g')) if name == "grpc-timeout" => Facts::GRPC_TIMEOUT,
-        (14, Some(b'c')) if name == "content-length" => Facts::CONTENT_LENGTH,
-        (14, Some(b'h')) if name == "http2-settings" => Facts::HTTP2_SETTINGS,
-        (15, Some(b'x')) if name == "x-forwarded-for" => Facts::FORWARDED_FOR,
-        (16, Some(b'p')) if name == "proxy-connection" => Facts::PROXY_CONNECTION,
-        (17, Some(b't')) if name == "transfer-encoding" => Facts::TRANSFER_ENCODING,
-        (17, Some(b'x')) if name == "x-forwarded-proto" => Facts::FORWARDED_PROTO,
-        (_, Some(b'x')) => extension(name),
-        _ if name.contains('_') => Facts::UNDERSCORE,
-        _ => 0,
+impl Facts {
+    /// What there is to know of a field by its name, in lower case; nothing of most.
+    pub(super) fn of_name(name: &str) -> u32 {
+        // Few names have the length of one that matters, and fewer its first letter.
+        match (name.len(), name.as_bytes().first()) {
+            (2, Some(b't')) if name == "te" => Self::TE,
+            (2, Some(b'b')) if name == "b3" => Self::B3,
+            (4, Some(b'h')) if name == "host" => Self::HOST,
+            (6, Some(b'e')) if name == "expect" => Self::EXPECT,
+            (6, Some(b'c')) if name == "cookie" => Self::COOKIE,
+            (7, Some(b'u')) if name == "upgrade" => Self::UPGRADE,
+            (9, Some(b'f')) if name == "forwarded" => Self::FORWARDED_OTHER,
+            (9, Some(b'x')) if name == "x-real-ip" => Self::FORWARDED_OTHER,
+            (10, Some(b'c')) if name == "connection" => Self::CONNECTION,
+            (10, Some(b'k')) if name == "keep-alive" => Self::KEEP_ALIVE,
+            (10, Some(b't')) if name == "tracestate" => Self::TRACE,
+            (11, Some(b't')) if name == "traceparent" => Self::TRACE,
+            (12, Some(b'm')) if name == "max-forwards" => Self::MAX_FORWARDS,
+            (12, Some(b'x')) if name == "x-request-id" => Self::REQUEST_ID,
+            (12, Some(b'g')) if name == "grpc-timeout" => Self::GRPC_TIMEOUT,
+            (14, Some(b'c')) if name == "content-length" => Self::CONTENT_LENGTH,
+            (14, Some(b'h')) if name == "http2-settings" => Self::HTTP2_SETTINGS,
+            (15, Some(b'x')) if name == "x-forwarded-for" => Self::FORWARDED_FOR,
+            (16, Some(b'p')) if name == "proxy-connection" => Self::PROXY_CONNECTION,
+            (17, Some(b't')) if name == "transfer-encoding" => Self::TRANSFER_ENCODING,
+            (17, Some(b'x')) if name == "x-forwarded-proto" => Self::FORWARDED_PROTO,
+            (18, Some(b'p')) if name == "proxy-authenticate" => Self::PROXY_AUTH,
+            (19, Some(b'p')) if name == "proxy-authorization" => Self::PROXY_AUTH,
+            (_, Some(b'x')) => extension(name),
+            _ if name.contains('_') => Self::UNDERSCORE,
+            _ => 0,
+        }
     }
 }
 

@@ -11,7 +11,8 @@ use crate::error::Error;
 ///
 /// # Errors
 /// [`ErrorKind::BadRequest`](crate::ErrorKind::BadRequest) for what two readers would read differently: a
-/// backslash, a broken escape, an encoded NUL, slash or backslash, a `;`.
+/// backslash, a broken escape, an encoded NUL, an encoded slash or backslash or a `;` unless the policy keeps
+/// them, and a dot segment that hides behind one that is kept.
 ///
 /// ```
 /// use mesh_core::edge::{EdgePolicy, canonical_path};
@@ -26,102 +27,151 @@ pub fn canonical_path(path: &str, policy: &EdgePolicy) -> Result<Option<String>,
     if !path.starts_with('/') {
         return Err(bad("the path does not begin with a slash"));
     }
-    if is_plainly_canonical(path.as_bytes()) {
+    if is_canonical(path.as_bytes()) {
         return Ok(None);
     }
-    let decoded = decode(path.as_bytes(), policy)?;
-    let resolved = resolve(&decoded);
-    Ok((resolved != path).then_some(resolved))
+    let rewritten = rewrite(path, policy)?;
+    Ok((rewritten != path).then_some(rewritten))
 }
 
-/// Whether nothing in it could need work. Most paths take only this.
-fn is_plainly_canonical(path: &[u8]) -> bool {
-    let mut before = 0;
-    for byte in path {
-        match byte {
-            b'/' | b'.' if before == b'/' => return false,
-            b'%' | b';' | b'\\' | 0..=0x20 | 0x7f.. => return false,
-            _ => before = *byte,
-        }
+/// Whether it needs no work under any policy. Most paths take only this.
+fn is_canonical(path: &[u8]) -> bool {
+    let mut rest = path;
+    while let [byte, tail @ ..] = rest {
+        rest = match byte {
+            b'/' if matches!(
+                tail,
+                [b'/', ..] | [b'.'] | [b'.', b'/', ..] | [b'.', b'.'] | [b'.', b'.', b'/', ..]
+            ) =>
+            {
+                return false;
+            }
+            b'%' => match escaped(tail) {
+                Some(b'\0' | b'/' | b'\\' | b';') | None => return false,
+                Some(byte) if is_unreserved(byte) => return false,
+                Some(_) => &tail[2..],
+            },
+            b'\\' | b';' | 0..=b' ' | 0x7f.. => return false,
+            _ => tail,
+        };
     }
     true
 }
 
-fn decode(path: &[u8], policy: &EdgePolicy) -> Result<String, Error> {
+fn rewrite(path: &str, policy: &EdgePolicy) -> Result<String, Error> {
     let mut out = String::with_capacity(path.len());
-    let mut rest = path;
-    while let [byte, tail @ ..] = rest {
-        rest = tail;
-        match byte {
-            b'%' => {
-                let (Some(high), Some(low)) = (tail.first().and_then(hex), tail.get(1).and_then(hex)) else {
-                    return Err(bad("the path has a '%' that two hexadecimal digits do not follow"));
-                };
-                rest = &tail[2..];
-                escape(&mut out, high * 16 + low, &tail[..2], policy)?;
+    let mut segments = path.split('/').skip(1).peekable();
+    while let Some(segment) = segments.next() {
+        let last = segments.peek().is_none();
+        let begin = out.len();
+        out.push('/');
+        push_decoded(&mut out, segment.as_bytes(), policy)?;
+        match &out[begin + 1..] {
+            "" | "." => out.truncate(if last { begin + 1 } else { begin }),
+            ".." => {
+                let parent = out[..begin].rfind('/').unwrap_or(0);
+                out.truncate(parent);
+                if last {
+                    out.push('/');
+                }
             }
-            b'\\' => return Err(bad("the path has a backslash; encode it or use a slash")),
-            b';' if !policy.keep_path_parameters => return Err(bad(PARAMETERS)),
-            0..=0x20 | 0x7f => return Err(bad("the path has a control byte or a space")),
-            0x80.. => push_escape(&mut out, *byte),
-            _ => out.push(char::from(*byte)),
+            segment if hides_dots(segment) => {
+                return Err(bad("the path has a dot segment behind a ';' or an encoded slash"));
+            }
+            _ => {}
         }
+    }
+    if out.is_empty() {
+        out.push('/');
     }
     Ok(out)
 }
 
+/// Whether a reader that cuts at `;`, or decodes a slash before it splits, would find a dot segment.
+fn hides_dots(segment: &str) -> bool {
+    let bytes = segment.as_bytes();
+    let (mut begin, mut at, mut cut) = (0, 0, false);
+    loop {
+        let separator = match &bytes[at..] {
+            [] => 0,
+            [b';', ..] => 1,
+            [b'%', tail @ ..] if matches!(escaped(tail), Some(b'/' | b'\\' | b';')) => 3,
+            _ => {
+                at += 1;
+                continue;
+            }
+        };
+        cut |= separator > 0;
+        if cut && matches!(&bytes[begin..at], b"." | b"..") {
+            return true;
+        }
+        if separator == 0 {
+            return false;
+        }
+        at += separator;
+        begin = at;
+    }
+}
+
 const PARAMETERS: &str = "the path has a ';', which applications read differently; it is refused here";
 
-fn escape(out: &mut String, byte: u8, digits: &[u8], policy: &EdgePolicy) -> Result<(), Error> {
-    match byte {
-        b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => out.push(char::from(byte)),
-        0 => return Err(bad("the path has an encoded NUL")),
-        b'/' | b'\\' if !policy.keep_encoded_slashes => {
-            return Err(bad("the path has an encoded slash or backslash, which applications read differently"));
-        }
-        b';' if !policy.keep_path_parameters => return Err(bad(PARAMETERS)),
-        _ => {
-            out.push('%');
-            out.extend(digits.iter().map(|d| char::from(*d)));
+fn push_decoded(out: &mut String, segment: &[u8], policy: &EdgePolicy) -> Result<(), Error> {
+    let mut rest = segment;
+    while let [byte, tail @ ..] = rest {
+        rest = tail;
+        match byte {
+            b'%' => {
+                let Some(byte) = escaped(tail) else {
+                    return Err(bad(
+                        "the path has a '%' that two hexadecimal digits do not follow",
+                    ));
+                };
+                rest = &tail[2..];
+                push_escape(out, byte, &tail[..2], policy)?;
+            }
+            b'\\' => return Err(bad("the path has a backslash; encode it or use a slash")),
+            b';' if !policy.keep_path_parameters => return Err(bad(PARAMETERS)),
+            0..=b' ' | 0x7f => return Err(bad("the path has a control byte or a space")),
+            0x80.. => {
+                out.push('%');
+                out.push(digit(byte >> 4));
+                out.push(digit(byte & 15));
+            }
+            _ => out.push(char::from(*byte)),
         }
     }
     Ok(())
 }
 
-fn push_escape(out: &mut String, byte: u8) {
-    const HEX: [char; 16] = ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'A', 'B', 'C', 'D', 'E', 'F'];
-    out.push('%');
-    out.push(HEX[usize::from(byte >> 4)]);
-    out.push(HEX[usize::from(byte & 15)]);
-}
-
-fn hex(digit: &u8) -> Option<u8> {
-    char::from(*digit).to_digit(16).and_then(|d| u8::try_from(d).ok())
-}
-
-/// Merges slashes, then resolves dot segments. A parameter does not hide a dot segment.
-fn resolve(path: &str) -> String {
-    let mut segments: Vec<&str> = Vec::new();
-    let mut ends_open = false;
-    for segment in path.split('/').skip(1) {
-        ends_open = false;
-        match segment.split(';').next().unwrap_or(segment) {
-            "" if segment.is_empty() => ends_open = true,
-            "." => ends_open = true,
-            ".." => {
-                segments.pop();
-                ends_open = true;
-            }
-            _ => segments.push(segment),
+fn push_escape(out: &mut String, byte: u8, digits: &[u8], policy: &EdgePolicy) -> Result<(), Error> {
+    match byte {
+        byte if is_unreserved(byte) => out.push(char::from(byte)),
+        0 => return Err(bad("the path has an encoded NUL")),
+        b'/' | b'\\' if !policy.keep_encoded_slashes => {
+            return Err(bad(
+                "the path has an encoded slash or backslash, which applications read differently",
+            ));
+        }
+        b';' if !policy.keep_path_parameters => return Err(bad(PARAMETERS)),
+        _ => {
+            out.push('%');
+            out.extend(digits.iter().map(|digit| char::from(*digit)));
         }
     }
-    let mut out = String::with_capacity(path.len());
-    for segment in &segments {
-        out.push('/');
-        out.push_str(segment);
-    }
-    if ends_open || segments.is_empty() {
-        out.push('/');
-    }
-    out
+    Ok(())
+}
+
+const fn is_unreserved(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~')
+}
+
+/// The byte that two hexadecimal digits at the beginning stand for.
+fn escaped(text: &[u8]) -> Option<u8> {
+    let [high, low, ..] = text else { return None };
+    let value = |digit: u8| char::from(digit).to_digit(16);
+    u8::try_from(value(*high)? * 16 + value(*low)?).ok()
+}
+
+fn digit(value: u8) -> char {
+    char::from(b"0123456789ABCDEF"[usize::from(value & 15)])
 }

@@ -1,6 +1,10 @@
 //! Trace context in: W3C Trace Context, or B3 where there is none.
 
 use http::HeaderMap;
+use http::header::HeaderName;
+
+use super::believed::one;
+use super::{TRACEPARENT, TRACESTATE};
 
 /// The trace a request belongs to, as its fields tell it: lower-case hexadecimal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -8,25 +12,29 @@ pub(super) struct TraceContext {
     pub(super) trace: [u8; 32],
     pub(super) span: [u8; 16],
     pub(super) sampled: bool,
-    /// It came as a `traceparent` that can be passed on as it is.
+    /// It came as a `traceparent`.
     pub(super) w3c: bool,
+    /// It came as a `traceparent` that can be passed on as it is.
+    pub(super) exact: bool,
 }
 
 /// The well-formed trace context in these fields. `traceparent` counts before B3.
 pub(super) fn of(headers: &HeaderMap) -> Option<TraceContext> {
-    w3c(headers).or_else(|| b3_single(headers)).or_else(|| b3_many(headers))
+    w3c(headers)
+        .or_else(|| b3_single(headers))
+        .or_else(|| b3_many(headers))
 }
 
 fn w3c(headers: &HeaderMap) -> Option<TraceContext> {
-    let mut values = headers.get_all("traceparent").iter();
-    let value = values.next()?.as_bytes();
-    if values.next().is_some() || value.len() < 55 {
+    let value = one(headers, &TRACEPARENT)?.as_bytes();
+    if value.len() < 55 {
         return None;
     }
     let (version, rest) = (value.get(..2)?, value.get(2..)?);
     // A later version may be longer, and only at a dash; ff is no version.
     let known = version == b"00" && value.len() == 55;
-    let later = version != b"00" && version != b"ff" && is_hex(version) && value.get(55).is_none_or(|b| *b == b'-');
+    let later =
+        version != b"00" && version != b"ff" && is_hex(version) && value.get(55).is_none_or(|b| *b == b'-');
     let dashes = rest.first() == Some(&b'-') && rest.get(33) == Some(&b'-') && rest.get(50) == Some(&b'-');
     if !(known || later) || !dashes {
         return None;
@@ -34,32 +42,86 @@ fn w3c(headers: &HeaderMap) -> Option<TraceContext> {
     let flags = rest.get(51..53).filter(|flags| is_hex(flags))?;
     let trace = id::<32>(rest.get(1..33)?)?;
     let span = id::<16>(rest.get(34..50)?)?;
-    Some(TraceContext { trace, span, sampled: nibble(*flags.last()?)? & 1 == 1, w3c: known })
+    let sampled = char::from(*flags.last()?).to_digit(16)? & 1 == 1;
+    Some(TraceContext {
+        trace,
+        span,
+        sampled,
+        w3c: true,
+        exact: known,
+    })
+}
+
+/// Whether `tracestate` is what the specification allows: at most 32 members `key=value` and 8 KiB.
+pub(super) fn is_state(headers: &HeaderMap) -> bool {
+    let (mut members, mut bytes) = (0, 0);
+    for line in headers.get_all(TRACESTATE) {
+        bytes += line.len();
+        for member in line
+            .as_bytes()
+            .split(|b| *b == b',')
+            .map(<[u8]>::trim_ascii)
+            .filter(|m| !m.is_empty())
+        {
+            members += 1;
+            if !is_member(member) {
+                return false;
+            }
+        }
+    }
+    members <= 32 && bytes <= 8192
+}
+
+fn is_member(member: &[u8]) -> bool {
+    let Some(equals) = member.iter().position(|b| *b == b'=') else {
+        return false;
+    };
+    let (key, value) = (&member[..equals], &member[equals + 1..]);
+    let key_byte = |b: &u8| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'-' | b'*' | b'/' | b'@');
+    let value_byte = |b: &u8| matches!(b, b' '..=b'~') && *b != b'=';
+    (1..=256).contains(&key.len())
+        && key.iter().all(key_byte)
+        && (1..=256).contains(&value.len())
+        && value.iter().all(value_byte)
 }
 
 /// `b3: <trace>-<span>[-<sampled>[-<parent>]]`
 fn b3_single(headers: &HeaderMap) -> Option<TraceContext> {
-    let value = headers.get("b3")?.to_str().ok()?;
+    let value = one(headers, &HeaderName::from_static("b3"))?.to_str().ok()?;
     let mut parts = value.split('-');
-    let (trace, span, state) = (parts.next()?, parts.next()?, parts.next());
-    Some(TraceContext { trace: b3_trace(trace)?, span: id(span.as_bytes())?, sampled: matches!(state, Some("1" | "d")), w3c: false })
+    let (trace, span, state, parent) = (parts.next()?, parts.next()?, parts.next(), parts.next());
+    let fine = matches!(state, None | Some("0" | "1" | "d"))
+        && parent.is_none_or(|parent| id::<16>(parent.as_bytes()).is_some())
+        && parts.next().is_none();
+    if fine {
+        b3(trace, span, matches!(state, Some("1" | "d")))
+    } else {
+        None
+    }
 }
 
 fn b3_many(headers: &HeaderMap) -> Option<TraceContext> {
-    let field = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    let field = |name: &'static str| one(headers, &HeaderName::from_static(name))?.to_str().ok();
     let sampled = matches!(field("x-b3-sampled"), Some("1" | "true")) || field("x-b3-flags") == Some("1");
-    let (trace, span) = (field("x-b3-traceid")?, field("x-b3-spanid")?);
-    Some(TraceContext { trace: b3_trace(trace)?, span: id(span.as_bytes())?, sampled, w3c: false })
+    b3(field("x-b3-traceid")?, field("x-b3-spanid")?, sampled)
 }
 
-/// B3 knows trace ids of half the length.
-fn b3_trace(text: &str) -> Option<[u8; 32]> {
-    if text.len() == 16 {
+/// B3 knows trace ids of half the length, too.
+fn b3(trace: &str, span: &str, sampled: bool) -> Option<TraceContext> {
+    let trace = if trace.len() == 16 {
         let mut whole = [b'0'; 32];
-        whole[16..].copy_from_slice(&id::<16>(text.as_bytes())?);
-        return Some(whole);
-    }
-    id(text.as_bytes())
+        whole[16..].copy_from_slice(&id::<16>(trace.as_bytes())?);
+        whole
+    } else {
+        id(trace.as_bytes())?
+    };
+    Some(TraceContext {
+        trace,
+        span: id(span.as_bytes())?,
+        sampled,
+        w3c: false,
+        exact: false,
+    })
 }
 
 fn id<const N: usize>(text: &[u8]) -> Option<[u8; N]> {
@@ -69,8 +131,4 @@ fn id<const N: usize>(text: &[u8]) -> Option<[u8; N]> {
 
 fn is_hex(text: &[u8]) -> bool {
     text.iter().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
-}
-
-fn nibble(digit: u8) -> Option<u32> {
-    char::from(digit).to_digit(16)
 }

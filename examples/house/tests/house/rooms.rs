@@ -22,7 +22,7 @@ fn modules(name: &str) -> BTreeSet<String> {
             } else {
                 format!("{below}/{stem}")
             };
-            if path.is_dir() {
+            if path.is_dir() && stem != "tests" {
                 walk(&path, &module, found);
             } else if path.extension().is_some_and(|extension| extension == "rs")
                 && !["lib", "main", "tests"].contains(&stem.as_str())

@@ -180,11 +180,15 @@ where
             if registered.is_to_close() {
                 return Poll::Ready(Ended::Late("it was told to close"));
             }
+            let is_to_finish = !finishing && (is_over_age || registered.is_to_finish());
+            if is_to_finish {
+                watch.next_is_last();
+            }
             if let Poll::Ready(ended) = connection.as_mut().poll(cx) {
                 return Poll::Ready(Ended::Itself(ended));
             }
             // A request that has begun to come in is in flight; hyper would take the connection for idle.
-            if !finishing && (is_over_age || registered.is_to_finish()) && !watch.is_amid_head() {
+            if is_to_finish && !watch.is_amid_head() {
                 finishing = true;
                 finish(connection.as_mut());
                 continue;

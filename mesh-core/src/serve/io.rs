@@ -4,7 +4,7 @@
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -29,6 +29,8 @@ pub(super) struct Watch {
     head_began: AtomicU64,
     went_idle: AtomicU64,
     write_stalled: AtomicU64,
+    /// Whether the next response is the last.
+    last: AtomicBool,
     pub(super) tunnel: Tunnel,
 }
 
@@ -54,6 +56,7 @@ impl Watch {
             head_began: AtomicU64::new(u64::from(head_has_begun && !http2)),
             went_idle: AtomicU64::new(1),
             write_stalled: AtomicU64::new(0),
+            last: AtomicBool::new(false),
             tunnel: Tunnel::default(),
         };
         Arc::new(watch)
@@ -88,6 +91,15 @@ impl Watch {
 
     fn is_idle_from_now(&self) {
         self.went_idle.store(self.now(), Ordering::Relaxed);
+    }
+
+    /// The next response is to say that it is the last.
+    pub(super) fn next_is_last(&self) {
+        self.last.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_last(&self) -> bool {
+        self.last.load(Ordering::Relaxed)
     }
 
     /// Whether the first bytes of a head came and the rest did not.

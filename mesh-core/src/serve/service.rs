@@ -9,6 +9,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::header::{CONNECTION, HeaderValue};
 use http::{Method, Request, Response, StatusCode};
 use http_body::{Body as _, Frame, SizeHint};
 use hyper::body::Incoming;
@@ -130,18 +131,23 @@ where
                 StepProj::Called { future } => break ready!(future.poll(cx)),
             }
         };
-        let response = match answered {
+        let mut response = match answered {
             Ok(response) => response.map(RejectBody::inner),
             Err(error) => reject(&Error::wrap(error), *this.grpc),
         };
         let active = this.active.take();
         let upgraded = response.status() == StatusCode::SWITCHING_PROTOCOLS
             || (*this.connect && response.status().is_success());
-        if upgraded
-            && let Some(Active(watch)) = &active
+        if let Some(Active(watch)) = &active
             && !watch.is_http2()
         {
-            watch.tunnel.open();
+            if upgraded {
+                watch.tunnel.open();
+            } else if watch.is_last() {
+                response
+                    .headers_mut()
+                    .insert(CONNECTION, HeaderValue::from_static("close"));
+            }
         }
         let (response_moves, stall) = (this.response_moves.take(), Stall::new(*this.idle));
         Poll::Ready(Ok(response.map(|body| ServeBody {

@@ -40,7 +40,7 @@ pub use path::canonical_path;
 pub struct EdgePolicy {
     /// The longest target, in bytes. Default 16 KiB. Beyond it: 414.
     pub max_uri_bytes: usize,
-    /// The most header fields. Default 100. Beyond it: 431.
+    /// The most header fields. Default 100, and never more than 16 384. Beyond it: 431.
     pub max_headers: usize,
     /// Whether fields whose name has an underscore are kept. Default: they are dropped, since many
     /// applications read `x_internal` and `x-internal` as one. Those that spell a field of framing, routing
@@ -53,6 +53,9 @@ pub struct EdgePolicy {
     /// see another path than the rules did.
     pub keep_path_parameters: bool,
 }
+
+/// A header map panics when it is full, and the mesh adds fields of its own.
+const MOST_FIELDS: usize = 16 * 1024;
 
 impl Default for EdgePolicy {
     fn default() -> Self {
@@ -89,11 +92,11 @@ impl Default for EdgePolicy {
 /// ```
 pub fn admit(parts: &mut Parts, policy: &EdgePolicy) -> Result<Facts, Error> {
     let mut facts = Facts::of(&parts.headers);
-    if facts.fields() > policy.max_headers {
+    let most = policy.max_headers.min(MOST_FIELDS);
+    if facts.fields() > most {
         let message = format!(
-            "the request has {} header fields; at most {} are allowed",
-            facts.fields(),
-            policy.max_headers
+            "the request has {} header fields; at most {most} are allowed",
+            facts.fields()
         );
         return Err(bad(message).with_status(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE));
     }
@@ -158,8 +161,19 @@ fn method(parts: &mut Parts, facts: Facts) -> Result<(), Error> {
             }
             None => Err(bad("Max-Forwards must be one decimal number")),
         },
+        _ if is_misspelt(&parts.method) => refuse("the names of methods are in upper case"),
         _ => Ok(()),
     }
+}
+
+/// Whether it is a usual method but for the case of its letters. There are applications that take it for that,
+/// and would do what a rule about the method forbids.
+fn is_misspelt(method: &Method) -> bool {
+    const USUAL: [&str; 9] = [
+        "GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "CONNECT", "TRACE",
+    ];
+    let name = method.as_str();
+    name.bytes().any(|b| b.is_ascii_lowercase()) && USUAL.iter().any(|usual| usual.eq_ignore_ascii_case(name))
 }
 
 fn max_forwards(headers: &HeaderMap) -> Option<u32> {
@@ -296,10 +310,12 @@ fn target(parts: &mut Parts, policy: &EdgePolicy) -> Result<(), Error> {
         _ if parts.version != Version::HTTP_2 => Some("/".to_owned()),
         _ => return Err(bad(NO_PATH)),
     };
+    // Rules and endpoints find no more than ASCII, though the `http` crate lets it through.
+    let canonical = canonical.or_else(|| (!whole.is_ascii()).then(|| uri.path().to_owned()));
     if let Some(mut path) = canonical {
         if let Some(query) = uri.query() {
             path.push('?');
-            path.push_str(query);
+            path::push_ascii(&mut path, query);
         }
         parts.uri = PathAndQuery::try_from(path)
             .map_err(|_| bad("the path has no canonical form"))?

@@ -48,3 +48,8 @@ pub(crate) fn is_own(name: &str) -> bool {
                 | "x-forwarded-client-cert"
         )
 }
+
+/// Whether this field says where a request came from.
+pub(crate) fn tells_origin(name: &str) -> bool {
+    name.starts_with("x-forwarded-") || matches!(name, "forwarded" | "x-real-ip")
+}

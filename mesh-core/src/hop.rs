@@ -44,7 +44,8 @@ const ANY: u32 = Facts::CONNECTION
     | Facts::PROXY_AUTH;
 
 /// Removes the hop-by-hop fields of a request, those that `Connection` names among them. `TE: trailers` stays,
-/// since gRPC needs it; `Expect` goes, since the mesh answers it itself.
+/// since gRPC needs it; `Expect` goes, since the mesh answers it itself. `X-Forwarded-*`, `Forwarded` and
+/// `X-Real-IP` stay even if `Connection` names them.
 ///
 /// # Errors
 /// [`ErrorKind::BadRequest`] if `Connection` names a field the request cannot do without: `Host`, its framing,
@@ -77,7 +78,10 @@ pub fn strip_request(headers: &mut HeaderMap, facts: Facts) -> Result<(), Error>
                 let message = format!("Connection names {name}, which is not for one hop only");
                 return Err(Error::new(ErrorKind::BadRequest, message));
             }
-            headers.remove(name);
+            // Behind a proxy that passes `Connection` on, a client could hide where it comes from.
+            if !forwarded::tells_origin(name.as_str()) {
+                headers.remove(name);
+            }
         }
     }
     remove_one_hop(headers, facts);

@@ -121,15 +121,15 @@ impl Facts {
 }
 
 fn extension(name: &str) -> u32 {
-    if crate::forwarded::is_own(name) {
+    let underscore = if name.contains('_') { Facts::UNDERSCORE } else { 0 };
+    let kind = if crate::forwarded::is_own(name) {
         Facts::OWN
     } else if name.starts_with("x-forwarded-") {
         Facts::FORWARDED_OTHER
     } else if name.starts_with("x-b3-") {
         Facts::B3
-    } else if name.contains('_') {
-        Facts::UNDERSCORE
     } else {
         0
-    }
+    };
+    kind | underscore
 }

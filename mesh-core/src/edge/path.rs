@@ -6,8 +6,11 @@ use crate::error::Error;
 /// The canonical form of a path; nothing if it has that form already.
 ///
 /// Dot segments are resolved and doubled slashes merged, in whatever spelling; percent-encoded letters,
-/// digits, `-`, `.`, `_` and `~` are decoded, other escapes kept as they are; bytes beyond ASCII are encoded.
-/// The result read once more is itself.
+/// digits, `-`, `.`, `_` and `~` are decoded, the digits of other escapes brought into upper case; what RFC 3986
+/// knows in no path is encoded. The result read once more is itself.
+///
+/// A reserved character, as `:`, `@` or `+`, and its escape are two paths (RFC 3986 §2.2), since there are
+/// applications that tell them apart. A rule about one that must not be walked around names both.
 ///
 /// # Errors
 /// [`ErrorKind::BadRequest`](crate::ErrorKind::BadRequest) for what two readers would read differently: a
@@ -49,10 +52,12 @@ fn is_canonical(path: &[u8]) -> bool {
             b'%' => match escaped(tail) {
                 Some(b'\0' | b'/' | b'\\' | b';') | None => return false,
                 Some(byte) if is_unreserved(byte) => return false,
+                Some(_) if tail[..2].iter().any(u8::is_ascii_lowercase) => return false,
                 Some(_) => &tail[2..],
             },
-            b'\\' | b';' | 0..=b' ' | 0x7f.. => return false,
-            _ => tail,
+            b'/' => tail,
+            byte if is_segment_byte(*byte) => tail,
+            _ => return false,
         };
     }
     true
@@ -76,7 +81,9 @@ fn rewrite(path: &str, policy: &EdgePolicy) -> Result<String, Error> {
                 }
             }
             segment if hides_dots(segment) => {
-                return Err(bad("the path has a dot segment behind a ';' or an encoded slash"));
+                return Err(bad(
+                    "the path has an empty or a dot segment beside a ';' or an encoded slash",
+                ));
             }
             _ => {}
         }
@@ -87,7 +94,8 @@ fn rewrite(path: &str, policy: &EdgePolicy) -> Result<String, Error> {
     Ok(out)
 }
 
-/// Whether a reader that cuts at `;`, or decodes a slash before it splits, would find a dot segment.
+/// Whether a reader that cuts at `;`, or decodes a slash before it splits, would find a dot segment, or an empty
+/// one in front, which it would merge.
 fn hides_dots(segment: &str) -> bool {
     let bytes = segment.as_bytes();
     let (mut begin, mut at, mut cut) = (0, 0, false);
@@ -102,7 +110,7 @@ fn hides_dots(segment: &str) -> bool {
             }
         };
         cut |= separator > 0;
-        if cut && matches!(&bytes[begin..at], b"." | b"..") {
+        if cut && (at == 0 || matches!(&bytes[begin..at], b"." | b"..")) {
             return true;
         }
         if separator == 0 {
@@ -127,23 +135,21 @@ fn push_decoded(out: &mut String, segment: &[u8], policy: &EdgePolicy) -> Result
                     ));
                 };
                 rest = &tail[2..];
-                push_escape(out, byte, &tail[..2], policy)?;
+                push_escaped(out, byte, policy)?;
             }
             b'\\' => return Err(bad("the path has a backslash; encode it or use a slash")),
             b';' if !policy.keep_path_parameters => return Err(bad(PARAMETERS)),
+            b';' => out.push(';'),
+            b'?' | b'#' => return Err(bad("the path has a '?' or a '#', which end it")),
             0..=b' ' | 0x7f => return Err(bad("the path has a control byte or a space")),
-            0x80.. => {
-                out.push('%');
-                out.push(digit(byte >> 4));
-                out.push(digit(byte & 15));
-            }
-            _ => out.push(char::from(*byte)),
+            byte if is_segment_byte(*byte) => out.push(char::from(*byte)),
+            byte => push_escape(out, *byte),
         }
     }
     Ok(())
 }
 
-fn push_escape(out: &mut String, byte: u8, digits: &[u8], policy: &EdgePolicy) -> Result<(), Error> {
+fn push_escaped(out: &mut String, byte: u8, policy: &EdgePolicy) -> Result<(), Error> {
     match byte {
         byte if is_unreserved(byte) => out.push(char::from(byte)),
         0 => return Err(bad("the path has an encoded NUL")),
@@ -153,12 +159,35 @@ fn push_escape(out: &mut String, byte: u8, digits: &[u8], policy: &EdgePolicy) -
             ));
         }
         b';' if !policy.keep_path_parameters => return Err(bad(PARAMETERS)),
-        _ => {
-            out.push('%');
-            out.extend(digits.iter().map(|digit| char::from(*digit)));
-        }
+        _ => push_escape(out, byte),
     }
     Ok(())
+}
+
+/// Appends a text, bytes beyond ASCII as escapes.
+pub(super) fn push_ascii(out: &mut String, text: &str) {
+    for byte in text.bytes() {
+        if byte.is_ascii() {
+            out.push(char::from(byte));
+        } else {
+            push_escape(out, byte);
+        }
+    }
+}
+
+fn push_escape(out: &mut String, byte: u8) {
+    out.push('%');
+    out.push(digit(byte >> 4));
+    out.push(digit(byte & 15));
+}
+
+/// Whether it stands for itself in a segment: `pchar` of RFC 3986 §3.3, but for `;`, which policies decide on.
+const fn is_segment_byte(byte: u8) -> bool {
+    is_unreserved(byte)
+        || matches!(
+            byte,
+            b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b',' | b'=' | b':' | b'@'
+        )
 }
 
 const fn is_unreserved(byte: u8) -> bool {

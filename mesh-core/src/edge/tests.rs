@@ -245,6 +245,31 @@ fn too_many_fields_are_refused_with_431() {
 }
 
 #[test]
+fn a_usual_method_in_other_letters_is_refused() {
+    for method in ["get", "Delete", "pATCH", "connect", "trace"] {
+        assert_eq!(refused(parts(method, "/", &[("host", "a")])).0, 405, "{method}");
+    }
+    for method in ["PROPFIND", "purge", "get-all"] {
+        let admitted = admitted(parts(method, "/", &[("host", "a")]));
+        assert_eq!(admitted.method.as_str(), method);
+    }
+}
+
+#[test]
+fn a_query_stays_as_it_is_but_for_bytes_beyond_ascii() {
+    for (target, expected) in [
+        ("/a?x=%c3%a9&y={|}[]\\'", "/a?x=%c3%a9&y={|}[]\\'"),
+        ("/a?é=ü", "/a?%C3%A9=%C3%BC"),
+        ("/é?é", "/%C3%A9?%C3%A9"),
+        ("/a?", "/a?"),
+    ] {
+        assert_eq!(admitted(get(target)).uri, expected);
+    }
+    let absolute = admitted(http2("http://a/b?é", &[]));
+    assert_eq!(absolute.uri, "/b?%C3%A9");
+}
+
+#[test]
 fn an_expectation_other_than_100_continue_is_refused_with_417() {
     let expecting = |value: &str| parts("POST", "/", &[("host", "a"), ("expect", value)]);
     for value in ["", "200-ok", "100-continue, x", "100-continue;q=1"] {
@@ -281,6 +306,33 @@ fn fields_with_an_underscore_are_dropped_unless_they_are_wanted() {
         kept.headers.keys().collect::<Vec<_>>(),
         ["host", "x_internal", "y_z"]
     );
+}
+
+#[test]
+fn an_underscore_is_found_in_a_name_that_begins_as_one_the_mesh_knows() {
+    for name in ["x-forwarded-any_thing", "x-b3-trace_id", "x-mesh-any_thing"] {
+        let parts = admitted(parts("GET", "/", &[("host", "a"), (name, "1")]));
+        assert_eq!(parts.headers.keys().collect::<Vec<_>>(), ["host"], "{name}");
+    }
+}
+
+#[test]
+fn a_header_map_is_never_filled_to_its_limit() {
+    let policy = EdgePolicy {
+        max_headers: usize::MAX,
+        ..EdgePolicy::default()
+    };
+    let mut parts = get("/");
+    for i in 1..16 * 1024 {
+        let name = HeaderName::try_from(format!("x-{i}")).expect("a name");
+        parts.headers.insert(name, HeaderValue::from_static("1"));
+    }
+    let mut full = parts.clone();
+    admit(&mut full, &policy).expect("not too many");
+    // The mesh's own fields have room, or this panics.
+    full.headers.reserve(100);
+    parts.headers.insert("one-more", HeaderValue::from_static("1"));
+    assert_eq!(refused_by(parts, &policy).0, 431);
 }
 
 #[test]

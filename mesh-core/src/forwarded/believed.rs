@@ -97,7 +97,7 @@ pub fn inherit(
                 Some(b"http" | b"https")
             );
         } else {
-            remove(headers, is_forwarded);
+            remove(headers, super::tells_origin);
         }
     }
     if facts.has(Facts::TRACE | Facts::B3) {
@@ -117,10 +117,6 @@ fn malformed_trace(headers: &mut HeaderMap, trace: Option<&TraceContext>) {
     if !trace.is_some_and(|trace| trace.w3c) || !trace::is_state(headers) {
         headers.remove(TRACESTATE);
     }
-}
-
-fn is_forwarded(name: &str) -> bool {
-    name.starts_with("x-forwarded-") || matches!(name, "forwarded" | "x-real-ip")
 }
 
 fn remove(headers: &mut HeaderMap, unbelieved: impl Fn(&str) -> bool) {

@@ -86,6 +86,25 @@ fn connection_cannot_take_what_a_request_needs() {
 }
 
 #[test]
+fn connection_cannot_hide_where_a_request_comes_from() {
+    let left = stripped_request(&[
+        (
+            "connection",
+            "X-Forwarded-For, x-forwarded-proto, forwarded, x-real-ip, cookie",
+        ),
+        ("x-forwarded-for", "203.0.113.7"),
+        ("x-forwarded-proto", "https"),
+        ("forwarded", "for=203.0.113.7"),
+        ("x-real-ip", "203.0.113.7"),
+        ("cookie", "a=1"),
+    ]);
+    assert_eq!(
+        names(&left),
+        ["forwarded", "x-forwarded-for", "x-forwarded-proto", "x-real-ip"]
+    );
+}
+
+#[test]
 fn te_goes_on_as_trailers_or_not_at_all() {
     for (value, left) in [
         ("trailers", true),

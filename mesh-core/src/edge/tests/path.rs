@@ -20,6 +20,9 @@ fn a_path_has_one_canonical_form() {
         ("/a/b//", "/a/b/"),
         ("/%7Euser/%2D%5F", "/~user/-_"),
         ("/é", "/%C3%A9"),
+        ("/caf%c3%a9", "/caf%C3%A9"),
+        ("/%20%c3%A9%25%3f%23", "/%20%C3%A9%25%3F%23"),
+        ("/a|b{\"c\"}[^]", "/a%7Cb%7B%22c%22%7D%5B%5E%5D"),
         ("/a/%2e%2e%2e", "/a/..."),
         ("//", "/"),
         ("/..", "/"),
@@ -37,10 +40,11 @@ fn a_path_has_one_canonical_form() {
         "/a/",
         "/.well-known/x",
         "/a/..b/c../...",
-        "/%20%c3%A9%25%3F%23",
+        "/%20%C3%A9%25%3F%23",
         "/a:b@c!$&'()*+,=~",
         "/%2525",
-        "/a|b{\"c\"}[^]",
+        // What is reserved and its escape are two paths.
+        "/a%3Ab%40c%2B",
     ] {
         assert_eq!(
             canonical_path(path, &EdgePolicy::default()).expect(path),
@@ -73,6 +77,8 @@ fn a_path_that_two_would_read_differently_is_refused() {
         "",
         "/a b",
         "/a\u{7f}",
+        "/a?b",
+        "/a#b",
     ] {
         assert!(canonical_path(path, &EdgePolicy::default()).is_err(), "{path}");
     }
@@ -85,12 +91,20 @@ fn what_a_policy_keeps_hides_no_dot_segment() {
         keep_path_parameters: true,
         ..EdgePolicy::default()
     };
-    for path in ["/a%2Fb", "/a%5cb/c", "/a;v=1/b;w", "/a%3Bb", "/a;..b", "/..%20;x"] {
+    for path in [
+        "/a%2Fb",
+        "/a%5Cb/c",
+        "/a;v=1/b;w",
+        "/a;/b%2F",
+        "/a%3Bb",
+        "/a;..b",
+        "/..%20;x",
+    ] {
         assert_eq!(canonical_path(path, &policy).expect(path), None, "{path}");
     }
     assert_eq!(
         canonical_path("/x/../a%2fb;c", &policy).expect("kept").as_deref(),
-        Some("/a%2fb;c")
+        Some("/a%2Fb;c")
     );
     for path in [
         "/x/..%2fdeny",
@@ -102,6 +116,11 @@ fn what_a_policy_keeps_hides_no_dot_segment() {
         "/x;..",
         "/..%3bx",
         "/a%20b%2f../c",
+        "/;x/deny",
+        "/a/%3bx/deny",
+        "/;/deny",
+        "/%2Fdeny",
+        "/%5cdeny",
     ] {
         assert!(canonical_path(path, &policy).is_err(), "{path}");
     }
@@ -141,6 +160,20 @@ fn read_leniently(path: &str) -> String {
     format!("/{}", out.join("/"))
 }
 
+fn with_upper_escapes(path: &str) -> String {
+    let mut digits_left = 0;
+    let upper = path.chars().map(|c| {
+        let is_digit = digits_left > 0;
+        digits_left = if c == '%' {
+            2
+        } else {
+            digits_left - i32::from(is_digit)
+        };
+        if is_digit { c.to_ascii_uppercase() } else { c }
+    });
+    upper.collect()
+}
+
 fn is_denied(path: &str) -> bool {
     path.strip_prefix("/deny")
         .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
@@ -150,7 +183,8 @@ fn is_denied(path: &str) -> bool {
 fn odd_paths() -> impl Strategy<Value = String> {
     let piece = prop::sample::select(vec![
         "/", "//", ".", "..", "%2e", "%2E%2e", "%2f", "%5c", "\\", ";", ";x=y", "%3b", "deny", "%64eny",
-        "den%79", "x", "a", "%41", "%20", "%25", "%252e", "%00", "%", "%2", "é", "~", "%7e", "DENY", "?",
+        "den%79", "x", "a", "%41", "%20", "%25", "%252e", "%c3%a9", "{", "|", "%7b", "%00", "%", "%2", "é",
+        "~", "%7e", "DENY", "?",
     ]);
     prop::collection::vec(piece, 0..12).prop_map(|pieces| format!("/{}", pieces.concat()))
 }
@@ -188,6 +222,14 @@ proptest! {
             prop_assert_eq!(is_denied(&read_leniently(&canonical)), is_denied(&canonical), "{} became {}", path, canonical);
             prop_assert_eq!(is_denied(&read_leniently(path)), is_denied(&canonical), "{} became {}", path, canonical);
         }
+    }
+
+    #[test]
+    fn the_case_of_escapes_makes_no_other_path(path in odd_paths()) {
+        let canonical = |path: &str| {
+            canonical_path(path, &EdgePolicy::default()).ok().map(|canonical| canonical.unwrap_or_else(|| path.to_owned()))
+        };
+        prop_assert_eq!(canonical(&path), canonical(&with_upper_escapes(&path)));
     }
 
     #[test]

@@ -5,11 +5,13 @@ use std::sync::Arc;
 
 use divan::Bencher;
 use http::request::Parts;
-use http::{HeaderMap, Request, Version};
+use http::{HeaderMap, Request, StatusCode, Version};
 use mesh_core::context::Direction;
 use mesh_core::edge::{EdgePolicy, Facts, admit};
-use mesh_core::forwarded::{PeerMarks, TargetMarks, Trust, inherit, mark_request};
-use mesh_core::hop::strip_request;
+use mesh_core::forwarded::{
+    PeerMarks, RequestMarks, TargetMarks, Trust, inherit, mark_request, mark_response,
+};
+use mesh_core::hop::{strip_request, strip_response};
 use mesh_core::{MeshContext, PeerInfo};
 use tokio::time::Instant;
 
@@ -158,5 +160,25 @@ fn all_three(bencher: Bencher<'_, '_>, kind: Kind) {
                 &peer,
                 &target,
             ))
+        });
+}
+
+#[divan::bench]
+fn answered(bencher: Bencher<'_, '_>) {
+    let peer = marks().peer;
+    let mut headers = HeaderMap::with_capacity(3);
+    for (name, value) in [
+        ("content-type", "text/plain"),
+        ("content-length", "2"),
+        ("date", "Tue, 24 Nov 2026 12:00:00 GMT"),
+    ] {
+        headers.append(name, value.parse().expect("valid"));
+    }
+    bencher
+        .with_inputs(|| (headers.clone(), RequestMarks::of_refused(&headers, &peer)))
+        .bench_local_values(|(mut headers, marks)| {
+            strip_response(StatusCode::OK, &mut headers);
+            mark_response(&mut headers, marks, &peer);
+            headers
         });
 }

@@ -1,0 +1,10 @@
+//! Balanced requests over pooled connections: what endpoints see on the wire and callers get back.
+
+mod counters;
+mod http1;
+mod http2;
+mod limits;
+mod loopback;
+mod picks;
+mod rest;
+mod support;

@@ -1,7 +1,7 @@
 //! Pooled connections to one endpoint.
 //!
 //! An HTTP/1.1 connection is polled by the task of the request that uses it and travels inside the
-//! response's body; between requests it rests in a set that is read without a lock ([`idle`]). That saves
+//! response's body; between requests it rests in a set that is read without a lock. That saves
 //! the two task switches a request that a connection task would cost. An HTTP/2 connection has a task of its
 //! own, since many requests share it.
 //!

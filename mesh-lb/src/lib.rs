@@ -10,6 +10,7 @@ pub mod balance;
 pub mod balancer;
 pub mod discovery;
 pub mod endpoint;
+pub mod health;
 pub mod load;
 pub mod policy;
 mod snapshot;

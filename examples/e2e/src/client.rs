@@ -24,7 +24,7 @@ impl Connection {
     /// # Errors
     /// If nobody listens.
     pub async fn http1(address: SocketAddr) -> io::Result<Self> {
-        let stream = TcpStream::connect(address).await?;
+        let stream = open(address).await?;
         let (sender, connection) = http1::handshake(TokioIo::new(stream))
             .await
             .map_err(io::Error::other)?;
@@ -40,7 +40,7 @@ impl Connection {
     /// # Errors
     /// If nobody listens.
     pub async fn http2(address: SocketAddr) -> io::Result<Self> {
-        let stream = TcpStream::connect(address).await?;
+        let stream = open(address).await?;
         let mut builder = http2::Builder::new(TokioExecutor::new());
         builder.timer(TokioTimer::new());
         let (sender, connection) = builder
@@ -95,4 +95,11 @@ impl Connection {
             Self::Http2(sender) => sender.is_closed(),
         }
     }
+}
+
+/// Small writes leave at once, as those of any real client: HTTP/2 would crawl otherwise, one window an acknowledgement.
+async fn open(address: SocketAddr) -> io::Result<TcpStream> {
+    let stream = TcpStream::connect(address).await?;
+    stream.set_nodelay(true)?;
+    Ok(stream)
 }

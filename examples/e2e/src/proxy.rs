@@ -73,6 +73,14 @@ impl Proxy {
     /// # Panics
     /// If it does not get ready.
     pub async fn start(services: &str) -> Self {
+        Self::start_with(&[], services).await
+    }
+
+    /// As [`start`](Self::start), with further arguments on the command line.
+    ///
+    /// # Panics
+    /// If it does not get ready.
+    pub async fn start_with(arguments: &[&str], services: &str) -> Self {
         let (address, metrics) = (listen().await.1, listen().await.1);
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("mesh.yaml");
@@ -80,6 +88,7 @@ impl Proxy {
         let process = Command::new(binary())
             .args(["run", "--config"])
             .arg(&path)
+            .args(arguments)
             .env("RUST_LOG", "warn")
             .stdin(Stdio::null())
             .kill_on_drop(true)

@@ -44,7 +44,7 @@ async fn moody(mut io: tokio::io::DuplexStream, nth: usize) {
             1 => "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
             _ => crate::support::HELLO,
         };
-        if io.write_all(answer.as_bytes()).await.is_err() || turn % 5 == 0 {
+        if io.write_all(answer.as_bytes()).await.is_err() || turn.is_multiple_of(5) {
             return;
         }
         if head.contains("transfer-encoding") && read_chunks(&mut io).await.is_none() {

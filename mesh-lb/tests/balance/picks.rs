@@ -1,12 +1,15 @@
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use mesh_core::body::Body;
+use mesh_core::connect::HttpProtocol;
 use mesh_core::{EndpointSet, ErrorKind, Outcome, Version, live};
 use mesh_lb::discovery::FixedWatch;
 use mesh_lb::{Balance, RoundRobin};
 use tokio::io::AsyncWriteExt;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
+use crate::http2::{answers, serve_http2};
 use crate::support::{
     Net, endpoint, get, hello, over, post, read, read_head, seconds, send, text, until, whole, write,
 };
@@ -232,4 +235,41 @@ async fn a_successor_takes_the_connections_over() {
     drop(first);
     text(&second, get()).await.expect("answered");
     assert_eq!(net.connects(1), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_endpoint_that_agrees_on_another_protocol_than_before_is_followed() {
+    let net = Net::new()
+        .agreeing(|nth| {
+            if nth == 1 {
+                HttpProtocol::Http2
+            } else {
+                HttpProtocol::Http1
+            }
+        })
+        .serves(1, |io, nth| async move {
+            if nth == 1 {
+                let once = serve_http2(io, |request| {
+                    assert_eq!(
+                        request.uri().scheme_str(),
+                        Some("https"),
+                        "only TLS agrees on a protocol"
+                    );
+                    answers(Duration::ZERO)(request)
+                });
+                drop(timeout(seconds(5), once).await);
+            } else if nth == 0 {
+                drop(timeout(seconds(5), hello(io, nth)).await);
+            } else {
+                hello(io, nth).await;
+            }
+        });
+    let (balance, _) = over(&net, &[1]).start();
+    for connects in 1..=3 {
+        for _ in 0..3 {
+            assert_eq!(text(&balance, get()).await.expect("answered"), "hello");
+            assert_eq!(net.connects(1), connects, "the connection is used again");
+        }
+        sleep(seconds(10)).await;
+    }
 }

@@ -16,7 +16,7 @@ use http::{Request, Response};
 use http_body::Frame;
 use http_body_util::BodyExt;
 use mesh_core::body::Body;
-use mesh_core::connect::{Connect, Connected};
+use mesh_core::connect::{Connect, Connected, HttpProtocol};
 use mesh_core::endpoint::Address;
 use mesh_core::{AttemptInfo, Endpoint, EndpointSet, Error};
 use mesh_lb::balance::SharedLoad;
@@ -45,6 +45,7 @@ pub(crate) struct Net {
     kinds: Arc<Mutex<HashMap<u16, Kind>>>,
     connects: Arc<Mutex<HashMap<u16, usize>>>,
     capacity: Option<usize>,
+    agrees: Option<fn(usize) -> HttpProtocol>,
 }
 
 impl Net {
@@ -55,6 +56,12 @@ impl Net {
     /// Pipes that hold this many bytes each way.
     pub(crate) fn with_capacity(mut self, capacity: usize) -> Self {
         self.capacity = Some(capacity);
+        self
+    }
+
+    /// Connections that agree on a protocol, as TLS does; told which connection it is, from 0.
+    pub(crate) fn agreeing(mut self, agrees: fn(usize) -> HttpProtocol) -> Self {
+        self.agrees = Some(agrees);
         self
     }
 
@@ -118,7 +125,7 @@ impl Connect for Net {
         tokio::time::sleep(Duration::from_millis(1)).await;
         let (near, far) = duplex(self.capacity.unwrap_or(64 * 1024));
         tokio::spawn(serve(far, nth));
-        Ok(Connected::new(near))
+        Ok(Connected::new(near).with_protocol(self.agrees.map(|agrees| agrees(nth))))
     }
 }
 

@@ -8,6 +8,8 @@
 //! A socket belongs to the runtime that made it, so a pool is used from one runtime. Limits and load are
 //! shared by the pools of all runtimes.
 
+mod failure;
+mod fit;
 mod http1;
 mod http2;
 mod idle;
@@ -21,5 +23,6 @@ pub use settings::{Limits, PoolSettings, Protocol};
 
 pub(crate) use io::ErasedConnect;
 pub(crate) use limits::ServiceLimits;
-pub(crate) use pool::{EndpointPool, Guards, SendFailure};
+pub(crate) use failure::SendFailure;
+pub(crate) use pool::{EndpointPool, Guards};
 pub(crate) use sweep::Sweeper;

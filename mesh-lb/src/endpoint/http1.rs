@@ -16,9 +16,10 @@ use mesh_core::body::Body;
 use mesh_core::{BoxError, Error, ErrorKind};
 use tokio::time::{Instant, Sleep};
 
+use super::failure::{SendFailure, failure, lost};
 use super::io::BoxedIo;
 use super::limits::ConnectionPermit;
-use super::pool::{EndpointPool, Guards, SendFailure, failure, lost};
+use super::pool::{EndpointPool, Guards};
 use super::settings::PoolSettings;
 
 /// A connection that serves one request at a time.

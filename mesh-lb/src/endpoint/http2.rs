@@ -19,9 +19,10 @@ use mesh_core::{BoxError, Error, ErrorKind};
 use tokio::sync::Notify;
 use tokio::time::{Instant, Sleep};
 
+use super::failure::{SendFailure, failure, lost};
 use super::io::BoxedIo;
 use super::limits::ConnectionPermit;
-use super::pool::{Guards, SendFailure, failure, lost};
+use super::pool::Guards;
 use super::settings::PoolSettings;
 
 /// A connection that many requests share.

@@ -13,6 +13,8 @@ use mesh_core::connect::HttpProtocol;
 use mesh_core::{Endpoint, Error, ErrorKind};
 use tokio::time::timeout;
 
+use super::failure::{SendFailure, failed_handshake};
+use super::fit::{for_http1, for_http2};
 use super::http1::{self, Http1};
 use super::http2::{self, Http2};
 use super::idle::IdleSet;
@@ -25,18 +27,6 @@ use crate::load::InFlight;
 pub(crate) struct Guards {
     pub(crate) _in_flight: InFlight,
     pub(crate) _permit: RequestPermit,
-}
-
-/// How sending failed.
-pub(crate) enum SendFailure {
-    /// Nothing of the request was sent; here it is.
-    Unsent(Error, Box<Request<Body>>),
-    /// The endpoint said that it did nothing with it.
-    NotProcessed(Error),
-    /// The connection broke before any answer. The endpoint may have acted on the request, or never seen it.
-    Broken(Error),
-    /// The endpoint acted on it, or may have, and the answer is of no use.
-    Failed(Error),
 }
 
 /// The connections to one endpoint.
@@ -358,88 +348,4 @@ impl EndpointPool {
             Error::new(ErrorKind::UpstreamConnect, message).with_source(error)
         })
     }
-}
-
-/// The origin form and one Host field: what HTTP/1.1 wants.
-fn for_http1(request: &mut Request<Body>) {
-    *request.version_mut() = http::Version::HTTP_11;
-    let Some(authority) = request.uri().authority() else {
-        return;
-    };
-    if let Ok(host) = http::HeaderValue::from_str(authority.as_str()) {
-        request.headers_mut().insert(http::header::HOST, host);
-    }
-    let origin = request.uri().path_and_query().cloned();
-    *request.uri_mut() = origin.map_or_else(|| http::Uri::from_static("/"), http::Uri::from);
-}
-
-/// The authority in the target and no Host field: what HTTP/2 wants.
-fn for_http2(request: &mut Request<Body>, secure: bool) {
-    *request.version_mut() = http::Version::HTTP_2;
-    let host = request.headers_mut().remove(http::header::HOST);
-    let Some(authority) = host.and_then(|h| http::uri::Authority::try_from(h.as_bytes()).ok()) else {
-        return;
-    };
-    let mut parts = std::mem::take(request.uri_mut()).into_parts();
-    parts.scheme = Some(if secure {
-        http::uri::Scheme::HTTPS
-    } else {
-        http::uri::Scheme::HTTP
-    });
-    parts.authority = Some(authority);
-    if parts.path_and_query.is_none() {
-        parts.path_and_query = Some(http::uri::PathAndQuery::from_static("/"));
-    }
-    if let Ok(uri) = http::Uri::from_parts(parts) {
-        *request.uri_mut() = uri;
-    }
-}
-
-fn failed_handshake(error: hyper::Error) -> Error {
-    Error::new(
-        ErrorKind::UpstreamConnect,
-        format!("the endpoint does not speak HTTP as expected: {error}"),
-    )
-    .with_source(error)
-}
-
-/// What hyper's error means to the mesh. A mesh error that caused it (the client's body failed) is that
-/// error.
-pub(crate) fn failure(error: hyper::Error) -> Error {
-    if let Some(own) = own_cause(&error) {
-        return own;
-    }
-    let what = if error.is_parse() || error.is_parse_status() || error.is_parse_too_large() {
-        "the endpoint's answer is malformed"
-    } else if error.is_incomplete_message() || error.is_body_write_aborted() {
-        "the endpoint closed the connection before its answer was whole"
-    } else {
-        "the connection to the endpoint broke"
-    };
-    let cause = std::error::Error::source(&error)
-        .map_or_else(|| error.to_string(), |source| format!("{error}: {source}"));
-    Error::new(ErrorKind::UpstreamReset, format!("{what} ({cause})")).with_source(error)
-}
-
-/// An error after which the request is lost, as a failure of the right sort.
-pub(crate) fn lost(error: hyper::Error) -> SendFailure {
-    let io = std::error::Error::source(&error).is_some_and(|source| source.is::<std::io::Error>());
-    let broken = error.is_incomplete_message() || error.is_canceled() || error.is_closed() || io;
-    let error = failure(error);
-    if broken && error.kind() == ErrorKind::UpstreamReset {
-        SendFailure::Broken(error)
-    } else {
-        SendFailure::Failed(error)
-    }
-}
-
-fn own_cause(error: &hyper::Error) -> Option<Error> {
-    let mut source = std::error::Error::source(error);
-    while let Some(cause) = source {
-        if let Some(own) = cause.downcast_ref::<Error>() {
-            return Some(Error::new(own.kind(), own.message().to_owned()).with_status(own.http_status()));
-        }
-        source = cause.source();
-    }
-    None
 }

@@ -6,5 +6,6 @@ mod http2;
 mod limits;
 mod loopback;
 mod picks;
+mod requests;
 mod rest;
 mod support;

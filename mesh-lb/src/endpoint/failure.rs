@@ -1,0 +1,67 @@
+//! How sending fails, and what hyper's errors mean to the mesh.
+
+use http::Request;
+use mesh_core::body::Body;
+use mesh_core::{Error, ErrorKind};
+
+/// How sending failed.
+pub(crate) enum SendFailure {
+    /// Nothing of the request was sent; here it is.
+    Unsent(Error, Box<Request<Body>>),
+    /// The endpoint said that it did nothing with it.
+    NotProcessed(Error),
+    /// The connection broke before any answer. The endpoint may have acted on the request, or never seen it.
+    Broken(Error),
+    /// The endpoint acted on it, or may have, and the answer is of no use.
+    Failed(Error),
+}
+
+/// What it means that a connection could not begin to speak HTTP.
+pub(super) fn failed_handshake(error: hyper::Error) -> Error {
+    Error::new(
+        ErrorKind::UpstreamConnect,
+        format!("the endpoint does not speak HTTP as expected: {error}"),
+    )
+    .with_source(error)
+}
+
+/// What hyper's error means to the mesh. A mesh error that caused it (the client's body failed) is that
+/// error.
+pub(super) fn failure(error: hyper::Error) -> Error {
+    if let Some(own) = own_cause(&error) {
+        return own;
+    }
+    let what = if error.is_parse() || error.is_parse_status() || error.is_parse_too_large() {
+        "the endpoint's answer is malformed"
+    } else if error.is_incomplete_message() || error.is_body_write_aborted() {
+        "the endpoint closed the connection before its answer was whole"
+    } else {
+        "the connection to the endpoint broke"
+    };
+    let cause = std::error::Error::source(&error)
+        .map_or_else(|| error.to_string(), |source| format!("{error}: {source}"));
+    Error::new(ErrorKind::UpstreamReset, format!("{what} ({cause})")).with_source(error)
+}
+
+/// An error after which the request is lost, as a failure of the right sort.
+pub(super) fn lost(error: hyper::Error) -> SendFailure {
+    let io = std::error::Error::source(&error).is_some_and(|source| source.is::<std::io::Error>());
+    let broken = error.is_incomplete_message() || error.is_canceled() || error.is_closed() || io;
+    let error = failure(error);
+    if broken && error.kind() == ErrorKind::UpstreamReset {
+        SendFailure::Broken(error)
+    } else {
+        SendFailure::Failed(error)
+    }
+}
+
+fn own_cause(error: &hyper::Error) -> Option<Error> {
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        if let Some(own) = cause.downcast_ref::<Error>() {
+            return Some(Error::new(own.kind(), own.message().to_owned()).with_status(own.http_status()));
+        }
+        source = cause.source();
+    }
+    None
+}

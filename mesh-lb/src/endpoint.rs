@@ -21,8 +21,8 @@ mod sweep;
 
 pub use settings::{Limits, PoolSettings, Protocol};
 
+pub(crate) use failure::SendFailure;
 pub(crate) use io::ErasedConnect;
 pub(crate) use limits::ServiceLimits;
-pub(crate) use failure::SendFailure;
 pub(crate) use pool::{EndpointPool, Guards};
 pub(crate) use sweep::Sweeper;

@@ -33,7 +33,8 @@ use crate::snapshot::Snapshot;
 /// connection could not be made, three times at most: a connection that could not be made, one that was
 /// closed before anything was written, a stream the endpoint refused. A request without a body and with a
 /// safe method is also sent again when a connection that had rested breaks before any answer, since that is
-/// how a server's idle timeout shows.
+/// how a server's idle timeout shows, and when any connection is reset before any answer, since that is how a
+/// listener that ends drops what the application has not taken.
 ///
 /// ```
 /// use http::Request;

@@ -10,7 +10,7 @@ use mesh_core::{AttemptInfo, EndpointId, Error, ErrorKind, Outcome, RequestHead,
 
 use super::Balance;
 use crate::balancer::PickContext;
-use crate::endpoint::{EndpointPool, Guards, SendFailure};
+use crate::endpoint::{EndpointPool, Guards, Rested, SendFailure};
 use crate::load::InFlight;
 
 /// How often a request is sent at most, if it never reaches the application.
@@ -44,6 +44,7 @@ impl Balance {
     ) -> Result<(Response<Body>, AttemptInfo), Error> {
         let shared = &*self.shared;
         let mut tried = Tried::default();
+        let mut rested = Rested::Use;
         for attempt in 1.. {
             let (slot, endpoint, pool, in_flight) = self.pick(&request, version, tried.slots())?;
             let guards = Guards {
@@ -52,7 +53,7 @@ impl Balance {
             };
             let copy = Copy::of(&request);
             let mut reused = false;
-            let failure = match pool.send(request, guards, &mut reused).await {
+            let failure = match pool.send(request, guards, rested, &mut reused).await {
                 Ok(response) => {
                     self.tell(&endpoint, Outcome::of_status(response.status()), attempt);
                     return Ok((response, AttemptInfo::new(endpoint.0, endpoint.1, attempt)));
@@ -64,6 +65,7 @@ impl Balance {
             let (error, again) = match failure {
                 SendFailure::Unsent(error, request) => (error, Some(*request)),
                 SendFailure::NotProcessed(error) => (error, copy.map(Copy::into_request)),
+                SendFailure::Reset(error) => (error, copy.map(Copy::into_request)),
                 SendFailure::Broken(error) if reused => (error, copy.map(Copy::into_request)),
                 SendFailure::Broken(error) | SendFailure::Failed(error) => (error, None),
             };
@@ -77,10 +79,12 @@ impl Balance {
             );
             match again {
                 Some(again) if !hopeless && (attempt as usize) < MAX_ATTEMPTS => {
-                    tracing::debug!(%error, attempt, "sending again: the request did not reach the application");
-                    if avoid {
-                        tried.add(slot);
+                    tracing::debug!(%error, attempt, "sending again");
+                    if !avoid {
+                        // Where one broke, those beside it are about to: they must not use up the attempts.
+                        rested = Rested::Avoid;
                     }
+                    tried.add(slot);
                     request = again;
                 }
                 _ => return Err(error),
@@ -123,6 +127,7 @@ impl Balance {
                 Err(
                     SendFailure::NotProcessed(error)
                     | SendFailure::Broken(error)
+                    | SendFailure::Reset(error)
                     | SendFailure::Failed(error),
                 ) => {
                     self.tell(&endpoint, Outcome::Refused(error.kind()), attempt);

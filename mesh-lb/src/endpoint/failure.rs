@@ -1,5 +1,7 @@
 //! How sending fails, and what hyper's errors mean to the mesh.
 
+use std::io;
+
 use http::Request;
 use mesh_core::body::Body;
 use mesh_core::{Error, ErrorKind};
@@ -12,6 +14,9 @@ pub(crate) enum SendFailure {
     NotProcessed(Error),
     /// The connection broke before any answer. The endpoint may have acted on the request, or never seen it.
     Broken(Error),
+    /// The connection was reset before any answer. That is how a listener that ends gets rid of connections the
+    /// application has not taken yet; a request that changes nothing may be sent again even on a fresh one.
+    Reset(Error),
     /// The endpoint acted on it, or may have, and the answer is of no use.
     Failed(Error),
 }
@@ -45,13 +50,20 @@ pub(super) fn failure(error: hyper::Error) -> Error {
 
 /// An error after which the request is lost, as a failure of the right sort.
 pub(super) fn lost(error: hyper::Error) -> SendFailure {
-    let io = std::error::Error::source(&error).is_some_and(|source| source.is::<std::io::Error>());
-    let broken = error.is_incomplete_message() || error.is_canceled() || error.is_closed() || io;
+    let io = std::error::Error::source(&error).and_then(|source| source.downcast_ref::<io::Error>());
+    let reset = io.is_some_and(|io| {
+        matches!(
+            io.kind(),
+            io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe
+        )
+    });
+    let broken = error.is_incomplete_message() || error.is_canceled() || error.is_closed() || io.is_some();
     let error = failure(error);
-    if broken && error.kind() == ErrorKind::UpstreamReset {
-        SendFailure::Broken(error)
-    } else {
-        SendFailure::Failed(error)
+    match (reset, broken) {
+        _ if error.kind() != ErrorKind::UpstreamReset => SendFailure::Failed(error),
+        (true, _) => SendFailure::Reset(error),
+        (false, true) => SendFailure::Broken(error),
+        (false, false) => SendFailure::Failed(error),
     }
 }
 

@@ -224,7 +224,11 @@ pub(crate) async fn exchange(
             Err(match message {
                 Some(request) => SendFailure::Unsent(failure(error), Box::new(request)),
                 None if refused => SendFailure::NotProcessed(failure(error)),
-                None => lost(error),
+                // A connection that spoke HTTP/2 was taken by the application.
+                None => match lost(error) {
+                    SendFailure::Reset(error) => SendFailure::Broken(error),
+                    other => other,
+                },
             })
         }
     }

@@ -29,6 +29,13 @@ pub(crate) struct Guards {
     pub(crate) _permit: RequestPermit,
 }
 
+/// Whether a request may be sent on a connection that has rested.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Rested {
+    Use,
+    Avoid,
+}
+
 /// The connections to one endpoint.
 pub(crate) struct EndpointPool {
     endpoint: Arc<Endpoint>,
@@ -100,9 +107,13 @@ impl EndpointPool {
         self: &Arc<Self>,
         mut request: Request<Body>,
         guards: Guards,
+        rested: Rested,
         reused: &mut bool,
     ) -> Result<Response<Body>, SendFailure> {
-        let at_hand = self.at_hand().await;
+        let at_hand = match rested {
+            Rested::Use => self.at_hand().await,
+            Rested::Avoid => None,
+        };
         *reused = at_hand.is_some();
         let route = match at_hand {
             Some(route) => route,

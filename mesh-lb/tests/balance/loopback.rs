@@ -10,7 +10,7 @@ use http::{Request, Response};
 use mesh_core::body::Body;
 use mesh_core::drain::{DrainTrigger, drain};
 use mesh_core::serve::Server;
-use mesh_core::{Endpoint, EndpointSet};
+use mesh_core::{Endpoint, EndpointSet, ErrorKind};
 use mesh_lb::balance::SharedLoad;
 use mesh_lb::endpoint::Limits;
 use mesh_lb::{Balance, PoolSettings, Protocol};
@@ -161,4 +161,59 @@ async fn balancers_of_two_runtimes_share_limits_and_waiting() {
     .await
     .expect("joined");
     assert_eq!(load.of(Endpoint::new(address.into()).id()).in_flight(), 0);
+}
+
+/// Resets its first connection once a head has come, and answers on the others. Tells how many heads came.
+async fn resets_once() -> (SocketAddr, Arc<std::sync::atomic::AtomicU32>) {
+    use std::sync::atomic::Ordering;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let address = listener.local_addr().expect("bound");
+    let heads = Arc::new(std::sync::atomic::AtomicU32::new(0));
+    let counted = Arc::clone(&heads);
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let mut head = [0; 4096];
+            let _ = stream.read(&mut head).await.expect("a head");
+            if counted.fetch_add(1, Ordering::Relaxed) == 0 {
+                stream.set_zero_linger().expect("a socket");
+                continue;
+            }
+            let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
+            stream.write_all(answer).await.expect("open");
+        }
+    });
+    (address, heads)
+}
+
+#[tokio::test]
+async fn a_get_on_a_fresh_connection_that_is_reset_is_sent_again_and_a_post_is_not() {
+    use std::sync::atomic::Ordering;
+
+    for (method, expected) in [
+        (http::Method::GET, Ok(200)),
+        (http::Method::POST, Err(ErrorKind::UpstreamReset)),
+    ] {
+        let (address, heads) = resets_once().await;
+        let balance = Balance::builder("orders".parse().expect("a name"))
+            .endpoints(EndpointSet::new([Endpoint::new(address.into())]))
+            .start();
+        let request = Request::builder()
+            .method(&method)
+            .uri("/")
+            .header("host", "orders")
+            .body(Body::empty())
+            .expect("a request");
+        let answered = balance.send(request, None).await;
+        let answered = answered
+            .map(|(response, _)| response.status().as_u16())
+            .map_err(|error| error.kind());
+        assert_eq!(answered, expected, "{method}");
+        assert_eq!(
+            heads.load(Ordering::Relaxed),
+            if expected.is_ok() { 2 } else { 1 },
+            "{method}"
+        );
+    }
 }

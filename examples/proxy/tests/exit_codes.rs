@@ -1,0 +1,72 @@
+//! What the shell is told: 0 for a valid configuration, 2 for a broken one or bad usage, and nothing is started.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+fn mesh_proxy(command: &str, config: &Path) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_mesh-proxy"))
+        .args([command, "--config"])
+        .arg(config)
+        .output()
+        .expect("it starts")
+}
+
+fn files(folder: &str) -> Vec<PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
+    let entries = std::fs::read_dir(folder).expect("a folder");
+    let paths = entries.map(|entry| entry.expect("an entry").path());
+    paths
+        .filter(|path| path.extension().is_some_and(|e| e == "yaml"))
+        .collect()
+}
+
+#[test]
+fn every_broken_file_is_reported_and_ends_with_2_whether_checked_or_run() {
+    let broken = files("tests/broken");
+    assert!(broken.len() >= 10, "only {} broken files", broken.len());
+    for path in broken {
+        for command in ["check", "run"] {
+            let ended = mesh_proxy(command, &path);
+            let report = String::from_utf8_lossy(&ended.stderr);
+            assert_eq!(
+                ended.status.code(),
+                Some(2),
+                "{command} {}: {report}",
+                path.display()
+            );
+            assert!(
+                report.contains("expected:") || report.contains("problem"),
+                "{command} {}: {report}",
+                path.display()
+            );
+            assert!(ended.stdout.is_empty(), "{command} {}", path.display());
+        }
+    }
+}
+
+#[test]
+fn every_golden_file_is_valid() {
+    let golden = files("../golden");
+    assert_eq!(golden.len(), 3);
+    for path in golden {
+        let ended = mesh_proxy("check", &path);
+        assert_eq!(ended.status.code(), Some(0), "{}", path.display());
+        assert_eq!(String::from_utf8_lossy(&ended.stdout), "configuration is valid\n");
+    }
+}
+
+#[test]
+fn a_configuration_that_would_be_served_less_safely_than_it_says_is_not_served() {
+    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("../golden/b.yaml");
+    let ended = mesh_proxy("run", &golden);
+    assert_eq!(ended.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&ended.stderr).contains("not started"));
+}
+
+#[test]
+fn a_file_that_is_not_there_ends_with_2() {
+    assert_eq!(
+        mesh_proxy("check", Path::new("nowhere.yaml")).status.code(),
+        Some(2)
+    );
+}

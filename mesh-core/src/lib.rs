@@ -30,6 +30,7 @@ pub mod outcome;
 pub mod peer;
 pub mod size;
 pub mod split;
+pub mod stall;
 
 #[cfg(feature = "http")]
 pub mod body;

@@ -1,4 +1,4 @@
-//! A timer for a body that stands still. It costs nothing while the body moves.
+//! A request's body on its way in.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -10,49 +10,10 @@ use bytes::Bytes;
 use http::StatusCode;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
-use tokio::time::{Instant, Sleep};
 
 use crate::error::{BoxError, Error, ErrorKind};
 use crate::hop::strip_trailers;
-
-/// Fires when it was asked again and again for too long.
-#[derive(Debug)]
-pub(super) struct Stall {
-    limit: Duration,
-    timer: Option<Pin<Box<Sleep>>>,
-    running: bool,
-}
-
-impl Stall {
-    pub(super) fn new(limit: Duration) -> Self {
-        Self {
-            limit,
-            timer: None,
-            running: false,
-        }
-    }
-
-    /// The body moved.
-    pub(super) fn moved(&mut self) {
-        self.running = false;
-    }
-
-    /// The body stands still. Ready once it did for too long.
-    pub(super) fn poll_stalled(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let deadline = || Instant::now() + self.limit;
-        let timer = match &mut self.timer {
-            Some(timer) => {
-                if !self.running {
-                    timer.as_mut().reset(deadline());
-                }
-                timer
-            }
-            none => none.insert(Box::pin(tokio::time::sleep_until(deadline()))),
-        };
-        self.running = true;
-        timer.as_mut().poll(cx)
-    }
-}
+use crate::stall::Stall;
 
 /// A request's body as it comes in: cut when the client stops sending, and without trailers that do not belong
 /// there.
@@ -108,7 +69,7 @@ impl Body for RequestBody {
                     }
                     this.stall.moved();
                 }
-                let message = format!("the request's body stood still for {:?}", this.stall.limit);
+                let message = format!("the request's body stood still for {:?}", this.stall.limit());
                 let error =
                     Error::new(ErrorKind::BadRequest, message).with_status(StatusCode::REQUEST_TIMEOUT);
                 Poll::Ready(Some(Err(error.into())))

@@ -15,7 +15,7 @@ use http_body::{Body as _, Frame, SizeHint};
 use hyper::body::Incoming;
 use tower_service::Service;
 
-use super::idle::{RequestBody, Stall};
+use super::idle::RequestBody;
 use super::io::Watch;
 use super::streams;
 use crate::body::Body;
@@ -23,6 +23,7 @@ use crate::context::MeshContext;
 use crate::error::{BoxError, Error, ErrorKind};
 use crate::peer::PeerInfo;
 use crate::reject::{RejectBody, is_grpc, reject};
+use crate::stall::Stall;
 
 /// The service of one connection, as hyper wants it.
 pub(super) struct Connected<S> {

@@ -4,7 +4,6 @@ use std::future::poll_fn;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, Response};
@@ -13,8 +12,8 @@ use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use mesh_core::body::Body;
+use mesh_core::stall::Stall;
 use mesh_core::{BoxError, Error, ErrorKind};
-use tokio::time::{Instant, Sleep};
 
 use super::failure::{SendFailure, failure, lost};
 use super::io::BoxedIo;
@@ -29,6 +28,8 @@ pub(crate) struct Http1 {
     open: bool,
     /// The pool's epoch in which it came to rest.
     rested: u32,
+    /// Whether it has carried a request.
+    used: bool,
     _permit: ConnectionPermit,
 }
 
@@ -47,6 +48,7 @@ impl Http1 {
             connection,
             open: true,
             rested: 0,
+            used: false,
             _permit: permit,
         }))
     }
@@ -65,12 +67,18 @@ impl Http1 {
         self.poll(cx) && self.send.is_ready()
     }
 
+    /// Whether it has carried a request before.
+    pub(crate) fn is_used(&self) -> bool {
+        self.used
+    }
+
     pub(crate) fn rested(&self) -> u32 {
         self.rested
     }
 
     pub(crate) fn rest_at(&mut self, epoch: u32) {
         self.rested = epoch;
+        self.used = true;
     }
 
     /// Closes it and keeps its place within the limit.
@@ -191,9 +199,7 @@ pub(crate) async fn exchange(
         connection,
         pool: Arc::clone(pool),
         guards: Some(guards),
-        limit: pool.settings().body_idle_timeout,
-        idle: None,
-        idle_armed: false,
+        stall: Stall::new(pool.settings().body_idle_timeout),
     };
     if uploading {
         body.let_upload_go_on();
@@ -214,9 +220,7 @@ struct Download {
     connection: Option<Box<Http1>>,
     pool: Arc<EndpointPool>,
     guards: Option<Guards>,
-    limit: Duration,
-    idle: Option<Pin<Box<Sleep>>>,
-    idle_armed: bool,
+    stall: Stall,
 }
 
 impl Download {
@@ -292,21 +296,6 @@ impl Download {
         }
         self.guards = None;
     }
-
-    fn poll_stalled(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let deadline = || Instant::now() + self.limit;
-        let idle = match &mut self.idle {
-            Some(idle) => {
-                if !self.idle_armed {
-                    idle.as_mut().reset(deadline());
-                }
-                idle
-            }
-            none => none.insert(Box::pin(tokio::time::sleep_until(deadline()))),
-        };
-        self.idle_armed = true;
-        idle.as_mut().poll(cx)
-    }
 }
 
 impl http_body::Body for Download {
@@ -324,7 +313,7 @@ impl http_body::Body for Download {
         };
         match polled {
             Poll::Ready(Some(Ok(frame))) => {
-                this.idle_armed = false;
+                this.stall.moved();
                 if this.incoming.is_end_stream() {
                     this.finish(cx);
                 }
@@ -340,10 +329,10 @@ impl http_body::Body for Download {
                 Poll::Ready(None)
             }
             Poll::Pending => {
-                std::task::ready!(this.poll_stalled(cx));
+                std::task::ready!(this.stall.poll_stalled(cx));
                 this.connection = None;
                 this.guards = None;
-                let message = format!("the response's body stood still for {:?}", this.limit);
+                let message = format!("the response's body stood still for {:?}", this.stall.limit());
                 Poll::Ready(Some(Err(Error::new(ErrorKind::Timeout, message).into())))
             }
         }

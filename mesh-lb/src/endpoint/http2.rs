@@ -15,9 +15,9 @@ use hyper::body::Incoming;
 use hyper::client::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use mesh_core::body::Body;
+use mesh_core::stall::Stall;
 use mesh_core::{BoxError, Error, ErrorKind};
 use tokio::sync::Notify;
-use tokio::time::{Instant, Sleep};
 
 use super::failure::{SendFailure, failure, lost};
 use super::io::BoxedIo;
@@ -207,9 +207,7 @@ pub(crate) async fn exchange(
             let body = StreamBody {
                 incoming,
                 held: Some((stream, guards)),
-                limit: body_idle_timeout,
-                idle: None,
-                armed: false,
+                stall: Stall::new(body_idle_timeout),
             };
             Ok(Response::from_parts(parts, Body::boxed(Box::pin(body))))
         }
@@ -255,9 +253,7 @@ fn never_processed(error: &hyper::Error) -> bool {
 struct StreamBody {
     incoming: Incoming,
     held: Option<(Stream, Guards)>,
-    limit: Duration,
-    idle: Option<Pin<Box<Sleep>>>,
-    armed: bool,
+    stall: Stall,
 }
 
 impl http_body::Body for StreamBody {
@@ -271,27 +267,16 @@ impl http_body::Body for StreamBody {
         let this = &mut *self;
         match Pin::new(&mut this.incoming).poll_frame(cx) {
             Poll::Ready(frame) => {
-                this.armed = false;
+                this.stall.moved();
                 if !matches!(frame, Some(Ok(_))) || this.incoming.is_end_stream() {
                     this.held = None;
                 }
                 Poll::Ready(frame.map(|frame| frame.map_err(|error| failure(error).into())))
             }
             Poll::Pending => {
-                let deadline = || Instant::now() + this.limit;
-                let idle = match &mut this.idle {
-                    Some(idle) => {
-                        if !this.armed {
-                            idle.as_mut().reset(deadline());
-                        }
-                        idle
-                    }
-                    none => none.insert(Box::pin(tokio::time::sleep_until(deadline()))),
-                };
-                this.armed = true;
-                std::task::ready!(idle.as_mut().poll(cx));
+                std::task::ready!(this.stall.poll_stalled(cx));
                 this.held = None;
-                let message = format!("the response's body stood still for {:?}", this.limit);
+                let message = format!("the response's body stood still for {:?}", this.stall.limit());
                 Poll::Ready(Some(Err(Error::new(ErrorKind::Timeout, message).into())))
             }
         }

@@ -119,7 +119,11 @@ impl EndpointPool {
             Some(route) => route,
             // Boxed, since it is rare and would make every request's future as large as its own.
             None => match Box::pin(self.fresh()).await {
-                Ok(route) => route,
+                Ok(route) => {
+                    // Having waited, it may be one that came to rest meanwhile.
+                    *reused = matches!(&route, Route::Http1(connection) if connection.is_used());
+                    route
+                }
                 Err(error) => return Err(SendFailure::Unsent(error, Box::new(request))),
             },
         };

@@ -137,7 +137,7 @@ impl KeyExtractor for KeyBy {
                 let service = context?.source_service();
                 (service != "unknown").then(|| LimitKey::text(service))
             }
-            Self::ClientIp => Some(LimitKey::address(context?.peer.as_ref()?.address.ip())),
+            Self::ClientIp => Some(LimitKey::address(context?.client_address()?)),
             Self::Header(name) => Some(LimitKey::bytes(head.headers.get(name)?.as_bytes().trim_ascii())),
             Self::Cookie(name) => cookies(head.headers)
                 .find(|(found, _)| *found == name.as_bytes())

@@ -60,7 +60,7 @@ pub(super) const TABLE: &[Row] = &[
     honoured("serviceMesh.services[].timeout"),
     ignored(
         "serviceMesh.services[].replicas",
-        "fewer endpoints raise no event",
+        "fewer endpoints show in service_mesh_endpoints and in the log, but raise no event",
     ),
     ignored("serviceMesh.services[].enableTracing", "there are no spans").unless(is_false),
     ignored(

@@ -1,10 +1,108 @@
 //! Private keys.
 
 use std::fmt;
+use std::str::FromStr;
 use std::sync::Arc;
 
-use rustls_pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
+use rcgen::{CertificateParams, DistinguishedName, KeyPair, RsaKeySize};
+use rustls_pki_types::{CertificateSigningRequestDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use zeroize::Zeroize;
+
+/// The kind and size of a key.
+///
+/// ```
+/// use mesh_tls::KeyType;
+///
+/// assert_eq!("rsa-3072".parse(), Ok(KeyType::Rsa3072));
+/// assert_eq!(KeyType::default().to_string(), "ecdsa-p256");
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum KeyType {
+    /// ECDSA on P-256.
+    #[default]
+    EcdsaP256,
+    /// ECDSA on P-384.
+    EcdsaP384,
+    /// RSA of 2048 bits.
+    Rsa2048,
+    /// RSA of 3072 bits.
+    Rsa3072,
+    /// RSA of 4096 bits.
+    Rsa4096,
+}
+
+impl KeyType {
+    /// Every kind.
+    pub const ALL: [Self; 5] = [
+        Self::EcdsaP256,
+        Self::EcdsaP384,
+        Self::Rsa2048,
+        Self::Rsa3072,
+        Self::Rsa4096,
+    ];
+
+    /// Its name, as configuration writes it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::EcdsaP256 => "ecdsa-p256",
+            Self::EcdsaP384 => "ecdsa-p384",
+            Self::Rsa2048 => "rsa-2048",
+            Self::Rsa3072 => "rsa-3072",
+            Self::Rsa4096 => "rsa-4096",
+        }
+    }
+
+    /// Its size in bits.
+    pub const fn bits(self) -> u32 {
+        match self {
+            Self::EcdsaP256 => 256,
+            Self::EcdsaP384 => 384,
+            Self::Rsa2048 => 2048,
+            Self::Rsa3072 => 3072,
+            Self::Rsa4096 => 4096,
+        }
+    }
+}
+
+impl fmt::Display for KeyType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// A text names no kind of key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnknownKeyType(Box<str>);
+
+impl fmt::Display for UnknownKeyType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let known = KeyType::ALL.map(KeyType::name).join(", ");
+        write!(f, "{:?} is no kind of key: expected one of {known}", self.0)
+    }
+}
+
+impl std::error::Error for UnknownKeyType {}
+
+impl FromStr for KeyType {
+    type Err = UnknownKeyType;
+
+    fn from_str(text: &str) -> Result<Self, UnknownKeyType> {
+        let known = Self::ALL.into_iter().find(|kind| kind.name() == text);
+        known.ok_or_else(|| UnknownKeyType(text.chars().take(80).collect::<String>().into()))
+    }
+}
+
+/// A key could not be made or used.
+#[derive(Debug)]
+pub struct KeyError(String);
+
+impl fmt::Display for KeyError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for KeyError {}
 
 /// A private key. Its bytes are overwritten when the last clone is dropped, and nothing prints them.
 ///
@@ -30,6 +128,55 @@ impl PrivateKey {
     /// Takes a key in PKCS #8, in DER.
     pub fn from_pkcs8(der: impl Into<PrivatePkcs8KeyDer<'static>>) -> Self {
         Self::from(PrivateKeyDer::Pkcs8(der.into()))
+    }
+
+    /// A new key. It is made on a thread of its own, since one for RSA takes a while.
+    ///
+    /// # Errors
+    /// The system gives no randomness or no thread.
+    pub async fn generate(kind: KeyType) -> Result<Self, KeyError> {
+        let made = tokio::task::spawn_blocking(move || Self::generate_blocking(kind)).await;
+        made.unwrap_or_else(|error| Err(KeyError(format!("no {kind} key could be made: {error}"))))
+    }
+
+    /// A new key, made here and now: some 100 microseconds for ECDSA, up to seconds for RSA.
+    ///
+    /// # Errors
+    /// The system gives no randomness.
+    pub fn generate_blocking(kind: KeyType) -> Result<Self, KeyError> {
+        let rsa = |size| KeyPair::generate_rsa_for(&rcgen::PKCS_RSA_SHA256, size);
+        let made = match kind {
+            KeyType::EcdsaP256 => KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256),
+            KeyType::EcdsaP384 => KeyPair::generate_for(&rcgen::PKCS_ECDSA_P384_SHA384),
+            KeyType::Rsa2048 => rsa(RsaKeySize::_2048),
+            KeyType::Rsa3072 => rsa(RsaKeySize::_3072),
+            KeyType::Rsa4096 => rsa(RsaKeySize::_4096),
+        };
+        let mut pair = made.map_err(|error| KeyError(format!("no {kind} key could be made: {error}")))?;
+        let key = Self::from_pkcs8(pair.serialize_der());
+        pair.zeroize();
+        Ok(key)
+    }
+
+    /// A request for a certificate of this key. It proves that the key is there, and asks for nothing else: identity,
+    /// names and lifetime are told in the [`CertRequest`](crate::CertRequest).
+    ///
+    /// # Errors
+    /// The key is of a kind that signs nothing here.
+    pub fn certificate_request(&self) -> Result<CertificateSigningRequestDer<'static>, KeyError> {
+        let wrong =
+            |error: rcgen::Error| KeyError(format!("the key signs no request for a certificate: {error}"));
+        let mut pair = self.pair().map_err(wrong)?;
+        let mut params = CertificateParams::default();
+        params.distinguished_name = DistinguishedName::new();
+        let request = params.serialize_request(&pair).map_err(wrong);
+        pair.zeroize();
+        Ok(request?.der().clone())
+    }
+
+    /// The key, as what signs certificates takes it.
+    pub(crate) fn pair(&self) -> Result<KeyPair, rcgen::Error> {
+        KeyPair::try_from(self.expose_secret())
     }
 
     /// The key itself: for who signs with it or stores it. What is copied out of here nobody overwrites.

@@ -9,9 +9,11 @@ use crate::authority::{IssuedCert, TrustBundle};
 use crate::key::PrivateKey;
 
 mod any;
+mod file;
 mod memory;
 
 pub use any::AnyStore;
+pub use file::FileStore;
 pub use memory::MemoryStore;
 
 /// Keeps identities.

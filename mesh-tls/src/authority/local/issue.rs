@@ -1,0 +1,179 @@
+//! Signs.
+
+use std::time::{Duration, SystemTime};
+
+use aws_lc_rs::digest::{SHA256, digest};
+use rcgen::{
+    CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, KeyUsagePurpose, SanType,
+    SubjectPublicKeyInfo,
+};
+use x509_parser::certification_request::X509CertificationRequest;
+use x509_parser::prelude::FromDer;
+
+use super::index::IssuedRecord;
+use super::record::{internal, random_serial, whole_seconds};
+use super::{Inner, storage};
+use crate::authority::{CaError, CaErrorKind, CertRequest, IssuedCert, SerialNumber};
+use crate::certificate::PublicKey;
+
+/// How far the clock of a peer may be behind.
+const BACK_DATED: Duration = Duration::from_secs(300);
+/// How far this clock may be behind the last certificate that was issued.
+const CLOCK_SLACK: Duration = Duration::from_secs(300);
+
+impl Inner {
+    pub(super) fn issue(&self, request: &CertRequest) -> Result<IssuedCert, CaError> {
+        let id = &request.spiffe_id;
+        if id.trust_domain() != self.trust_domain {
+            let message = format!(
+                "this CA signs for {}, and {id} is of another trust domain",
+                self.trust_domain
+            );
+            return Err(CaError::new(CaErrorKind::Denied, message));
+        }
+        if let Some(name) = request.dns_names.iter().find(|name| name.as_ref().contains('*')) {
+            let message = format!(
+                "{} names more than one host: expected a name without *",
+                name.as_ref()
+            );
+            return Err(CaError::new(CaErrorKind::Denied, message));
+        }
+        let spki = proved_key(request)?;
+        let now = self.clock.now();
+        let (not_before, not_after) = self.validity(request, now)?;
+
+        let mut index = self.index.lock();
+        // What other processes issued from this directory counts too.
+        let _lock = match &self.dir {
+            Some(dir) => {
+                let lock = dir.lock().map_err(storage)?;
+                index.refresh(dir)?;
+                Some(lock)
+            }
+            None => None,
+        };
+        if let Some(last) = index.last_issued()
+            && now + CLOCK_SLACK < last
+        {
+            let behind = last.duration_since(now).unwrap_or_default();
+            let message = format!(
+                "this host's clock is {} s behind the last certificate that was issued: is it right?",
+                behind.as_secs()
+            );
+            return Err(CaError::new(CaErrorKind::Clock, message));
+        }
+        let mut serial = random_serial()?;
+        while index.holds(&serial) {
+            serial = random_serial()?;
+        }
+        let params = params(request, serial, not_before, not_after)?;
+        let key = SubjectPublicKeyInfo::from_der(&spki).map_err(|error| {
+            CaError::new(
+                CaErrorKind::InvalidRequest,
+                format!("the key of {id} cannot be used: {error}"),
+            )
+        })?;
+        let signed = params
+            .signed_by(&key, &self.issuer)
+            .map_err(|error| internal(&error))?;
+        let key_hash: String = digest(&SHA256, &spki)
+            .as_ref()
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect();
+        // Known before it is handed out: what was issued can be found, and taken back, whatever happens now.
+        let record = IssuedRecord {
+            serial,
+            spiffe_id: id.clone(),
+            not_before,
+            not_after,
+            issued_at: whole_seconds(now),
+            key_hash: key_hash.clone(),
+        };
+        index.append(self.dir.as_ref(), record)?;
+        tracing::info!(%id, %serial, key = %key_hash, "a certificate was issued");
+        IssuedCert::new([signed.der().clone()], (not_before, not_after), serial)
+    }
+
+    /// From when to when. It ends before its root does, and is not issued if that would leave less than half: whoever
+    /// asked would ask again and again.
+    fn validity(&self, request: &CertRequest, now: SystemTime) -> Result<(SystemTime, SystemTime), CaError> {
+        let root_end = self.root_certificate.not_after() - Duration::from_secs(1);
+        let wanted = now.checked_add(request.ttl);
+        let not_after = wanted.map_or(root_end, |wanted| wanted.min(root_end));
+        let left = not_after.duration_since(now).unwrap_or_default();
+        if left < request.ttl / 2 || left.is_zero() {
+            let message = format!(
+                "the certificate of {} was to be good for {} s, and the CA's own ends in {} s: rotate the CA, or ask for less",
+                request.spiffe_id,
+                request.ttl.as_secs(),
+                left.as_secs()
+            );
+            return Err(CaError::new(CaErrorKind::IssuerExpiring, message));
+        }
+        let back_dated = BACK_DATED.min(request.ttl / 10);
+        Ok((whole_seconds(now - back_dated), whole_seconds(not_after)))
+    }
+}
+
+fn params(
+    request: &CertRequest,
+    serial: SerialNumber,
+    not_before: SystemTime,
+    not_after: SystemTime,
+) -> Result<CertificateParams, CaError> {
+    let unfit = |error: rcgen::Error| CaError::new(CaErrorKind::InvalidRequest, error.to_string());
+    let mut params = CertificateParams::default();
+    let mut name = DistinguishedName::new();
+    // 64 characters are the most that a common name may have. It is for people: the URI is what counts.
+    let last = request.spiffe_id.path().rsplit('/').next().unwrap_or_default();
+    name.push(DnType::CommonName, last.chars().take(64).collect::<String>());
+    params.distinguished_name = name;
+    params.serial_number = Some(rcgen::SerialNumber::from_slice(serial.as_bytes()));
+    params.not_before = not_before.into();
+    params.not_after = not_after.into();
+    params.is_ca = IsCa::ExplicitNoCa;
+    params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+    params.extended_key_usages = vec![
+        ExtendedKeyUsagePurpose::ServerAuth,
+        ExtendedKeyUsagePurpose::ClientAuth,
+    ];
+    params.use_authority_key_identifier_extension = true;
+    params.subject_alt_names.push(SanType::URI(
+        request.spiffe_id.as_str().try_into().map_err(unfit)?,
+    ));
+    for name in &request.dns_names {
+        params
+            .subject_alt_names
+            .push(SanType::DnsName(name.as_ref().try_into().map_err(unfit)?));
+    }
+    Ok(params)
+}
+
+/// The public key, whose private key the request proves to be there. What else the CSR asks for is not heard: who may
+/// be what is not for it to say.
+fn proved_key(request: &CertRequest) -> Result<Vec<u8>, CaError> {
+    let id = &request.spiffe_id;
+    let refuse = |why: String| CaError::new(CaErrorKind::InvalidRequest, format!("the CSR of {id} {why}"));
+    let (rest, csr) = X509CertificationRequest::from_der(&request.csr)
+        .map_err(|error| refuse(format!("cannot be read: {error}")))?;
+    if !rest.is_empty() {
+        return Err(refuse("has bytes behind it".into()));
+    }
+    let info = &csr.certification_request_info;
+    let key = PublicKey::of(&info.subject_pki);
+    if !key.is_issued_for() {
+        return Err(refuse(format!(
+            "is for {key}: expected ECDSA P-256 or P-384, Ed25519, or RSA of 2048 to 4096 bits"
+        )));
+    }
+    csr.verify_signature()
+        .map_err(|_| refuse("is not signed by its own key".into()))?;
+    if csr
+        .requested_extensions()
+        .is_some_and(|mut extensions| extensions.next().is_some())
+    {
+        tracing::info!(%id, "the CSR asks for extensions, which are not heard: names and usages are the CA's to say");
+    }
+    Ok(info.subject_pki.raw.to_vec())
+}

@@ -1,0 +1,255 @@
+//! Reads a certificate.
+
+use std::fmt::Write as _;
+use std::net::IpAddr;
+use std::time::{Duration, SystemTime};
+
+use aws_lc_rs::digest::{SHA256, digest};
+use mesh_core::SpiffeId;
+use rustls_pki_types::CertificateDer;
+use x509_parser::asn1_rs::Oid;
+use x509_parser::extensions::{ExtendedKeyUsage, GeneralName, ParsedExtension};
+use x509_parser::oid_registry as oid;
+use x509_parser::prelude::{FromDer, X509Certificate, X509Version};
+use x509_parser::public_key::PublicKey as Parsed;
+use x509_parser::time::ASN1Time;
+use x509_parser::x509::SubjectPublicKeyInfo;
+
+use super::{
+    BasicConstraints, Certificate, CertificateError, KeyUsage, Name, NameConstraints, Names, PublicKey,
+    Purpose,
+};
+use crate::authority::SerialNumber;
+
+fn wrong(message: impl Into<String>) -> CertificateError {
+    CertificateError(message.into())
+}
+
+pub(super) fn certificate(der: &CertificateDer<'_>) -> Result<Certificate, CertificateError> {
+    let parsed =
+        X509Certificate::from_der(der).map_err(|error| wrong(format!("it is no certificate: {error}")));
+    let (rest, certificate) = parsed?;
+    if !rest.is_empty() {
+        return Err(wrong("there are bytes behind the certificate"));
+    }
+    let tbs = &certificate.tbs_certificate;
+    if tbs.version != X509Version::V3 {
+        return Err(wrong("it is of an old version of X.509: expected version 3"));
+    }
+    let mut read = Extensions::default();
+    let mut seen: Vec<&Oid<'_>> = Vec::new();
+    for extension in tbs.extensions() {
+        if seen.contains(&&extension.oid) {
+            return Err(wrong(format!("it has the extension {} twice", extension.oid)));
+        }
+        seen.push(&extension.oid);
+        read.take(extension.critical, extension.parsed_extension())
+            .map_err(|message| wrong(format!("its extension {} {message}", extension.oid)))?;
+    }
+    Ok(Certificate {
+        serial: serial(tbs.raw_serial())?,
+        not_before: time(tbs.validity.not_before)?,
+        not_after: time(tbs.validity.not_after)?,
+        fingerprint: hex(digest(&SHA256, der).as_ref()),
+        subject: Name {
+            text: tbs.subject.to_string(),
+            der: tbs.subject.as_raw().to_vec(),
+        },
+        issuer: Name {
+            text: tbs.issuer.to_string(),
+            der: tbs.issuer.as_raw().to_vec(),
+        },
+        spiffe_id: spiffe_id(&read.names),
+        names: read.names,
+        basic_constraints: read.basic_constraints,
+        key_usage: read.key_usage,
+        extended_key_usage: read.extended_key_usage,
+        name_constraints: read.name_constraints,
+        has_unknown_critical: read.has_unknown_critical,
+        key: PublicKey::of(&tbs.subject_pki),
+        spki: tbs.subject_pki.raw.to_vec(),
+    })
+}
+
+#[derive(Default)]
+struct Extensions {
+    names: Names,
+    basic_constraints: Option<BasicConstraints>,
+    key_usage: Option<KeyUsage>,
+    extended_key_usage: Option<Vec<Purpose>>,
+    name_constraints: Option<NameConstraints>,
+    has_unknown_critical: bool,
+}
+
+impl Extensions {
+    fn take(&mut self, critical: bool, extension: &ParsedExtension<'_>) -> Result<(), &'static str> {
+        match extension {
+            ParsedExtension::SubjectAlternativeName(names) => {
+                if names.general_names.is_empty() {
+                    return Err("holds no name");
+                }
+                self.names.is_there = true;
+                self.names.critical = critical;
+                names
+                    .general_names
+                    .iter()
+                    .for_each(|name| take_name(&mut self.names, name));
+            }
+            ParsedExtension::BasicConstraints(constraints) => {
+                if constraints.path_len_constraint.is_some() && !constraints.ca {
+                    return Err("limits the path of a certificate that signs none");
+                }
+                self.basic_constraints = Some(BasicConstraints {
+                    ca: constraints.ca,
+                    critical,
+                });
+            }
+            ParsedExtension::KeyUsage(usage) => {
+                self.key_usage = Some(KeyUsage {
+                    digital_signature: usage.digital_signature(),
+                    key_cert_sign: usage.key_cert_sign(),
+                    crl_sign: usage.crl_sign(),
+                });
+            }
+            ParsedExtension::ExtendedKeyUsage(usage) => self.extended_key_usage = Some(purposes(usage)),
+            ParsedExtension::NameConstraints(constraints) => {
+                let subtrees = [&constraints.permitted_subtrees, &constraints.excluded_subtrees];
+                let mut bases = subtrees
+                    .into_iter()
+                    .flatten()
+                    .flatten()
+                    .map(|subtree| &subtree.base);
+                self.name_constraints = Some(NameConstraints {
+                    of_uris: bases.any(|base| matches!(base, GeneralName::URI(_))),
+                });
+            }
+            ParsedExtension::ParseError { .. } => return Err("cannot be read"),
+            ParsedExtension::UnsupportedExtension { .. } | ParsedExtension::Unparsed if critical => {
+                self.has_unknown_critical = true;
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+fn take_name(names: &mut Names, name: &GeneralName<'_>) {
+    match name {
+        GeneralName::URI(uri) => names.uris.push((*uri).to_owned()),
+        GeneralName::DNSName(name) => names.dns.push((*name).to_owned()),
+        GeneralName::IPAddress(octets) => match address(octets) {
+            Some(address) => names.addresses.push(address),
+            None => names.invalid = true,
+        },
+        GeneralName::Invalid(..) => names.invalid = true,
+        _ => {}
+    }
+}
+
+fn address(octets: &[u8]) -> Option<IpAddr> {
+    let v4 = <[u8; 4]>::try_from(octets).map(IpAddr::from);
+    v4.or_else(|_| <[u8; 16]>::try_from(octets).map(IpAddr::from))
+        .ok()
+}
+
+fn purposes(usage: &ExtendedKeyUsage<'_>) -> Vec<Purpose> {
+    let known = [
+        (usage.server_auth, Purpose::Server),
+        (usage.client_auth, Purpose::Client),
+        (usage.any, Purpose::Any),
+        (usage.code_signing, Purpose::Other("code signing".into())),
+        (usage.email_protection, Purpose::Other("e-mail".into())),
+        (usage.time_stamping, Purpose::Other("time stamping".into())),
+        (usage.ocsp_signing, Purpose::Other("OCSP".into())),
+    ];
+    let known = known
+        .into_iter()
+        .filter(|(is_there, _)| *is_there)
+        .map(|(_, purpose)| purpose);
+    known
+        .chain(usage.other.iter().map(|oid| Purpose::Other(oid.to_string())))
+        .collect()
+}
+
+/// As it was encoded: a number with its sign.
+fn serial(raw: &[u8]) -> Result<SerialNumber, CertificateError> {
+    if raw.first().is_some_and(|first| first & 0x80 != 0) {
+        return Err(wrong("its serial number is negative: expected a positive one"));
+    }
+    SerialNumber::from_bytes(raw).map_err(|error| wrong(format!("its serial number is {error}")))
+}
+
+fn time(time: ASN1Time) -> Result<SystemTime, CertificateError> {
+    let seconds = time.timestamp();
+    let distance = Duration::from_secs(seconds.unsigned_abs());
+    let time = match seconds < 0 {
+        true => SystemTime::UNIX_EPOCH.checked_sub(distance),
+        false => SystemTime::UNIX_EPOCH.checked_add(distance),
+    };
+    time.ok_or_else(|| wrong("its validity is out of range"))
+}
+
+fn spiffe_id(names: &Names) -> Result<SpiffeId, CertificateError> {
+    match names.uris.as_slice() {
+        [] => Err(wrong(
+            "it holds no SPIFFE ID: expected one URI among its alternative names",
+        )),
+        [uri] => {
+            let id: SpiffeId = uri.parse().map_err(|error| wrong(format!("{error}")))?;
+            match id.path().is_empty() {
+                true => Err(wrong(format!(
+                    "{id} names a trust domain: expected a workload, with a path"
+                ))),
+                false => Ok(id),
+            }
+        }
+        many => Err(wrong(format!(
+            "it holds {} URIs ({}): expected one, the SPIFFE ID",
+            many.len(),
+            many.iter()
+                .take(3)
+                .map(String::as_str)
+                .collect::<Vec<_>>()
+                .join(", ")
+        ))),
+    }
+}
+
+impl PublicKey {
+    pub(crate) fn of(spki: &SubjectPublicKeyInfo<'_>) -> Self {
+        let algorithm = &spki.algorithm.algorithm;
+        let curve = || {
+            spki.algorithm
+                .parameters
+                .as_ref()
+                .and_then(|parameters| parameters.as_oid().ok())
+        };
+        match spki.parsed() {
+            Ok(Parsed::RSA(key)) if *algorithm == oid::OID_PKCS1_RSAENCRYPTION => {
+                let leading = key.modulus.iter().take_while(|byte| **byte == 0).count();
+                let modulus = key.modulus.get(leading..).unwrap_or_default();
+                let first = modulus.first().map_or(8, |byte| byte.leading_zeros() as usize);
+                Self::Rsa((modulus.len() * 8).saturating_sub(first))
+            }
+            Ok(Parsed::EC(_)) => match curve() {
+                Some(curve) if curve == oid::OID_EC_P256 => Self::EcdsaP256,
+                Some(curve) if curve == oid::OID_NIST_EC_P384 => Self::EcdsaP384,
+                Some(curve) if curve == oid::OID_NIST_EC_P521 => Self::EcdsaP521,
+                Some(curve) => Self::Other(curve.to_string()),
+                None => Self::Other(algorithm.to_string()),
+            },
+            _ if *algorithm == oid::OID_SIG_ED25519 => Self::Ed25519,
+            _ => Self::Other(algorithm.to_string()),
+        }
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes
+        .iter()
+        .fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+            // Writing to a String does not fail.
+            let _ = write!(text, "{byte:02x}");
+            text
+        })
+}

@@ -1,0 +1,342 @@
+//! The client's side of TLS: whom it means to reach, and how that one proves it.
+
+use std::fmt;
+use std::io;
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+
+use arc_swap::ArcSwapOption;
+use mesh_core::connect::{Connect, Connected, HttpProtocol, TcpConnect};
+use mesh_core::endpoint::{Address, Endpoint};
+use mesh_core::{ServiceName, SpiffeId};
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::{Resumption, WebPkiServerVerifier};
+use rustls::crypto::CryptoProvider;
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::sign::SingleCertAndKey;
+use rustls::{ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
+use tokio_rustls::TlsConnector;
+
+use crate::identity::{Epoch, Identity, IdentityError};
+use crate::peer::{agreed, alpn, peer_of};
+use crate::policy::{Crypto, Peers, TlsPolicy};
+use crate::server::{Trust, whole_chain};
+use crate::stream::MeshStream;
+use crate::verify::{Expected, Usage};
+
+/// Makes connections over TLS, to a peer that proves to be the one that was meant.
+///
+/// It never falls back to plaintext, and never takes another valid certificate for the right one.
+/// [`Identity::connect_to`] makes one for a workload of the mesh, [`TlsConnect::external`] one for a server outside.
+#[derive(Clone)]
+pub struct TlsConnect {
+    source: Source,
+    expected: Expected,
+}
+
+/// Where the configuration of a connection comes from.
+#[derive(Clone)]
+enum Source {
+    /// It follows an identity: a new certificate or a new bundle counts from the next connection on.
+    Mesh(Mesh),
+    /// No certificate is shown.
+    Outside(Arc<ClientConfig>),
+}
+
+#[derive(Clone)]
+struct Mesh {
+    identity: Identity,
+    more_roots: Arc<[CertificateDer<'static>]>,
+    protocols: Arc<[HttpProtocol]>,
+    /// Made for one epoch of the identity, and made anew for the next.
+    compiled: Arc<ArcSwapOption<Compiled>>,
+}
+
+struct Compiled {
+    epoch: Arc<Epoch>,
+    config: Arc<ClientConfig>,
+}
+
+/// The preferred one first.
+const PROTOCOLS: [HttpProtocol; 2] = [HttpProtocol::Http2, HttpProtocol::Http1];
+
+impl Identity {
+    /// Connects over mutual TLS to the workload of this identity.
+    pub fn connect_to(&self, id: SpiffeId) -> TlsConnect {
+        TlsConnect::mesh(self.clone(), Expected::Identity(id))
+    }
+
+    /// Connects over mutual TLS to a service of the same trust domain and namespace.
+    ///
+    /// # Errors
+    /// This identity is of another shape than `spiffe://<trust domain>/ns/<namespace>/sa/<service>`.
+    pub fn connect_to_service(&self, service: &ServiceName) -> Result<TlsConnect, IdentityError> {
+        Ok(self.connect_to(self.sibling(service)?))
+    }
+
+    /// Connects over mutual TLS to whoever proves this DNS name or IP address: a peer whose certificate holds no
+    /// SPIFFE ID.
+    pub fn connect_to_name(&self, name: ServerName<'static>) -> TlsConnect {
+        TlsConnect::mesh(self.clone(), Expected::Dns(name))
+    }
+}
+
+impl TlsConnect {
+    fn mesh(identity: Identity, expected: Expected) -> Self {
+        Self {
+            source: Source::Mesh(Mesh {
+                identity,
+                more_roots: Arc::default(),
+                protocols: PROTOCOLS.into(),
+                compiled: Arc::default(),
+            }),
+            expected,
+        }
+    }
+
+    /// Connects to a server outside of the mesh, which proves this name to the satisfaction of one of these roots.
+    /// It learns nothing of who calls.
+    ///
+    /// # Errors
+    /// The policy speaks nothing, or a root cannot be read.
+    pub fn external(
+        name: ServerName<'static>,
+        roots: impl IntoIterator<Item = CertificateDer<'static>>,
+        policy: &TlsPolicy,
+    ) -> Result<Self, IdentityError> {
+        let failed = |cause: mesh_core::BoxError| {
+            IdentityError::because(format_args!("no TLS to {}", name.to_str()), cause)
+        };
+        let crypto = Crypto::new(policy).map_err(|error| failed(error.into()))?;
+        let mut store = RootCertStore::empty();
+        for root in roots {
+            store.add(root).map_err(|error| failed(error.into()))?;
+        }
+        if store.is_empty() {
+            return Err(failed("there is no root to trust".into()));
+        }
+        let verifier =
+            WebPkiServerVerifier::builder_with_provider(Arc::new(store), Arc::clone(&crypto.provider));
+        let verifier = verifier.build().map_err(|error| failed(error.into()))?;
+        let builder = ClientConfig::builder_with_provider(Arc::clone(&crypto.provider))
+            .with_protocol_versions(&crypto.versions)
+            .map_err(|error| failed(error.into()))?;
+        let mut config = builder.with_webpki_verifier(verifier).with_no_client_auth();
+        config.resumption = Resumption::disabled();
+        config.alpn_protocols = PROTOCOLS.map(alpn).into();
+        Ok(Self {
+            source: Source::Outside(Arc::new(config)),
+            expected: Expected::Dns(name),
+        })
+    }
+
+    /// Takes the word of these roots too: of an endpoint whose certificate is signed by another CA than the mesh's.
+    ///
+    /// # Errors
+    /// If one of them is not fit to be a root, or the server is outside of the mesh, where the roots were given
+    /// before.
+    pub fn with_roots(
+        self,
+        roots: impl IntoIterator<Item = CertificateDer<'static>>,
+    ) -> Result<Self, IdentityError> {
+        let Source::Mesh(mesh) = self.source else {
+            return Err(IdentityError::new(
+                "the roots of a server outside are those it was made with",
+            ));
+        };
+        let more_roots: Arc<[_]> = roots.into_iter().collect();
+        let verifier = &mesh.identity.epoch().trust.verifier;
+        verifier
+            .with_more_roots(&more_roots)
+            .map_err(|error| IdentityError::because("further roots", error))?;
+        let mesh = Mesh {
+            more_roots,
+            compiled: Arc::default(),
+            ..mesh
+        };
+        Ok(Self {
+            source: Source::Mesh(mesh),
+            ..self
+        })
+    }
+
+    /// Offers only these protocols, the preferred one first. Default: HTTP/2, then HTTP/1.1.
+    #[must_use]
+    pub fn with_protocols(self, protocols: impl IntoIterator<Item = HttpProtocol>) -> Self {
+        let protocols = protocols.into_iter();
+        let source = match self.source {
+            Source::Mesh(mesh) => Source::Mesh(Mesh {
+                protocols: protocols.collect(),
+                compiled: Arc::default(),
+                ..mesh
+            }),
+            Source::Outside(config) => {
+                let mut config = ClientConfig::clone(&config);
+                config.alpn_protocols = protocols.map(alpn).collect();
+                Source::Outside(Arc::new(config))
+            }
+        };
+        Self { source, ..self }
+    }
+
+    /// The name that the server may choose its certificate by.
+    fn server_name(&self, endpoint: &Endpoint) -> ServerName<'static> {
+        if let Expected::Dns(name) = &self.expected {
+            return name.clone();
+        }
+        let unnamed = || ServerName::IpAddress(Ipv4Addr::UNSPECIFIED.into());
+        match &endpoint.address {
+            Address::Socket(address) => ServerName::IpAddress(address.ip().into()),
+            Address::Host { name, .. } => {
+                ServerName::try_from(name.to_string()).unwrap_or_else(|_| unnamed())
+            }
+        }
+    }
+}
+
+impl Mesh {
+    fn config(&self, expected: &Expected) -> io::Result<Arc<ClientConfig>> {
+        let epoch = self.identity.epoch();
+        if let Some(compiled) = &*self.compiled.load()
+            && Arc::ptr_eq(&compiled.epoch, &epoch)
+        {
+            return Ok(Arc::clone(&compiled.config));
+        }
+        let config = self.compile(&epoch, expected).map_err(io::Error::other)?;
+        self.compiled.store(Some(Arc::new(Compiled {
+            epoch,
+            config: Arc::clone(&config),
+        })));
+        Ok(config)
+    }
+
+    fn compile(&self, epoch: &Epoch, expected: &Expected) -> Result<Arc<ClientConfig>, mesh_core::BoxError> {
+        let mut trust = epoch.trust.clone();
+        if !self.more_roots.is_empty() {
+            trust.verifier = Arc::new(trust.verifier.with_more_roots(&self.more_roots)?);
+        }
+        let crypto = &epoch.crypto;
+        let verifier = ServerVerifier {
+            trust,
+            expected: expected.clone(),
+            provider: Arc::clone(&crypto.provider),
+        };
+        let mut config = ClientConfig::builder_with_provider(Arc::clone(&crypto.provider))
+            .with_protocol_versions(&crypto.versions)?
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(verifier))
+            .with_client_cert_resolver(Arc::new(SingleCertAndKey::from(Arc::clone(&epoch.key))));
+        // A resumed session is not verified again.
+        config.resumption = Resumption::disabled();
+        config.alpn_protocols = self.protocols.iter().copied().map(alpn).collect();
+        Ok(Arc::new(config))
+    }
+}
+
+impl Connect for TlsConnect {
+    type Io = MeshStream;
+
+    async fn connect(&self, endpoint: &Endpoint) -> io::Result<Connected<MeshStream>> {
+        let (config, is_member) = match &self.source {
+            Source::Mesh(mesh) => {
+                let is_verified = mesh.identity.epoch().trust.peers == Peers::Verified;
+                (mesh.config(&self.expected)?, is_verified)
+            }
+            Source::Outside(config) => (Arc::clone(config), false),
+        };
+        let tcp = TcpConnect::new().connect(endpoint).await?.io;
+        let address = tcp.peer_addr()?;
+        let stream = TlsConnector::from(config)
+            .connect(self.server_name(endpoint), tcp)
+            .await;
+        let stream = stream.map_err(|error| told(&error, endpoint, &self.expected))?;
+        let (_, session) = stream.get_ref();
+        let chain = session.peer_certificates().filter(|_| is_member);
+        let has_identity = !matches!(self.expected, Expected::Dns(_));
+        let peer = peer_of(address, chain, has_identity).map_err(io::Error::other)?;
+        let protocol = agreed(session.alpn_protocol());
+        Ok(Connected::new(MeshStream::tls(stream))
+            .with_protocol(protocol)
+            .with_peer(peer))
+    }
+}
+
+impl fmt::Debug for TlsConnect {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TlsConnect")
+            .field("expected", &self.expected)
+            .finish_non_exhaustive()
+    }
+}
+
+/// An error of the handshake, with whom it was made with.
+fn told(error: &io::Error, endpoint: &Endpoint, expected: &Expected) -> io::Error {
+    let rustls = error.get_ref().and_then(|inner| inner.downcast_ref::<Error>());
+    let hint = match rustls {
+        Some(Error::InvalidMessage(_)) => {
+            "; it does not seem to speak TLS: plaintext is never tried instead, so let it serve TLS, or say that \
+             it does not"
+        }
+        _ => "",
+    };
+    let message = format!(
+        "no TLS connection to {}, expected to be {expected}: {error}{hint}",
+        endpoint.address
+    );
+    io::Error::new(error.kind(), message)
+}
+
+/// Who proves to be what was expected.
+#[derive(Debug)]
+struct ServerVerifier {
+    trust: Trust,
+    expected: Expected,
+    provider: Arc<CryptoProvider>,
+}
+
+impl ServerCertVerifier for ServerVerifier {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        if self.trust.peers == Peers::Anyone {
+            return Ok(ServerCertVerified::assertion());
+        }
+        let now = self.trust.clock.now();
+        let chain = whole_chain(end_entity, intermediates);
+        self.trust
+            .verifier
+            .verify(&chain, Usage::Server, &self.expected, now)?;
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        let algorithms = &self.provider.signature_verification_algorithms;
+        rustls::crypto::verify_tls12_signature(message, cert, dss, algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        let algorithms = &self.provider.signature_verification_algorithms;
+        rustls::crypto::verify_tls13_signature(message, cert, dss, algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.provider
+            .signature_verification_algorithms
+            .supported_schemes()
+    }
+}

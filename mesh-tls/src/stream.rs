@@ -1,0 +1,107 @@
+//! The byte stream of a connection, encrypted or not.
+
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+
+/// A TCP connection, in plaintext or within TLS.
+#[derive(Debug)]
+pub struct MeshStream(Kind);
+
+#[derive(Debug)]
+enum Kind {
+    Plain(TcpStream),
+    // Larger than the plain one by far, and moved around while the connection is set up.
+    Tls(Box<tokio_rustls::TlsStream<TcpStream>>),
+}
+
+impl From<TcpStream> for MeshStream {
+    fn from(tcp: TcpStream) -> Self {
+        Self(Kind::Plain(tcp))
+    }
+}
+
+impl MeshStream {
+    pub(crate) fn tls(stream: impl Into<tokio_rustls::TlsStream<TcpStream>>) -> Self {
+        Self(Kind::Tls(Box::new(stream.into())))
+    }
+
+    /// What was agreed on in the handshake: version, suite, key exchange. `None` in plaintext.
+    pub fn tls_parameters(&self) -> Option<TlsParameters> {
+        let Kind::Tls(stream) = &self.0 else {
+            return None;
+        };
+        let (_, common) = stream.get_ref();
+        Some(TlsParameters {
+            version: common.protocol_version()?.as_str()?,
+            suite: common.negotiated_cipher_suite()?.suite().as_str()?,
+            key_exchange: common.negotiated_key_exchange_group()?.name().as_str()?,
+        })
+    }
+}
+
+/// What was agreed on in a handshake, by the names in the registry of TLS.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct TlsParameters {
+    /// The version, as `TLSv1_3`.
+    pub version: &'static str,
+    /// The suite, as `TLS13_AES_128_GCM_SHA256`.
+    pub suite: &'static str,
+    /// The group of the key exchange, as `X25519MLKEM768`.
+    pub key_exchange: &'static str,
+}
+
+/// Calls the same method of whichever stream it is.
+macro_rules! inner {
+    ($self:ident, $stream:ident => $call:expr) => {
+        match &mut $self.get_mut().0 {
+            Kind::Plain($stream) => {
+                let $stream = Pin::new($stream);
+                $call
+            }
+            Kind::Tls($stream) => {
+                let $stream = Pin::new(&mut **$stream);
+                $call
+            }
+        }
+    };
+}
+
+impl AsyncRead for MeshStream {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        inner!(self, stream => stream.poll_read(cx, buf))
+    }
+}
+
+impl AsyncWrite for MeshStream {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        inner!(self, stream => stream.poll_write(cx, buf))
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        inner!(self, stream => stream.poll_write_vectored(cx, bufs))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        match &self.0 {
+            Kind::Plain(stream) => stream.is_write_vectored(),
+            Kind::Tls(stream) => stream.is_write_vectored(),
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        inner!(self, stream => stream.poll_flush(cx))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        inner!(self, stream => stream.poll_shutdown(cx))
+    }
+}

@@ -1,0 +1,346 @@
+//! What a certificate of the mesh has to be, beyond what TLS libraries ask.
+//!
+//! rustls and webpki find a path to a root and check its signatures, dates and constraints. They do not ask whether
+//! the root itself has expired, whether a revocation list is the newest, how many certificates they are made to look
+//! at, or anything SPIFFE demands. [`Verifier`] asks all of it, before and after webpki.
+
+mod chain;
+mod crl;
+mod error;
+mod leaf;
+#[cfg(test)]
+mod tests;
+mod trust;
+
+use std::cell::Cell;
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use mesh_core::SpiffeId;
+use rustls::DistinguishedName;
+use rustls_pki_types::{CertificateDer, ServerName, TrustAnchor, UnixTime};
+use webpki::{EndEntityCert, ExpirationPolicy, KeyUsage, RevocationOptionsBuilder, UnknownStatusPolicy};
+
+use crate::authority::TrustBundle;
+use crate::certificate::Certificate;
+use crl::Crl;
+use trust::Root;
+
+pub use error::{TrustError, VerifyError, VerifyErrorKind};
+
+/// What a certificate is shown as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Usage {
+    /// By a client.
+    Client,
+    /// By a server.
+    Server,
+}
+
+/// Who it has to be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Expected {
+    /// Any workload of the trust domain.
+    Member,
+    /// This workload.
+    Identity(SpiffeId),
+    /// Whoever has this DNS name or IP address, with or without a SPIFFE ID.
+    Dns(ServerName<'static>),
+    /// Whoever a root vouches for. It says that a certificate is good, and not whose it is: for tools.
+    Anyone,
+}
+
+impl fmt::Display for Expected {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Member => f.write_str("a member of the mesh"),
+            Self::Identity(id) => id.fmt(f),
+            Self::Dns(name) => f.write_str(&name.to_str()),
+            Self::Anyone => f.write_str("anyone"),
+        }
+    }
+}
+
+/// What happens when a revocation list is past its `nextUpdate`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum StaleCrl {
+    /// Certificates of its issuer are refused: who keeps a new list away cannot keep a stolen key in use.
+    #[default]
+    Deny,
+    /// It counts as it is, and that is told in the log.
+    Warn,
+}
+
+/// How strict a [`Verifier`] is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct VerifyPolicy {
+    /// The trust domain whose members are believed. `None`: that of any SPIFFE ID, which is for tools.
+    pub trust_domain: Option<Box<str>>,
+    /// The most certificates in a chain, the leaf included and the root not. Default 4. A longer one is refused
+    /// before anybody looks at it: each certificate in it may cost a search for a path.
+    pub max_chain: usize,
+    /// Default: [`StaleCrl::Deny`].
+    pub stale_crl: StaleCrl,
+}
+
+impl VerifyPolicy {
+    /// The defaults, for any trust domain.
+    pub fn new() -> Self {
+        Self {
+            trust_domain: None,
+            max_chain: 4,
+            stale_crl: StaleCrl::default(),
+        }
+    }
+}
+
+impl Default for VerifyPolicy {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// How far clocks may be apart before a list that begins in the future is refused.
+const SKEW: Duration = Duration::from_secs(300);
+
+/// Whom to trust, compiled once for a bundle and used by every handshake. It never changes.
+///
+/// ```
+/// use std::time::SystemTime;
+/// use mesh_core::SpiffeId;
+/// use mesh_tls::authority::CertAuthority;
+/// use mesh_tls::verify::{Expected, Usage, Verifier, VerifyErrorKind, VerifyPolicy};
+/// use mesh_tls::{CertRequest, LocalCa, PrivateKey};
+///
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), mesh_core::BoxError> {
+/// let ca = LocalCa::in_memory("cluster.local")?;
+/// let orders: SpiffeId = "spiffe://cluster.local/ns/dept-barc/sa/orders".parse()?;
+/// let key = PrivateKey::generate(Default::default()).await?;
+/// let day = std::time::Duration::from_secs(86_400);
+/// let cert = ca.issue(CertRequest::new(key.certificate_request()?, orders.clone(), day)?).await?;
+///
+/// let verifier = Verifier::new(&ca.next_bundle(0).await?, VerifyPolicy::new())?;
+/// let now = SystemTime::now();
+/// verifier.verify(cert.chain(), Usage::Server, &Expected::Identity(orders), now)?;
+///
+/// let billing = Expected::Identity("spiffe://cluster.local/ns/dept-barc/sa/billing".parse()?);
+/// let error = verifier.verify(cert.chain(), Usage::Server, &billing, now).expect_err("another one");
+/// assert_eq!(error.kind(), VerifyErrorKind::WrongIdentity);
+/// # Ok(()) }
+/// ```
+#[derive(Clone, Debug)]
+pub struct Verifier {
+    policy: VerifyPolicy,
+    roots: Vec<Root>,
+    anchors: Vec<TrustAnchor<'static>>,
+    /// One an issuer, the newest.
+    crls: Arc<[Crl]>,
+    /// Whether an issuer without a list is believed though others have one.
+    allow_unknown_revocation: bool,
+    subjects: Arc<[DistinguishedName]>,
+}
+
+impl Verifier {
+    /// Compiles a bundle.
+    ///
+    /// # Errors
+    /// Nobody could be trusted by it, or it would trust more than it seems to. Every reason is told at once.
+    pub fn new(bundle: &TrustBundle, policy: VerifyPolicy) -> Result<Self, TrustError> {
+        let roots = bundle.roots.iter().map(|root| &root.cert);
+        trust::compile(roots, &bundle.crls, policy)
+    }
+
+    /// The same, with further roots. An issuer without a revocation list is then believed: who signs under a root of
+    /// somebody else may have none.
+    ///
+    /// # Errors
+    /// One of them is not fit to be a root.
+    pub fn with_more_roots(&self, roots: &[CertificateDer<'static>]) -> Result<Self, TrustError> {
+        trust::with_more_roots(self, roots)
+    }
+
+    /// The names of the roots: what a server tells its clients, so that they choose the right certificate.
+    pub fn root_subjects(&self) -> Arc<[DistinguishedName]> {
+        Arc::clone(&self.subjects)
+    }
+
+    /// Verifies a chain, the leaf first, and answers with what the leaf says.
+    ///
+    /// # Errors
+    /// The first reason that was found why not to believe it.
+    pub fn verify(
+        &self,
+        chain: &[CertificateDer<'_>],
+        usage: Usage,
+        expected: &Expected,
+        now: SystemTime,
+    ) -> Result<Certificate, VerifyError> {
+        let [first, intermediates @ ..] = chain else {
+            return Err(VerifyError::new(
+                VerifyErrorKind::Malformed,
+                "there is no certificate in the chain",
+            ));
+        };
+        if chain.len() > self.policy.max_chain {
+            return Err(VerifyError::new(
+                VerifyErrorKind::ChainTooLong,
+                format!(
+                    "the chain has {} certificates: expected at most {}, the root left out",
+                    chain.len(),
+                    self.policy.max_chain
+                ),
+            ));
+        }
+        let leaf = Certificate::parse(first).map_err(|error| VerifyError::malformed(&error))?;
+        leaf::check(&leaf, usage, expected)?;
+        self.path(first, intermediates, usage, now)
+            .map_err(|error| error.of(&leaf))?;
+        self.identity(first, &leaf, expected)?;
+        Ok(leaf)
+    }
+
+    /// A path to a root.
+    fn path(
+        &self,
+        leaf: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        usage: Usage,
+        now: SystemTime,
+    ) -> Result<(), VerifyError> {
+        let leaf = EndEntityCert::try_from(leaf).map_err(|error| VerifyError::webpki(&error, now))?;
+        let since_epoch = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let usage = match usage {
+            Usage::Client => KeyUsage::client_auth(),
+            Usage::Server => KeyUsage::server_auth(),
+        };
+        let known: Vec<_> = self
+            .crls
+            .iter()
+            .filter(|crl| crl.this_update <= now + SKEW)
+            .collect();
+        let lists: Vec<_> = known.iter().map(|crl| &crl.list).collect();
+        let revocation = match self.crls.is_empty() {
+            true => None,
+            false => Some(self.revocation(&lists)?),
+        };
+        // What webpki cannot be told, it is handed back through this.
+        let unfit = Cell::new(None);
+        let check = |path: &webpki::VerifiedPath<'_>| {
+            self.check_path(path, now).map_err(|error| {
+                unfit.set(Some(error));
+                webpki::Error::UnknownIssuer
+            })
+        };
+        let found = leaf.verify_for_usage(
+            webpki::ALL_VERIFICATION_ALGS,
+            &self.anchors,
+            intermediates,
+            UnixTime::since_unix_epoch(since_epoch),
+            usage,
+            revocation,
+            Some(&check),
+        );
+        match found {
+            Ok(_) => {
+                self.warn_of_stale(&known, now);
+                Ok(())
+            }
+            Err(error) => Err(unfit.take().unwrap_or_else(|| VerifyError::webpki(&error, now))),
+        }
+    }
+
+    fn revocation<'l>(
+        &self,
+        lists: &'l [&'l webpki::CertRevocationList<'static>],
+    ) -> Result<webpki::RevocationOptions<'l>, VerifyError> {
+        let builder = RevocationOptionsBuilder::new(lists).map_err(|_| {
+            VerifyError::new(
+                VerifyErrorKind::StaleCrl,
+                "every revocation list begins in the future: are the clocks of this host and of the CA right?",
+            )
+        })?;
+        let unknown = match self.allow_unknown_revocation {
+            true => UnknownStatusPolicy::Allow,
+            false => UnknownStatusPolicy::Deny,
+        };
+        let expiration = match self.policy.stale_crl {
+            StaleCrl::Deny => ExpirationPolicy::Enforce,
+            StaleCrl::Warn => ExpirationPolicy::Ignore,
+        };
+        Ok(builder
+            .with_status_policy(unknown)
+            .with_expiration_policy(expiration)
+            .build())
+    }
+
+    fn warn_of_stale(&self, known: &[&Crl], now: SystemTime) {
+        for crl in known.iter().filter(|crl| crl.next_update < now) {
+            tracing::warn!(issuer = %crl.issuer, number = %crl.number, "a revocation list is too old, and is used all the same (crlStalePolicy: warn)");
+        }
+    }
+
+    fn check_path(&self, path: &webpki::VerifiedPath<'_>, now: SystemTime) -> Result<(), VerifyError> {
+        for intermediate in path.intermediate_certificates() {
+            let certificate =
+                Certificate::parse(&intermediate.der()).map_err(|error| VerifyError::malformed(&error))?;
+            chain::check(&certificate)?;
+        }
+        let root = self
+            .anchors
+            .iter()
+            .position(|anchor| std::ptr::eq(anchor, path.anchor()));
+        match root.and_then(|index| self.roots.get(index)) {
+            Some(root) => root.check(now),
+            None => Err(VerifyError::new(
+                VerifyErrorKind::UnknownIssuer,
+                "the path ends at no root of the bundle",
+            )),
+        }
+    }
+
+    fn identity(
+        &self,
+        der: &CertificateDer<'_>,
+        leaf: &Certificate,
+        expected: &Expected,
+    ) -> Result<(), VerifyError> {
+        let wrong = |found: String| {
+            Err(VerifyError::new(
+                VerifyErrorKind::WrongIdentity,
+                format!("expected {expected}, found {found}, serial {}", leaf.serial()),
+            ))
+        };
+        let id = match expected {
+            Expected::Anyone => return Ok(()),
+            Expected::Dns(name) => {
+                let parsed = EndEntityCert::try_from(der);
+                let names = || [leaf.dns_names(), leaf.uris()].concat().join(", ");
+                return match parsed.and_then(|parsed| parsed.verify_is_valid_for_subject_name(name)) {
+                    Ok(()) => Ok(()),
+                    Err(_) => wrong(format!("a certificate for [{}]", names())),
+                };
+            }
+            Expected::Member | Expected::Identity(_) => leaf.spiffe_id(),
+        };
+        let id =
+            id.map_err(|error| VerifyError::new(VerifyErrorKind::BadSpiffeId, error.to_string()).of(leaf))?;
+        if let Some(domain) = self.policy.trust_domain.as_deref()
+            && domain != id.trust_domain()
+        {
+            return Err(VerifyError::new(
+                VerifyErrorKind::ForeignTrustDomain,
+                format!(
+                    "{id} is not of the trust domain {domain}, serial {}",
+                    leaf.serial()
+                ),
+            ));
+        }
+        match expected {
+            Expected::Identity(expected) if expected != id => wrong(id.to_string()),
+            _ => Ok(()),
+        }
+    }
+}

@@ -68,7 +68,7 @@ pub use limits::Limits;
 pub use listener::{Direction, Listener, ListenerTls, Trust, TrustedProxy, Upgrade};
 pub use load_balancing::{Algorithm, HealthCheck, HealthCheckKind, LoadBalancing, StatusRange};
 pub use mesh::Mesh;
-pub use mutual_tls::{CipherSuite, KeyType, MutualTls, StalePolicy, TlsVersion};
+pub use mutual_tls::MutualTls;
 pub use origin::Origin;
 pub use outlier::OutlierDetection;
 pub use rate_limit::RateLimiting;

@@ -2,12 +2,16 @@
 //!
 //! [`config`] reads the file, [`plan`] compiles it into what all workers share, a [`worker`] is one core's
 //! runtime, [`inbound`] is what happens to a request, and [`run`] is the process: signals, reloads, draining.
+//! [`identity`] is what the process is to its peers, [`accept`] how they come in, [`upstream`] how it goes on to them.
 
+pub mod accept;
 pub mod cli;
 pub mod config;
+pub mod identity;
 pub mod inbound;
 pub mod log;
 pub mod plan;
 pub mod reload;
 pub mod run;
+pub mod upstream;
 pub mod worker;

@@ -15,10 +15,12 @@ use mesh_lb::endpoint::Limits;
 use mesh_lb::{PoolSettings, Protocol};
 use mesh_telemetry::Telemetry;
 use mesh_telemetry::metrics::{EndpointCounts, RouteMetrics, ServiceMetrics};
+use mesh_tls::{ClientCerts, Identity};
 use mesh_traffic::router::{Action, Rule, RuleAction};
 use mesh_traffic::{RouteTable, Service};
 
-use crate::config::{self, Config};
+use crate::config::{self, Config, ListenerTls};
+use crate::upstream::Upstream;
 
 /// A compiled configuration.
 pub struct Plan {
@@ -75,6 +77,8 @@ pub struct ServicePlan {
     pub algorithm: config::Algorithm,
     /// Which of its versions is the stable one.
     pub stable: Option<Version>,
+    /// How connections to its endpoints are made; `None`: in plaintext.
+    pub tls: Option<Upstream>,
     /// What its balancers share.
     pub shared: SharedLoad,
     /// How many endpoints are expected and not there.
@@ -88,7 +92,7 @@ pub struct ServicePlan {
 impl ServicePlan {
     /// Whether the connections to its endpoints can stay as they are.
     pub fn keeps_connections_of(&self, before: &Self) -> bool {
-        self.settings == before.settings
+        self.settings == before.settings && self.tls == before.tls
     }
 
     /// Tells how many endpoints there are. Nothing looks at their health yet, so all that are listed count as
@@ -130,6 +134,12 @@ pub struct ListenerPlan {
     pub edge: EdgePolicy,
     /// What its server allows.
     pub limits: ServeLimits,
+    /// What is spoken.
+    pub tls: ListenerTls,
+    /// Whether a client that speaks TLS has to show a certificate.
+    pub client_certs: ClientCerts,
+    /// Who it is to its clients.
+    pub identity: Option<Identity>,
 }
 
 /// What a process keeps from one configuration to the next.
@@ -142,8 +152,14 @@ impl Plan {
     /// Compiles a configuration.
     ///
     /// # Errors
-    /// If the table refuses it: the configuration was not checked as it should have been.
-    pub fn compile(config: &Config, telemetry: &Telemetry, kept: &mut Kept) -> Result<Self, String> {
+    /// If a file of roots cannot be read; or the table refuses it: the configuration was not checked as it should
+    /// have been.
+    pub fn compile(
+        config: &Config,
+        identity: Option<&Identity>,
+        telemetry: &Telemetry,
+        kept: &mut Kept,
+    ) -> Result<Self, String> {
         let mesh = &config.mesh;
         let table = RouteTable::new(
             mesh.namespace.as_str(),
@@ -151,11 +167,15 @@ impl Plan {
             rules(config)?,
         )
         .map_err(|error| error.to_string())?;
-        let services: Vec<ServicePlan> = mesh
+        let services = mesh
             .services
             .iter()
-            .map(|service| plan(service, telemetry, kept))
-            .collect();
+            .map(|service| {
+                let tls = Upstream::of(service, mesh, identity)
+                    .map_err(|error| format!("service {}: {error}", service.name))?;
+                Ok(plan(service, tls, telemetry, kept))
+            })
+            .collect::<Result<Vec<ServicePlan>, String>>()?;
         kept.loads
             .retain(|name, _| services.iter().any(|service| service.name == *name));
         let by_name: HashMap<&str, usize> = services
@@ -193,7 +213,7 @@ impl Plan {
             listeners: mesh
                 .listeners
                 .iter()
-                .map(|listener| listening(listener, &mesh.identity.service))
+                .map(|listener| listening(listener, mesh, identity))
                 .collect(),
         })
     }
@@ -230,7 +250,12 @@ fn rules(config: &Config) -> Result<Vec<Rule>, String> {
     config.mesh.rules.iter().map(rule).collect()
 }
 
-fn plan(service: &config::Service, telemetry: &Telemetry, kept: &mut Kept) -> ServicePlan {
+fn plan(
+    service: &config::Service,
+    tls: Option<Upstream>,
+    telemetry: &Telemetry,
+    kept: &mut Kept,
+) -> ServicePlan {
     let mut settings = PoolSettings::default();
     settings.protocol = match service.protocol {
         config::Protocol::Auto => Protocol::Auto,
@@ -255,6 +280,7 @@ fn plan(service: &config::Service, telemetry: &Telemetry, kept: &mut Kept) -> Se
         settings,
         algorithm: service.load_balancing.algorithm,
         stable: service.stable_version.clone(),
+        tls,
         shared,
         missing: service.replicas.map_or(0, |expected| {
             (expected as usize).saturating_sub(service.endpoints.len())
@@ -264,7 +290,11 @@ fn plan(service: &config::Service, telemetry: &Telemetry, kept: &mut Kept) -> Se
     }
 }
 
-fn listening(listener: &config::Listener, own: &ServiceName) -> ListenerPlan {
+fn listening(listener: &config::Listener, mesh: &config::Mesh, identity: Option<&Identity>) -> ListenerPlan {
+    let enforced = mesh
+        .mutual_tls
+        .as_ref()
+        .is_none_or(|tls| tls.enforce_client_certs);
     let limits = &listener.limits;
     let mut edge = EdgePolicy::default();
     edge.max_uri_bytes = limits.max_uri_bytes;
@@ -285,11 +315,17 @@ fn listening(listener: &config::Listener, own: &ServiceName) -> ListenerPlan {
             config::Direction::Inbound => Direction::Inbound,
             config::Direction::Outbound => Direction::Outbound,
         },
-        own: own.clone(),
+        own: mesh.identity.service.clone(),
         trust: trust(&listener.trust),
         websocket: listener.upgrades.contains(&config::Upgrade::WebSocket),
         edge,
         limits: serve,
+        tls: listener.tls,
+        client_certs: match enforced {
+            true => ClientCerts::Required,
+            false => ClientCerts::Optional,
+        },
+        identity: identity.filter(|_| listener.tls != ListenerTls::Off).cloned(),
     }
 }
 

@@ -16,7 +16,9 @@ use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+use crate::accept::ListenerAccept;
 use crate::config::{self, Config};
+use crate::identity::{InUse, identity};
 use crate::plan::{Kept, ListenerPlan, Plan};
 use crate::reload::FileWatch;
 use crate::worker::Worker;
@@ -61,6 +63,7 @@ pub fn run(options: &RunOptions, config: Config) -> Result<(), RunError> {
 struct Process {
     telemetry: Telemetry,
     kept: Kept,
+    identity: Option<InUse>,
     workers: Vec<Worker>,
     listeners: Vec<Listening>,
     metrics: Option<(SocketAddr, StdListener)>,
@@ -89,6 +92,7 @@ impl Process {
         Ok(Self {
             telemetry: Telemetry::new(),
             kept: Kept::default(),
+            identity: None,
             workers,
             listeners: Vec::new(),
             metrics,
@@ -184,7 +188,11 @@ impl Process {
     /// Serves by this configuration: first the plan on every worker, then the listeners, so that no request
     /// meets a listener without a plan. New addresses are bound before anything changes.
     async fn adopt(&mut self, config: &Config) -> Result<(), RunError> {
-        let plan = Plan::compile(config, &self.telemetry, &mut self.kept).map_err(RunError)?;
+        let identity = identity(&config.mesh, &mut self.identity)
+            .await
+            .map_err(RunError)?;
+        let plan = Plan::compile(config, identity.as_ref(), &self.telemetry, &mut self.kept);
+        let plan = plan.map_err(RunError)?;
         let plan = Arc::new(plan);
         let bound = |plan: &ListenerPlan| {
             let socket = match self
@@ -236,7 +244,9 @@ impl Process {
     fn listen(&mut self, plan: ListenerPlan, socket: StdListener) -> Result<(), RunError> {
         let (trigger, watcher) = drain();
         // The limits of connections count over all workers: they are clones of one server.
-        let server = Server::new().limits(plan.limits.clone());
+        let accept = ListenerAccept::new(plan.tls, plan.client_certs, plan.identity.as_ref());
+        let accept = accept.map_err(|error| RunError(format!("listener {}: {error}", plan.name)))?;
+        let server = Server::accepting(accept).limits(plan.limits.clone());
         for worker in &self.workers {
             let socket = socket
                 .try_clone()

@@ -19,6 +19,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 
+use crate::accept::ListenerAccept;
 use crate::config::Algorithm;
 use crate::inbound::{Connection, Inbound, Serving};
 use crate::plan::{ListenerPlan, Plan, ServicePlan};
@@ -30,7 +31,7 @@ enum Order {
     /// Serve this listener until it drains.
     Listen {
         listener: Box<ListenerPlan>,
-        server: Server,
+        server: Server<ListenerAccept>,
         socket: StdListener,
         drain: DrainWatcher,
     },
@@ -73,7 +74,13 @@ impl Worker {
     }
 
     /// Has a listener served, on a socket that is bound already, until it drains.
-    pub fn listen(&self, listener: ListenerPlan, server: Server, socket: StdListener, drain: DrainWatcher) {
+    pub fn listen(
+        &self,
+        listener: ListenerPlan,
+        server: Server<ListenerAccept>,
+        socket: StdListener,
+        drain: DrainWatcher,
+    ) {
         self.tell(Order::Listen {
             listener: Box::new(listener),
             server,
@@ -202,6 +209,9 @@ fn start(service: &ServicePlan, before: Option<&Balance>) -> Balance {
                     .retry(if failed { Retry::Failure } else { Retry::Success });
             }
         });
+    if let Some(tls) = &service.tls {
+        builder = builder.connect(tls.connector());
+    }
     if let Some(before) = before {
         builder = builder.succeeding(before);
     }

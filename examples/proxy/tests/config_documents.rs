@@ -5,9 +5,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use mesh_proxy::config::{
-    Algorithm, AnalysisTemplate, Authority, Config, Direction, Discovery, HealthCheckKind, KeyType,
-    ListenerTls, Loaded, Protocol, RuleAction, Trust, Upgrade, UpstreamTls, VersionsFrom, load, parse,
+    Algorithm, AnalysisTemplate, Authority, Config, Direction, Discovery, HealthCheckKind, ListenerTls,
+    Loaded, Protocol, RuleAction, Trust, Upgrade, UpstreamTls, VersionsFrom, load, parse,
 };
+use mesh_tls::KeyType;
 use mesh_traffic::KeyBy;
 
 fn file(path: &str) -> PathBuf {

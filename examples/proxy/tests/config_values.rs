@@ -4,9 +4,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use mesh_proxy::config::{
-    Config, HealthCheckKind, KeyType, LARGEST_FILE, ListenerTls, MutualTls, Report, RuleAction, Service,
-    load, parse,
+    Config, HealthCheckKind, LARGEST_FILE, ListenerTls, MutualTls, Report, RuleAction, Service, load, parse,
 };
+use mesh_tls::KeyType;
 
 fn config(text: &str) -> Config {
     match parse("mesh.yaml", text) {

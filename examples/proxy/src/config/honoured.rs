@@ -9,7 +9,7 @@ use super::context::{Context, Step};
 use super::rule::{Rule, RuleAction};
 use super::service::Service;
 use super::yaml::{Node, Place, Value};
-use super::{Config, ListenerTls, Warning};
+use super::{Config, Warning};
 
 use table::TABLE;
 
@@ -87,7 +87,6 @@ pub(super) fn check(root: &Node, config: &Config, context: &mut Context) {
         steps: Vec::new(),
     };
     walk.mapping(root);
-    check_default_listener(root, config, context);
     for (index, service) in config.mesh.services.iter().enumerate() {
         check_endpoints(index, service, context);
     }
@@ -178,32 +177,6 @@ impl Walk<'_> {
 fn is_off(node: &Node) -> bool {
     let enabled = node.get("enabled").and_then(Node::scalar);
     enabled.and_then(|enabled| enabled.boolean()) == Some(false)
-}
-
-/// The listener there is when none is written follows `mutualTLS`.
-fn check_default_listener(root: &Node, config: &Config, context: &mut Context) {
-    let Some(mesh) = root.get("serviceMesh") else {
-        return;
-    };
-    let listeners = mesh.get("listeners").and_then(Node::items).unwrap_or_default();
-    let without_word = listeners.iter().any(|listener| listener.get("tls").is_none());
-    let plain = config
-        .mesh
-        .listeners
-        .iter()
-        .all(|listener| listener.tls == ListenerTls::Off);
-    let Some(mutual_tls) = mesh.entry("mutualTLS") else {
-        return;
-    };
-    if plain || !(without_word || mesh.get("listeners").is_none()) {
-        return;
-    }
-    context.at(&["serviceMesh".into(), "listeners".into()], |context| {
-        let message = "not honoured by this version yet: by mutualTLS a listener without tls of its own speaks TLS, \
-                       and would serve plaintext; with tls: off it says so itself";
-        let warning = Warning::refusal(context.origin(mutual_tls.key_place), context.path(), message);
-        context.warning(warning);
-    });
 }
 
 fn check_endpoints(index: usize, service: &Service, context: &mut Context) {

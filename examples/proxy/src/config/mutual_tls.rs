@@ -9,6 +9,7 @@ use super::context::Wrong;
 use super::defaults;
 use super::near::nearest;
 use super::shape::{Fields, boolean, duration, integer, list, object, parsed, path, word};
+use mesh_tls::{CipherSuite, KeyType, StaleCrl, TlsVersion};
 
 /// `serviceMesh.mutualTLS`, enabled.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,96 +30,14 @@ pub struct MutualTls {
     /// The versions; never empty. Default both.
     pub protocols: Vec<TlsVersion>,
     /// What happens when the revocation list is too old. Default: connections are denied.
-    pub crl_stale_policy: StalePolicy,
+    pub crl_stale_policy: StaleCrl,
     /// Who signs.
     pub authority: Authority,
     /// Where the CA's key, certificates and the revocation list are kept. Default `./mesh-state/ca`.
     pub state_dir: PathBuf,
 }
 
-/// The kind and size of a key.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum KeyType {
-    /// ECDSA on P-256.
-    EcdsaP256,
-    /// ECDSA on P-384.
-    EcdsaP384,
-    /// RSA of 2048 bits.
-    Rsa2048,
-    /// RSA of 3072 bits.
-    Rsa3072,
-    /// RSA of 4096 bits.
-    Rsa4096,
-}
-
-/// A version of TLS.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum TlsVersion {
-    /// TLS 1.2.
-    Tls12,
-    /// TLS 1.3.
-    Tls13,
-}
-
-/// What happens when the revocation list is too old.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum StalePolicy {
-    /// Connections are denied.
-    Deny,
-    /// It is told in the log.
-    Warn,
-}
-
-/// A cipher suite.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[allow(missing_docs, reason = "the names say it all")]
-pub enum CipherSuite {
-    Tls13Aes128GcmSha256,
-    Tls13Aes256GcmSha384,
-    Tls13Chacha20Poly1305Sha256,
-    EcdheEcdsaAes128GcmSha256,
-    EcdheEcdsaAes256GcmSha384,
-    EcdheEcdsaChacha20Poly1305Sha256,
-    EcdheRsaAes128GcmSha256,
-    EcdheRsaAes256GcmSha384,
-    EcdheRsaChacha20Poly1305Sha256,
-}
-
 const DAY: Duration = Duration::from_secs(86_400);
-
-/// The words configuration has for suites: those of TLS 1.3, then of TLS 1.2.
-const SUITES: [(&str, CipherSuite); 9] = [
-    ("TLS_AES_128_GCM_SHA256", CipherSuite::Tls13Aes128GcmSha256),
-    ("TLS_AES_256_GCM_SHA384", CipherSuite::Tls13Aes256GcmSha384),
-    (
-        "TLS_CHACHA20_POLY1305_SHA256",
-        CipherSuite::Tls13Chacha20Poly1305Sha256,
-    ),
-    (
-        "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256",
-        CipherSuite::EcdheEcdsaAes128GcmSha256,
-    ),
-    (
-        "TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384",
-        CipherSuite::EcdheEcdsaAes256GcmSha384,
-    ),
-    (
-        "TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256",
-        CipherSuite::EcdheEcdsaChacha20Poly1305Sha256,
-    ),
-    (
-        "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256",
-        CipherSuite::EcdheRsaAes128GcmSha256,
-    ),
-    (
-        "TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384",
-        CipherSuite::EcdheRsaAes256GcmSha384,
-    ),
-    (
-        "TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256",
-        CipherSuite::EcdheRsaChacha20Poly1305Sha256,
-    ),
-];
 
 const KEY_TYPES: &[(&str, KeyType)] = &[
     ("ecdsa-p256", KeyType::EcdsaP256),
@@ -127,40 +46,6 @@ const KEY_TYPES: &[(&str, KeyType)] = &[
     ("rsa-3072", KeyType::Rsa3072),
     ("rsa-4096", KeyType::Rsa4096),
 ];
-
-impl KeyType {
-    /// Its size in bits.
-    pub const fn bits(self) -> u32 {
-        match self {
-            Self::EcdsaP256 => 256,
-            Self::EcdsaP384 => 384,
-            Self::Rsa2048 => 2048,
-            Self::Rsa3072 => 3072,
-            Self::Rsa4096 => 4096,
-        }
-    }
-}
-
-impl CipherSuite {
-    /// Its name in the registry of TLS.
-    pub fn name(self) -> &'static str {
-        // The table holds every suite.
-        SUITES
-            .iter()
-            .find(|(_, suite)| *suite == self)
-            .map_or("", |(name, _)| name)
-    }
-
-    /// The version of TLS it belongs to.
-    pub const fn version(self) -> TlsVersion {
-        match self {
-            Self::Tls13Aes128GcmSha256 | Self::Tls13Aes256GcmSha384 | Self::Tls13Chacha20Poly1305Sha256 => {
-                TlsVersion::Tls13
-            }
-            _ => TlsVersion::Tls12,
-        }
-    }
-}
 
 pub(super) fn read(fields: &mut Fields<'_>) -> Option<Option<MutualTls>> {
     let enabled = fields.or("enabled", boolean(), true);
@@ -179,8 +64,8 @@ pub(super) fn read(fields: &mut Fields<'_>) -> Option<Option<MutualTls>> {
     let versions = word(&[("TLSv1.2", TlsVersion::Tls12), ("TLSv1.3", TlsVersion::Tls13)]);
     let both = vec![TlsVersion::Tls12, TlsVersion::Tls13];
     let protocols = fields.or("protocols", list(versions).not_empty(), both);
-    let policies = word(&[("deny", StalePolicy::Deny), ("warn", StalePolicy::Warn)]);
-    let crl_stale_policy = fields.or("crlStalePolicy", policies, StalePolicy::Deny);
+    let policies = word(&[("deny", StaleCrl::Deny), ("warn", StaleCrl::Warn)]);
+    let crl_stale_policy = fields.or("crlStalePolicy", policies, StaleCrl::Deny);
     let authority = fields.part("authority", object(authority::read));
     let state_dir = path("the path of a directory");
     let state_dir = fields.or(
@@ -194,13 +79,6 @@ pub(super) fn read(fields: &mut Fields<'_>) -> Option<Option<MutualTls>> {
             .because("anyone could pose as a peer")
             .hint("for a test without security, write iAcceptInsecure: true beside it");
         fields.refuse("verifyPeerCertificate", "false", wrong);
-    }
-    if let Some(suites) = &cipher_suites
-        && !suites.iter().any(|suite| protocols.contains(&suite.version()))
-    {
-        let wrong = Wrong::expected("at least one suite of a version that protocols lists")
-            .because("no connection could come about");
-        fields.refuse("cipherSuites", "suites of other versions of TLS only", wrong);
     }
     Some(enabled.then_some(MutualTls {
         enforce_client_certs,
@@ -230,10 +108,10 @@ fn read_key_type(fields: &mut Fields<'_>) -> KeyType {
         _ => None,
     };
     match (kind, of_size) {
-        (Some(kind), _) if kind.bits() != size => {
+        (Some(kind), _) if bits(kind) != size => {
             let wrong = Wrong::expected(format!(
                 "{}, the size of the keyType beside it, or no keySize",
-                kind.bits()
+                bits(kind)
             ));
             fields.refuse("keySize", size.to_string(), wrong);
             kind
@@ -253,6 +131,16 @@ fn read_key_type(fields: &mut Fields<'_>) -> KeyType {
             }
             KeyType::EcdsaP256
         }
+    }
+}
+
+const fn bits(kind: KeyType) -> u32 {
+    match kind {
+        KeyType::EcdsaP256 => 256,
+        KeyType::EcdsaP384 => 384,
+        KeyType::Rsa2048 => 2048,
+        KeyType::Rsa3072 => 3072,
+        KeyType::Rsa4096 => 4096,
     }
 }
 
@@ -292,10 +180,9 @@ fn read_renew_before(fields: &mut Fields<'_>, lifetime: Duration) -> Duration {
 }
 
 fn suite(text: &str) -> Result<CipherSuite, Wrong> {
-    if let Some((_, suite)) = SUITES.iter().find(|(name, _)| *name == text) {
-        return Ok(*suite);
-    }
-    let names = SUITES.map(|(name, _)| name);
-    let wrong = Wrong::expected(format!("one of {}", names.join(", ")));
-    Err(wrong.meant(nearest(text, names)))
+    text.parse().map_err(|_| {
+        let names = CipherSuite::ALL.map(CipherSuite::name);
+        let wrong = Wrong::expected(format!("one of {}", names.join(", ")));
+        wrong.meant(nearest(text, names))
+    })
 }

@@ -42,11 +42,6 @@ pub(super) const TABLE: &[Row] = &[
     honoured("serviceMesh.trustDomain"),
     honoured("serviceMesh.identity"),
     honoured("serviceMesh.listeners[]"),
-    refused(
-        "serviceMesh.listeners[].tls",
-        "the listener would serve plaintext",
-    )
-    .unless(is_word_off),
     honoured("serviceMesh.metrics"),
     ignored("serviceMesh.admin", "nothing listens there"),
     honoured("serviceMesh.services[].name"),
@@ -67,16 +62,8 @@ pub(super) const TABLE: &[Row] = &[
         "serviceMesh.services[].discovery",
         "only the endpoints that are listed are known",
     ),
-    refused(
-        "serviceMesh.services[].enableMutualTLS",
-        "requests would be sent in plaintext",
-    )
-    .unless(is_false),
-    refused(
-        "serviceMesh.services[].tls",
-        "requests would be sent in plaintext",
-    )
-    .unless(is_without_effect),
+    honoured("serviceMesh.services[].enableMutualTLS"),
+    honoured("serviceMesh.services[].tls"),
     refused(
         "serviceMesh.services[].loadBalancing.algorithm",
         "requests that belong together would go to several endpoints",
@@ -119,7 +106,19 @@ pub(super) const TABLE: &[Row] = &[
         "serviceMesh.services[].compression",
         "responses are sent as they come",
     ),
-    ignored("serviceMesh.mutualTLS", "no certificates are made or used"),
+    honoured("serviceMesh.mutualTLS"),
+    refused(
+        "serviceMesh.mutualTLS.authority.remote",
+        "nobody would sign for this process",
+    ),
+    refused(
+        "serviceMesh.mutualTLS.authority.kubernetes",
+        "nobody would sign for this process",
+    ),
+    refused(
+        "serviceMesh.mutualTLS.authority.spire",
+        "nobody would sign for this process",
+    ),
     ignored(
         "serviceMesh.trafficManagement.rateLimiting",
         "every request passes",
@@ -200,16 +199,6 @@ fn is_false(node: &Node, _: &Node) -> bool {
 
 fn is_empty(node: &Node, _: &Node) -> bool {
     node.entries().is_some_and(<[_]>::is_empty)
-}
-
-fn is_word_off(node: &Node, _: &Node) -> bool {
-    node.text() == Some("off")
-}
-
-/// A service's `tls` says something about an outside service, or about mutual TLS.
-fn is_without_effect(_: &Node, service: &Node) -> bool {
-    let external = service.get("external");
-    external.is_none_or(|external| is_false(external, service))
 }
 
 fn is_no_hash(node: &Node, _: &Node) -> bool {

@@ -1,0 +1,102 @@
+//! What this process is to its peers, as the configuration says.
+
+use std::path::Path;
+
+use mesh_core::SpiffeId;
+use mesh_tls::authority::LocalCaOptions;
+use mesh_tls::{FileStore, Identity, IdentityFiles, LocalCa, Peers, TlsPolicy};
+
+use crate::config::{Authority, Mesh, MutualTls};
+
+/// The identity that is in use, and what it was made from.
+pub struct InUse {
+    made_from: (MutualTls, SpiffeId),
+    identity: Identity,
+}
+
+/// The identity that the configuration asks for; the one in use, if it asks for the same.
+///
+/// # Errors
+/// Files cannot be read or do not fit, the CA cannot be opened, or nobody signs.
+pub async fn identity(mesh: &Mesh, in_use: &mut Option<InUse>) -> Result<Option<Identity>, String> {
+    let Some(mutual_tls) = &mesh.mutual_tls else {
+        *in_use = None;
+        return Ok(None);
+    };
+    let id = SpiffeId::of_service(
+        mesh.trust_domain.as_str(),
+        mesh.namespace.as_str(),
+        mesh.identity.service.as_str(),
+    )
+    .map_err(|error| error.to_string())?;
+    let made_from = (mutual_tls.clone(), id.clone());
+    if let Some(in_use) = in_use
+        && in_use.made_from == made_from
+    {
+        return Ok(Some(in_use.identity.clone()));
+    }
+    let identity = make(mutual_tls, id).await?;
+    let certificate = identity.certificate();
+    tracing::info!(id = %identity.id(), serial = %certificate.serial(), "this process has an identity");
+    *in_use = Some(InUse {
+        made_from,
+        identity: identity.clone(),
+    });
+    Ok(Some(identity))
+}
+
+async fn make(mutual_tls: &MutualTls, id: SpiffeId) -> Result<Identity, String> {
+    let policy = policy(mutual_tls);
+    if policy.peers == Peers::Anyone {
+        tracing::error!(
+            "verifyPeerCertificate is false: anyone can pose as a peer, and whoever is on the way reads and changes \
+             what is sent"
+        );
+    }
+    let made = match &mutual_tls.authority {
+        Authority::Files { cert, key, ca, crl } => {
+            let mut files = IdentityFiles::new(cert, key, ca).policy(policy);
+            if let Some(crl) = crl {
+                files = files.crl(crl);
+            }
+            files.start(id).await
+        }
+        Authority::Local => {
+            let (ca, store) = local(mutual_tls, &id)?;
+            Identity::builder(id)
+                .authority(ca)
+                .store(store)
+                .policy(policy)
+                .key_type(mutual_tls.key_type)
+                .ttl(mutual_tls.lifetime)
+                .renew_before(mutual_tls.renew_before)
+                .start()
+                .await
+        }
+        Authority::Remote { .. } | Authority::Kubernetes { .. } | Authority::Spire { .. } => {
+            return Err("this authority is not there yet".into());
+        }
+    };
+    made.map_err(|error| error.to_string())
+}
+
+/// The CA of the mesh's own, made on the first start, and the place for what it issued to this process.
+fn local(mutual_tls: &MutualTls, id: &SpiffeId) -> Result<(LocalCa, FileStore), String> {
+    let directory: &Path = &mutual_tls.state_dir;
+    let options = LocalCaOptions::new(id.trust_domain()).with_key_type(mutual_tls.key_type);
+    let ca = LocalCa::open_or_init(directory, options).map_err(|error| error.to_string())?;
+    let store = FileStore::open(directory.join("identities")).map_err(|error| error.to_string())?;
+    Ok((ca, store))
+}
+
+/// What of TLS is spoken.
+pub fn policy(mutual_tls: &MutualTls) -> TlsPolicy {
+    let mut policy = TlsPolicy::default().with_versions(mutual_tls.protocols.iter().copied());
+    policy.suites.clone_from(&mutual_tls.cipher_suites);
+    policy.stale_crl = mutual_tls.crl_stale_policy;
+    policy.peers = match mutual_tls.verify_peer_certificate {
+        true => Peers::Verified,
+        false => Peers::Anyone,
+    };
+    policy
+}

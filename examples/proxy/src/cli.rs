@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 
+use crate::cert::{self, Cert};
 use crate::config;
 use crate::log::{self, LogFormat};
 use crate::run::{self, RunOptions};
@@ -34,6 +35,9 @@ enum Command {
         after_help = "Example:\n  mesh-proxy check --config mesh.yaml\n\nExit: 0 if it is valid, 2 if it is not"
     )]
     Check(Check),
+    /// Make a CA, issue certificates, look at them and verify them
+    #[command(subcommand)]
+    Cert(Cert),
 }
 
 #[derive(Debug, clap::Args)]
@@ -71,6 +75,7 @@ pub fn main() -> ExitCode {
     match Cli::parse().command {
         Command::Run(run) => serve(run),
         Command::Check(check) => report(&check.config),
+        Command::Cert(cert) => cert::main(&cert),
     }
 }
 

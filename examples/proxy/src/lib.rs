@@ -2,9 +2,10 @@
 //!
 //! [`config`] reads the file, [`plan`] compiles it into what all workers share, a [`worker`] is one core's
 //! runtime, [`inbound`] is what happens to a request, and [`run`] is the process: signals, reloads, draining.
-//! [`identity`] is what the process is to its peers, [`accept`] how they come in, [`upstream`] how it goes on to them.
+//! [`cert`] is the life of certificates from the shell, [`identity`] what the process is to its peers, [`accept`] how they come in, [`upstream`] how it goes on to them.
 
 pub mod accept;
+pub mod cert;
 pub mod cli;
 pub mod config;
 pub mod identity;

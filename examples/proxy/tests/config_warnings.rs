@@ -52,8 +52,6 @@ fn a_warning_says_where_what_and_what_happens_instead() {
 #[test]
 fn security_that_would_be_missing_keeps_the_proxy_from_running() {
     for (keys, path) in [
-        ("enableMutualTLS: true", "enableMutualTLS"),
-        ("external: true, tls: { serverName: api.example.org }", "tls"),
         ("authorization: { rules: [{ action: allow }] }", "authorization"),
         (
             "authorization: { mode: audit, rules: [{ action: allow }] }",
@@ -88,23 +86,17 @@ fn algorithms_that_spread_alike_are_replaced() {
 }
 
 #[test]
-fn a_listener_that_would_serve_plaintext_keeps_the_proxy_from_running() {
-    for (listeners, refuses) in [
-        ("", true),
-        ("listeners: [{ name: a, bind: '127.0.0.1:1' }]", true),
-        ("listeners: [{ name: a, bind: '127.0.0.1:1', tls: strict }]", true),
-        (
-            "listeners: [{ name: a, bind: '127.0.0.1:1', tls: permissive }]",
-            true,
-        ),
-        ("listeners: [{ name: a, bind: '127.0.0.1:1', tls: off }]", false),
+fn an_authority_that_signs_nothing_yet_keeps_the_proxy_from_running() {
+    for (authority, refuses) in [
+        ("local: {}", false),
+        ("files: { cert: c, key: k, ca: a }", false),
+        ("remote: { url: 'https://ca.example', joinToken: t }", true),
+        ("kubernetes: { secret: s }", true),
+        ("spire: { socket: s }", true),
     ] {
-        let text = format!("serviceMesh: {{ mutualTLS: {{ enabled: true }}, {listeners} }}");
-        assert_eq!(
-            warnings(&text).iter().any(Warning::refuses_to_run),
-            refuses,
-            "{listeners}"
-        );
+        let text = format!("serviceMesh: {{ mutualTLS: {{ enabled: true, authority: {{ {authority} }} }} }}");
+        let refused = warnings(&text).iter().any(Warning::refuses_to_run);
+        assert_eq!(refused, refuses, "{authority}");
     }
 }
 

@@ -57,10 +57,23 @@ fn every_golden_file_is_valid() {
 
 #[test]
 fn a_configuration_that_would_be_served_less_safely_than_it_says_is_not_served() {
-    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("../golden/b.yaml");
-    let ended = mesh_proxy("run", &golden);
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("mesh.yaml");
+    let service =
+        "{ name: s, port: 1, endpoints: ['127.0.0.1:1'], authorization: { rules: [{ action: allow }] } }";
+    let text = format!("serviceMesh: {{ metrics: {{ bind: '127.0.0.1:0' }}, services: [{service}] }}");
+    std::fs::write(&path, text).expect("written");
+    let ended = mesh_proxy("run", &path);
     assert_eq!(ended.status.code(), Some(2));
     assert!(String::from_utf8_lossy(&ended.stderr).contains("not started"));
+}
+
+#[test]
+fn a_certificate_that_is_not_there_is_named_and_nothing_is_served() {
+    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("../golden/b.yaml");
+    let ended = mesh_proxy("run", &golden);
+    assert_eq!(ended.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&ended.stderr).contains("cert.pem cannot be read"));
 }
 
 #[test]

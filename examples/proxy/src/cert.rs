@@ -1,0 +1,111 @@
+//! `mesh-proxy cert`: the life of certificates, from the shell.
+
+mod inspect;
+mod issue;
+mod list;
+mod verify;
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Subcommand};
+use mesh_core::BoxError;
+use mesh_tls::authority::LocalCaOptions;
+use mesh_tls::{KeyType, LocalCa};
+
+/// What is to be done.
+#[derive(Debug, Subcommand)]
+pub enum Cert {
+    /// Make a CA
+    #[command(
+        after_help = "Example:\n  mesh-proxy cert init --trust-domain cluster.local --state-dir mesh-state/ca"
+    )]
+    Init(Init),
+    /// Issue a certificate to a service
+    ///
+    /// Writes cert.pem, key.pem (mode 0600) and ca.pem. It works beside a running proxy that uses the same CA.
+    #[command(
+        after_help = "Example:\n  mesh-proxy cert issue --service orders --namespace dept-barc --out certs --state-dir mesh-state/ca"
+    )]
+    Issue(issue::Issue),
+    /// List what the CA issued
+    #[command(after_help = "Example:\n  mesh-proxy cert list --state-dir mesh-state/ca")]
+    List(list::List),
+    /// Show what certificates say
+    #[command(after_help = "Example:\n  mesh-proxy cert inspect certs/cert.pem")]
+    Inspect(inspect::Inspect),
+    /// Tell whether a peer with this certificate would be believed, and if not, why
+    #[command(
+        after_help = "Example:\n  mesh-proxy cert verify --cert certs/cert.pem --ca certs/ca.pem\n\nExit: 0 if it would, 1 if it would not"
+    )]
+    Verify(verify::Verify),
+}
+
+/// Where the CA is.
+#[derive(Debug, Args)]
+pub struct StateDir {
+    /// The directory of the CA, as mutualTLS.stateDir names it
+    #[arg(long, value_name = "DIR", default_value = "mesh-state/ca")]
+    state_dir: PathBuf,
+}
+
+impl StateDir {
+    fn ca(&self) -> Result<LocalCa, BoxError> {
+        Ok(LocalCa::open(&self.state_dir)?)
+    }
+}
+
+/// `cert init`
+#[derive(Debug, Args)]
+pub struct Init {
+    /// The trust domain, for whose members it signs
+    #[arg(long, value_name = "DOMAIN", default_value = "cluster.local")]
+    trust_domain: String,
+    /// The kind of its key: ecdsa-p256, ecdsa-p384, rsa-2048, rsa-3072 or rsa-4096
+    #[arg(long, value_name = "TYPE", default_value_t)]
+    key_type: KeyType,
+    #[command(flatten)]
+    at: StateDir,
+}
+
+impl Init {
+    fn run(&self, out: &mut impl Write) -> Result<(), BoxError> {
+        let options = LocalCaOptions::new(self.trust_domain.as_str()).with_key_type(self.key_type);
+        let ca = LocalCa::init(&self.at.state_dir, options)?;
+        let root = mesh_tls::Certificate::parse(&ca.root())?;
+        writeln!(out, "made a CA for the trust domain {}", ca.trust_domain())?;
+        writeln!(out, "  root         {}", root.subject())?;
+        writeln!(out, "  fingerprint  {}", root.fingerprint())?;
+        Ok(())
+    }
+}
+
+/// Does it. Results go to standard output, what is wrong to standard error.
+pub fn main(cert: &Cert) -> ExitCode {
+    let mut out = std::io::stdout().lock();
+    let done = match cert {
+        Cert::Init(init) => init.run(&mut out),
+        Cert::Issue(issue) => issue.run(&mut out),
+        Cert::List(list) => list.run(&mut out),
+        Cert::Inspect(inspect) => inspect.run(&mut out),
+        Cert::Verify(verify) => verify.run(&mut out),
+    };
+    match done.and_then(|()| Ok(out.flush()?)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // Nobody is left to tell if the reader is gone.
+            let _ = writeln!(std::io::stderr(), "mesh-proxy cert: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// A time as people and tools read it.
+fn told(time: std::time::SystemTime) -> String {
+    humantime::format_rfc3339_seconds(time).to_string()
+}
+
+fn read(path: &std::path::Path) -> Result<Vec<u8>, BoxError> {
+    std::fs::read(path).map_err(|error| format!("{}: it cannot be read: {error}", path.display()).into())
+}

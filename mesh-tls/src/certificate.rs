@@ -37,6 +37,9 @@ pub struct Certificate {
     pub(crate) extended_key_usage: Option<Vec<Purpose>>,
     pub(crate) name_constraints: Option<NameConstraints>,
     pub(crate) has_unknown_critical: bool,
+    pub(crate) subject_key_id: Option<Vec<u8>>,
+    /// What it says of its issuer's key: `Some(None)` if it names it in another way.
+    pub(crate) authority_key_id: Option<Option<Vec<u8>>>,
     pub(crate) key: PublicKey,
     pub(crate) spki: Vec<u8>,
     pub(crate) spiffe_id: Result<SpiffeId, CertificateError>,
@@ -120,7 +123,7 @@ impl PublicKey {
     /// Whether it is strong enough for the mesh.
     pub fn is_strong(&self) -> bool {
         match self {
-            Self::Rsa(bits) => (2048..=8192).contains(bits),
+            Self::Rsa(bits) => (2048..=8192).contains(bits) && bits % 8 == 0,
             Self::EcdsaP256 | Self::EcdsaP384 | Self::EcdsaP521 | Self::Ed25519 => true,
             Self::Other(_) => false,
         }

@@ -35,7 +35,80 @@ struct PeerName {
 }
 
 /// Where we disagree, and why that is right here.
-const DISAGREEMENTS: &[(&str, &str)] = &[];
+///
+/// The rules of the web that a mesh has no use for, rules that we hold stricter, and constraints that webpki does not
+/// understand and therefore refuses.
+const DISAGREEMENTS: &[(&str, &str)] = &[
+    (
+        "cve::cve-2024-0567",
+        "stricter: a chain has at most 4 certificates",
+    ),
+    (
+        "pathlen::validation-ignores-pathlen-in-leaf",
+        "stricter: a CA is no workload",
+    ),
+    (
+        "pathlen::self-issued-certs-pathlen",
+        "webpki takes the wrong one of two CAs of one name, and fails closed",
+    ),
+    (
+        "rfc5280::aki::leaf-missing-aki",
+        "a path is found without it, and openssl leaves it out",
+    ),
+    ("rfc5280::ski::root-missing-ski", "a path is found without it"),
+    (
+        "rfc5280::nc::permitted-dns-match-noncritical",
+        "enforced whether it is critical or not",
+    ),
+    (
+        "rfc5280::nc::nc-permits-email-exact",
+        "no e-mail address is a name here: fails closed",
+    ),
+    (
+        "rfc5280::nc::nc-permits-email-domain",
+        "no e-mail address is a name here: fails closed",
+    ),
+    (
+        "rfc5280::nc::nc-permits-email-literal-mid-asterisk",
+        "no e-mail address is a name here: fails closed",
+    ),
+    (
+        "rfc5280::san::underscore-dns",
+        "names within a cluster have underscores",
+    ),
+    (
+        "rfc5280::unknown-critical-extension-unrelated-root",
+        "stricter: a bundle with a bad root is refused whole",
+    ),
+    (
+        "webpki::aki::root-with-aki-authoritycertissuer",
+        "a rule of the web; tools for private CAs write it",
+    ),
+    (
+        "webpki::aki::root-with-aki-authoritycertserialnumber",
+        "a rule of the web; tools for private CAs write it",
+    ),
+    (
+        "webpki::cn::ipv4-leading-zeros-mismatch",
+        "the common name is for people, and not looked at",
+    ),
+    (
+        "webpki::cn::ipv6-uncompressed-mismatch",
+        "the common name is for people, and not looked at",
+    ),
+    (
+        "webpki::san::public-suffix-multi-label-wildcard-san",
+        "there are no public suffixes within a mesh",
+    ),
+    (
+        "webpki::san::public-suffix-private-namespace-wildcard-san",
+        "there are no public suffixes within a mesh",
+    ),
+    (
+        "webpki::san::san-critical-with-nonempty-subject",
+        "a rule of the web; SPIFFE allows it",
+    ),
+];
 
 #[test]
 fn limbo_and_we_agree_but_for_what_is_named() {

@@ -8,7 +8,9 @@ use aws_lc_rs::digest::{SHA256, digest};
 use mesh_core::SpiffeId;
 use rustls_pki_types::CertificateDer;
 use x509_parser::asn1_rs::Oid;
-use x509_parser::extensions::{ExtendedKeyUsage, GeneralName, ParsedExtension};
+use x509_parser::extensions::{
+    ExtendedKeyUsage, GeneralName, NameConstraints as Constraints, ParsedExtension,
+};
 use x509_parser::oid_registry as oid;
 use x509_parser::prelude::{FromDer, X509Certificate, X509Version};
 use x509_parser::public_key::PublicKey as Parsed;
@@ -66,6 +68,8 @@ pub(super) fn certificate(der: &CertificateDer<'_>) -> Result<Certificate, Certi
         extended_key_usage: read.extended_key_usage,
         name_constraints: read.name_constraints,
         has_unknown_critical: read.has_unknown_critical,
+        subject_key_id: read.subject_key_id,
+        authority_key_id: read.authority_key_id,
         key: PublicKey::of(&tbs.subject_pki),
         spki: tbs.subject_pki.raw.to_vec(),
     })
@@ -79,6 +83,8 @@ struct Extensions {
     extended_key_usage: Option<Vec<Purpose>>,
     name_constraints: Option<NameConstraints>,
     has_unknown_critical: bool,
+    subject_key_id: Option<Vec<u8>>,
+    authority_key_id: Option<Option<Vec<u8>>>,
 }
 
 impl Extensions {
@@ -113,16 +119,17 @@ impl Extensions {
             }
             ParsedExtension::ExtendedKeyUsage(usage) => self.extended_key_usage = Some(purposes(usage)),
             ParsedExtension::NameConstraints(constraints) => {
-                let subtrees = [&constraints.permitted_subtrees, &constraints.excluded_subtrees];
-                let mut bases = subtrees
-                    .into_iter()
-                    .flatten()
-                    .flatten()
-                    .map(|subtree| &subtree.base);
-                self.name_constraints = Some(NameConstraints {
-                    of_uris: bases.any(|base| matches!(base, GeneralName::URI(_))),
-                });
+                self.name_constraints = Some(name_constraints(constraints)?);
             }
+            ParsedExtension::AuthorityKeyIdentifier(_) | ParsedExtension::SubjectKeyIdentifier(_)
+                if critical =>
+            {
+                return Err("is critical, which RFC 5280 forbids");
+            }
+            ParsedExtension::AuthorityKeyIdentifier(id) => {
+                self.authority_key_id = Some(id.key_identifier.as_ref().map(|id| id.0.to_vec()));
+            }
+            ParsedExtension::SubjectKeyIdentifier(id) => self.subject_key_id = Some(id.0.to_vec()),
             ParsedExtension::ParseError { .. } => return Err("cannot be read"),
             ParsedExtension::UnsupportedExtension { .. } | ParsedExtension::Unparsed if critical => {
                 self.has_unknown_critical = true;
@@ -131,6 +138,26 @@ impl Extensions {
         }
         Ok(())
     }
+}
+
+fn name_constraints(constraints: &Constraints<'_>) -> Result<NameConstraints, &'static str> {
+    let subtrees = [&constraints.permitted_subtrees, &constraints.excluded_subtrees];
+    let bases = || {
+        subtrees
+            .into_iter()
+            .flatten()
+            .flatten()
+            .map(|subtree| &subtree.base)
+    };
+    if bases().next().is_none() {
+        return Err("constrains nothing");
+    }
+    if bases().any(|base| matches!(base, GeneralName::DNSName(name) if name.starts_with('.'))) {
+        return Err("constrains a DNS name that begins with a dot");
+    }
+    Ok(NameConstraints {
+        of_uris: bases().any(|base| matches!(base, GeneralName::URI(_))),
+    })
 }
 
 fn take_name(names: &mut Names, name: &GeneralName<'_>) {

@@ -101,7 +101,7 @@ fn check_issuer(list: &CertificateRevocationList<'_>, issuer: &str, roots: &[Roo
     if signers.peek().is_none() {
         return Err(format!("that of {issuer} is not signed by it"));
     }
-    match signers.all(|root| root.certificate.key_usage().is_some_and(|usage| usage.crl_sign)) {
+    match signers.all(|root| root.certificate.key_usage().is_none_or(|usage| usage.crl_sign)) {
         true => Ok(()),
         false => Err(format!(
             "that of {issuer} is signed by a key that may not sign revocation lists (cRLSign)"

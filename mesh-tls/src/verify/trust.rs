@@ -89,10 +89,21 @@ pub(super) fn with_more_roots(
 fn read(der: &CertificateDer<'static>) -> Result<(Root, TrustAnchor<'static>), Vec<String>> {
     let certificate = Certificate::parse(der).map_err(|error| vec![format!("cannot be used: {error}")])?;
     let name = certificate.subject();
-    let problems: Vec<String> = chain::problems(&certificate)
+    let mut problems: Vec<String> = chain::problems(&certificate)
         .into_iter()
         .map(|(_, problem)| format!("({name}) {problem}"))
         .collect();
+    let is_its_own_issuer = certificate.issuer.der == certificate.subject.der;
+    if is_its_own_issuer
+        && certificate
+            .authority_key_id
+            .as_ref()
+            .is_some_and(|id| *id != certificate.subject_key_id)
+    {
+        problems.push(format!(
+            "({name}) names another key as its issuer's, and is its own issuer"
+        ));
+    }
     if !problems.is_empty() {
         return Err(problems);
     }

@@ -5,6 +5,7 @@
 //! takes any tower service, an `axum::Router` among them.
 
 mod connection;
+mod handshakes;
 mod idle;
 mod io;
 mod limits;
@@ -14,8 +15,10 @@ mod sniff;
 mod streams;
 mod tunnel;
 
+use std::future::Future as _;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -31,6 +34,7 @@ use crate::body::Body;
 use crate::drain::DrainWatcher;
 use crate::error::BoxError;
 use crate::peer::PeerInfo;
+use handshakes::{Handshakes, Source};
 
 pub use limits::ServeLimits;
 pub use registry::Connections;
@@ -66,6 +70,7 @@ pub struct Server<A = PlainAccept> {
     drain: Option<DrainWatcher>,
     connections: Connections,
     room: Arc<Semaphore>,
+    handshakes: Handshakes,
 }
 
 impl<A> Clone for Server<A> {
@@ -76,6 +81,7 @@ impl<A> Clone for Server<A> {
             drain: self.drain.clone(),
             connections: self.connections.clone(),
             room: Arc::clone(&self.room),
+            handshakes: self.handshakes.clone(),
         }
     }
 }
@@ -100,15 +106,18 @@ impl<A: Accept> Server<A> {
         Self {
             accept: Arc::new(accept),
             room: room(&limits),
+            handshakes: Handshakes::new(limits.max_handshakes),
             limits,
             drain: None,
             connections: Connections::default(),
         }
     }
 
-    /// Other limits and timers than the default ones. Clones of this server share `max_connections`.
+    /// Other limits and timers than the default ones. Clones of this server share `max_connections` and
+    /// `max_handshakes`.
     pub fn limits(mut self, limits: ServeLimits) -> Self {
         self.room = room(&limits);
+        self.handshakes = Handshakes::new(limits.max_handshakes);
         self.limits = limits;
         self
     }
@@ -163,15 +172,7 @@ impl<A: Accept> Server<A> {
                 () = &mut drained => break,
                 Some(ended) = tasks.join_next(), if !tasks.is_empty() => report(ended),
                 (stream, remote) = next(&listener) => {
-                    let Ok(room) = Arc::clone(&self.room).try_acquire_owned() else {
-                        tracing::warn!(%remote, limit = self.limits.max_connections, "connection closed: maxConnections is reached");
-                        continue;
-                    };
-                    let connection = self.clone().connection(stream, remote, make.clone());
-                    tasks.spawn(async move {
-                        connection.await;
-                        drop(room);
-                    });
+                    tasks.spawn(self.clone().connection(stream, remote, make.clone()));
                 }
             }
         }
@@ -222,18 +223,18 @@ impl<A: Accept> Server<A> {
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%remote, %error, "TCP_NODELAY could not be set");
         }
-        let accepted =
-            match tokio::time::timeout(self.limits.handshake, self.accept.accept(stream, remote)).await {
-                Ok(Ok(accepted)) => accepted,
-                Ok(Err(error)) => {
-                    tracing::debug!(%remote, %error, "the handshake failed");
-                    return;
-                }
-                Err(_) => {
-                    tracing::debug!(%remote, limit = ?self.limits.handshake, "the handshake took too long");
-                    return;
-                }
-            };
+        let accepted = match self.handshake(stream, remote).await {
+            Ok(accepted) => accepted,
+            Err(why) => {
+                tracing::debug!(%remote, "{why}");
+                return;
+            }
+        };
+        // Who has not shaken hands takes no place from those who have.
+        let Ok(_room) = Arc::clone(&self.room).try_acquire_owned() else {
+            tracing::warn!(%remote, limit = self.limits.max_connections, "connection closed: maxConnections is reached");
+            return;
+        };
         let service = make(&accepted.peer);
         let registered = self.connections.register(&accepted.peer);
         // The drain may have begun during the handshake, when there was nothing to tell.
@@ -241,6 +242,32 @@ impl<A: Accept> Server<A> {
             registered.finish();
         }
         connection::serve(accepted, &registered, &self.limits, service).await;
+    }
+}
+
+impl<A: Accept> Server<A> {
+    /// Makes a connection ready, within the time and the number of handshakes that are allowed.
+    async fn handshake(&self, stream: TcpStream, remote: SocketAddr) -> Result<Accepted<A::Io>, String> {
+        let mut accept = std::pin::pin!(self.accept.accept(stream, remote));
+        // Plaintext is ready at once, and needs no place among the handshakes.
+        let first = std::future::poll_fn(|cx| Poll::Ready(accept.as_mut().poll(cx))).await;
+        let accepted = match first {
+            Poll::Ready(accepted) => Ok(accepted),
+            Poll::Pending => {
+                let mut handshake = self.handshakes.begin(Source::of(remote));
+                tokio::select! {
+                    biased;
+                    accepted = tokio::time::timeout(self.limits.handshake, accept) => accepted.map_err(|_| {
+                        format!("the handshake took longer than {:?}", self.limits.handshake)
+                    }),
+                    () = handshake.cut() => Err(format!(
+                        "the handshake was cut: {} are going on, and it was the oldest of the source with the most",
+                        self.limits.max_handshakes
+                    )),
+                }
+            }
+        };
+        accepted?.map_err(|error| format!("the handshake failed: {error}"))
     }
 }
 

@@ -26,6 +26,9 @@ pub struct ServeLimits {
     pub max_headers: usize,
     /// The most connections at once; beyond it, new ones are closed at once. Default 10 000.
     pub max_connections: usize,
+    /// The most handshakes at once, beside the connections: beyond it, the oldest of the source with the most is cut.
+    /// Default 1024: an honest handshake takes milliseconds, and each takes tens of kilobytes.
+    pub max_handshakes: usize,
     /// The most requests at once on an HTTP/2 connection. Default 100.
     pub max_streams: u32,
     /// After how long a connection is ended gracefully, give or take a tenth. Default: never.
@@ -42,6 +45,7 @@ impl Default for ServeLimits {
             max_head_bytes: 64 * 1024,
             max_headers: 100,
             max_connections: 10_000,
+            max_handshakes: 1024,
             max_streams: 100,
             max_connection_age: None,
         }

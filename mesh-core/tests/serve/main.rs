@@ -2,6 +2,7 @@
 #![cfg(all(feature = "http", feature = "testkit"))]
 
 mod drain;
+mod handshakes;
 mod http2;
 mod service;
 mod support;

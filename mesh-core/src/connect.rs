@@ -48,6 +48,15 @@ impl<Io> Connected<Io> {
         self
     }
 
+    /// The same, with another byte stream: one that wraps this one.
+    pub fn map<T>(self, wrap: impl FnOnce(Io) -> T) -> Connected<T> {
+        Connected {
+            io: wrap(self.io),
+            protocol: self.protocol,
+            peer: self.peer,
+        }
+    }
+
     /// With the peer that was verified.
     #[must_use]
     pub fn with_peer(mut self, peer: Arc<PeerInfo>) -> Self {

@@ -141,6 +141,16 @@ impl MeshContext {
 }
 
 /// The response extension: how the client side came by this response.
+///
+/// ```
+/// use mesh_core::{AttemptInfo, Endpoint};
+///
+/// let address: std::net::SocketAddr = "127.0.0.1:4001".parse()?;
+/// let info = AttemptInfo::new(Endpoint::new(address.into()).id().clone(), None, 2);
+/// assert_eq!(info.attempts, 2);
+/// assert!(info.peer.is_none(), "nobody proved anything");
+/// # Ok::<(), std::net::AddrParseError>(())
+/// ```
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct AttemptInfo {
@@ -150,6 +160,9 @@ pub struct AttemptInfo {
     pub version: Option<Version>,
     /// How many attempts were made, the last included.
     pub attempts: u32,
+    /// Who answered, as the connector verified it: the peer of the very connection the response came on.
+    /// Nothing if the connector verifies nobody.
+    pub peer: Option<Arc<PeerInfo>>,
 }
 
 impl AttemptInfo {
@@ -159,7 +172,15 @@ impl AttemptInfo {
             endpoint,
             version,
             attempts,
+            peer: None,
         }
+    }
+
+    /// The same, answered by this peer.
+    #[must_use]
+    pub fn with_peer(mut self, peer: Option<Arc<PeerInfo>>) -> Self {
+        self.peer = peer;
+        self
     }
 }
 

@@ -54,9 +54,10 @@ impl Balance {
             let copy = Copy::of(&request);
             let mut reused = false;
             let failure = match pool.send(request, guards, rested, &mut reused).await {
-                Ok(response) => {
+                Ok((response, peer)) => {
                     self.tell(&endpoint, Outcome::of_status(response.status()), attempt);
-                    return Ok((response, AttemptInfo::new(endpoint.0, endpoint.1, attempt)));
+                    let info = AttemptInfo::new(endpoint.0, endpoint.1, attempt).with_peer(peer);
+                    return Ok((response, info));
                 }
                 Err(failure) => failure,
             };
@@ -108,13 +109,10 @@ impl Balance {
             let (slot, endpoint, pool, in_flight) = self.pick(&request, version, tried.slots())?;
             let permit = self.shared.limits.request()?;
             match pool.send_upgrade(request, permit).await {
-                Ok(response) => {
+                Ok((response, peer)) => {
                     self.tell(&endpoint, Outcome::of_status(response.status()), attempt);
-                    return Ok((
-                        response,
-                        AttemptInfo::new(endpoint.0, endpoint.1, attempt),
-                        in_flight,
-                    ));
+                    let info = AttemptInfo::new(endpoint.0, endpoint.1, attempt).with_peer(peer);
+                    return Ok((response, info, in_flight));
                 }
                 Err(SendFailure::Unsent(error, again)) => {
                     self.tell(&endpoint, Outcome::Refused(error.kind()), attempt);

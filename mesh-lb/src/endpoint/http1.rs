@@ -13,7 +13,7 @@ use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use mesh_core::body::Body;
 use mesh_core::stall::Stall;
-use mesh_core::{BoxError, Error, ErrorKind};
+use mesh_core::{BoxError, Error, ErrorKind, PeerInfo};
 
 use super::failure::{SendFailure, failure, lost};
 use super::io::BoxedIo;
@@ -30,6 +30,8 @@ pub(crate) struct Http1 {
     rested: u32,
     /// Whether it has carried a request.
     used: bool,
+    /// Who is at the other end, if the connector verified it.
+    peer: Option<Arc<PeerInfo>>,
     _permit: ConnectionPermit,
 }
 
@@ -39,6 +41,7 @@ impl Http1 {
         io: BoxedIo,
         settings: &PoolSettings,
         permit: ConnectionPermit,
+        peer: Option<Arc<PeerInfo>>,
     ) -> Result<Box<Self>, hyper::Error> {
         let mut builder = http1::Builder::new();
         builder.max_buf_size(settings.max_head_bytes.max(8 * 1024));
@@ -49,6 +52,7 @@ impl Http1 {
             open: true,
             rested: 0,
             used: false,
+            peer,
             _permit: permit,
         }))
     }
@@ -70,6 +74,10 @@ impl Http1 {
     /// Whether it has carried a request before.
     pub(crate) fn is_used(&self) -> bool {
         self.used
+    }
+
+    pub(crate) fn peer(&self) -> Option<&Arc<PeerInfo>> {
+        self.peer.as_ref()
     }
 
     pub(crate) fn rested(&self) -> u32 {

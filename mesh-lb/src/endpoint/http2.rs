@@ -16,7 +16,7 @@ use hyper::client::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use mesh_core::body::Body;
 use mesh_core::stall::Stall;
-use mesh_core::{BoxError, Error, ErrorKind};
+use mesh_core::{BoxError, Error, ErrorKind, PeerInfo};
 use tokio::sync::Notify;
 
 use super::failure::{SendFailure, failure, lost};
@@ -36,6 +36,8 @@ pub(crate) struct Http2 {
     /// The last sweep that found it used.
     rested: AtomicU32,
     secure: bool,
+    /// Who is at the other end, if the connector verified it.
+    peer: Option<Arc<PeerInfo>>,
     /// Told when it is no longer full.
     freed: Arc<Notify>,
 }
@@ -57,6 +59,10 @@ impl Stream {
     pub(crate) fn is_secure(&self) -> bool {
         self.0.secure
     }
+
+    pub(crate) fn peer(&self) -> Option<&Arc<PeerInfo>> {
+        self.0.peer.as_ref()
+    }
 }
 
 impl Http2 {
@@ -67,6 +73,7 @@ impl Http2 {
         settings: &PoolSettings,
         permit: ConnectionPermit,
         secure: bool,
+        peer: Option<Arc<PeerInfo>>,
         freed: Arc<Notify>,
     ) -> Result<Arc<Self>, hyper::Error> {
         let mut builder = http2::Builder::new(TokioExecutor::new());
@@ -101,6 +108,7 @@ impl Http2 {
             used: AtomicBool::new(true),
             rested: AtomicU32::new(0),
             secure,
+            peer,
             freed,
         }))
     }

@@ -9,8 +9,8 @@ use std::task::{Context, Poll};
 use http::{Request, Response};
 use hyper::body::Incoming;
 use mesh_core::body::Body;
-use mesh_core::connect::HttpProtocol;
-use mesh_core::{Endpoint, Error, ErrorKind};
+use mesh_core::connect::{Connected, HttpProtocol};
+use mesh_core::{Endpoint, Error, ErrorKind, PeerInfo};
 use tokio::time::timeout;
 
 use super::failure::{SendFailure, failed_handshake};
@@ -57,6 +57,18 @@ enum Route {
     Http1(Box<Http1>),
     Http2(http2::Stream),
 }
+
+impl Route {
+    fn peer(&self) -> Option<&Arc<PeerInfo>> {
+        match self {
+            Self::Http1(connection) => connection.peer(),
+            Self::Http2(stream) => stream.peer(),
+        }
+    }
+}
+
+/// A response, and who gave it if the connector verified that.
+pub(crate) type Answered<B> = (Response<B>, Option<Arc<PeerInfo>>);
 
 /// What came of waiting for a connection.
 enum Leave {
@@ -109,7 +121,7 @@ impl EndpointPool {
         guards: Guards,
         rested: Rested,
         reused: &mut bool,
-    ) -> Result<Response<Body>, SendFailure> {
+    ) -> Result<Answered<Body>, SendFailure> {
         let at_hand = match rested {
             Rested::Use => self.at_hand().await,
             Rested::Avoid => None,
@@ -127,16 +139,18 @@ impl EndpointPool {
                 Err(error) => return Err(SendFailure::Unsent(error, Box::new(request))),
             },
         };
-        match route {
+        let peer = route.peer().cloned();
+        let response = match route {
             Route::Http1(connection) => {
                 for_http1(&mut request);
-                http1::exchange(self, connection, request, guards).await
+                http1::exchange(self, connection, request, guards).await?
             }
             Route::Http2(stream) => {
                 for_http2(&mut request, stream.is_secure());
-                http2::exchange(stream, request, guards, self.settings.body_idle_timeout).await
+                http2::exchange(stream, request, guards, self.settings.body_idle_timeout).await?
             }
-        }
+        };
+        Ok((response, peer))
     }
 
     /// A connection or a stream that can be used at once.
@@ -154,7 +168,7 @@ impl EndpointPool {
         &self,
         mut request: Request<Body>,
         request_permit: RequestPermit,
-    ) -> Result<Response<Incoming>, SendFailure> {
+    ) -> Result<Answered<Incoming>, SendFailure> {
         let connected = async {
             let permit = match self.leave(false).await? {
                 Leave::Connect(permit) => permit,
@@ -162,21 +176,20 @@ impl EndpointPool {
                 Leave::Use(Route::Http1(connection)) => connection.into_permit(),
                 Leave::Use(Route::Http2(_)) => return Err(self.exhausted()),
             };
-            match timeout(self.settings.connect_timeout, self.connect())
+            let connected = timeout(self.settings.connect_timeout, self.connect())
                 .await
-                .map_err(|_| self.late())??
-            {
-                (io, None | Some(HttpProtocol::Http1)) => Ok(io.holding((permit, request_permit))),
-                (_, Some(HttpProtocol::Http2)) => {
-                    let message = format!("{} speaks HTTP/2 only, which has no upgrade", self.endpoint.id());
-                    Err(Error::new(ErrorKind::UpstreamConnect, message))
-                }
+                .map_err(|_| self.late())??;
+            if connected.protocol == Some(HttpProtocol::Http2) {
+                let message = format!("{} speaks HTTP/2 only, which has no upgrade", self.endpoint.id());
+                return Err(Error::new(ErrorKind::UpstreamConnect, message));
             }
+            Ok(connected.map(|io| io.holding((permit, request_permit))))
         };
         match connected.await {
-            Ok(io) => {
+            Ok(Connected { io, peer, .. }) => {
                 for_http1(&mut request);
-                http1::upgrade(io, &self.settings, request).await
+                let response = http1::upgrade(io, &self.settings, request).await?;
+                Ok((response, peer))
             }
             Err(error) => Err(SendFailure::Unsent(error, Box::new(request))),
         }
@@ -264,7 +277,12 @@ impl EndpointPool {
     }
 
     async fn shake_hands(&self, permit: ConnectionPermit) -> Result<Route, Error> {
-        let (io, agreed) = self.connect().await?;
+        let Connected {
+            io,
+            protocol: agreed,
+            peer,
+            ..
+        } = self.connect().await?;
         let http2 = match self.settings.protocol {
             Protocol::Http1 => false,
             Protocol::Http2 => true,
@@ -273,14 +291,14 @@ impl EndpointPool {
         self.spoken
             .store(if http2 { HTTP2 } else { HTTP1 }, Ordering::Relaxed);
         if !http2 {
-            let connection = Http1::handshake(io, &self.settings, permit)
+            let connection = Http1::handshake(io, &self.settings, permit, peer)
                 .await
                 .map_err(failed_handshake)?;
             return Ok(Route::Http1(connection));
         }
         // Only TLS agrees on a protocol.
         let (secure, freed) = (agreed.is_some(), Arc::clone(self.http2.freed()));
-        let connection = Http2::handshake(io, &self.settings, permit, secure, freed)
+        let connection = Http2::handshake(io, &self.settings, permit, secure, peer, freed)
             .await
             .map_err(failed_handshake)?;
         self.http2.add(&connection).map(Route::Http2).ok_or_else(|| {
@@ -357,7 +375,7 @@ impl EndpointPool {
         Error::new(ErrorKind::UpstreamConnect, message)
     }
 
-    async fn connect(&self) -> Result<(BoxedIo, Option<HttpProtocol>), Error> {
+    async fn connect(&self) -> Result<Connected<BoxedIo>, Error> {
         self.connect.connect(&self.endpoint).await.map_err(|error| {
             let message = format!("no connection to {}: {error}", self.endpoint.id());
             Error::new(ErrorKind::UpstreamConnect, message).with_source(error)

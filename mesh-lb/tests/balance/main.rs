@@ -5,6 +5,7 @@ mod http1;
 mod http2;
 mod limits;
 mod loopback;
+mod peers;
 mod picks;
 mod requests;
 mod rest;

@@ -18,7 +18,7 @@ use http_body_util::BodyExt;
 use mesh_core::body::Body;
 use mesh_core::connect::{Connect, Connected, HttpProtocol};
 use mesh_core::endpoint::Address;
-use mesh_core::{AttemptInfo, Endpoint, EndpointSet, Error};
+use mesh_core::{AttemptInfo, Endpoint, EndpointSet, Error, PeerInfo};
 use mesh_lb::balance::SharedLoad;
 use mesh_lb::endpoint::Limits;
 use mesh_lb::{Balance, PoolSettings, Protocol, RoundRobin};
@@ -46,6 +46,7 @@ pub(crate) struct Net {
     connects: Arc<Mutex<HashMap<u16, usize>>>,
     capacity: Option<usize>,
     agrees: Option<fn(usize) -> HttpProtocol>,
+    proves: Option<fn(u16, usize) -> PeerInfo>,
 }
 
 impl Net {
@@ -62,6 +63,12 @@ impl Net {
     /// Connections that agree on a protocol, as TLS does; told which connection it is, from 0.
     pub(crate) fn agreeing(mut self, agrees: fn(usize) -> HttpProtocol) -> Self {
         self.agrees = Some(agrees);
+        self
+    }
+
+    /// Endpoints that prove who they are, told the port and which connection it is, from 0.
+    pub(crate) fn proving(mut self, proves: fn(u16, usize) -> PeerInfo) -> Self {
+        self.proves = Some(proves);
         self
     }
 
@@ -125,7 +132,11 @@ impl Connect for Net {
         tokio::time::sleep(Duration::from_millis(1)).await;
         let (near, far) = duplex(self.capacity.unwrap_or(64 * 1024));
         tokio::spawn(serve(far, nth));
-        Ok(Connected::new(near).with_protocol(self.agrees.map(|agrees| agrees(nth))))
+        let connected = Connected::new(near).with_protocol(self.agrees.map(|agrees| agrees(nth)));
+        Ok(match self.proves {
+            Some(proves) => connected.with_peer(Arc::new(proves(address.port(), nth))),
+            None => connected,
+        })
     }
 }
 

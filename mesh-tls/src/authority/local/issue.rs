@@ -31,13 +31,6 @@ impl Inner {
             );
             return Err(CaError::new(CaErrorKind::Denied, message));
         }
-        if let Some(name) = request.dns_names.iter().find(|name| name.as_ref().contains('*')) {
-            let message = format!(
-                "{} names more than one host: expected a name without *",
-                name.as_ref()
-            );
-            return Err(CaError::new(CaErrorKind::Denied, message));
-        }
         let spki = proved_key(request)?;
         let now = self.clock.now();
         let (not_before, not_after) = self.validity(request, now)?;

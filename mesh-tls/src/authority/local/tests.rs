@@ -1,1 +1,349 @@
+//! What the CA signs, what it does not, and what it survives.
 
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::time::SystemTime;
+
+use mesh_core::SpiffeId;
+use mesh_core::testkit::ManualClock;
+use rcgen::{CertificateParams, ExtendedKeyUsagePurpose, IsCa, KeyPair, KeyUsagePurpose, SanType};
+
+use super::*;
+use crate::key::PrivateKey;
+use crate::verify::{Expected, Usage, Verifier, VerifyPolicy};
+
+const DAY: Duration = Duration::from_secs(86_400);
+const MINUTE: Duration = Duration::from_secs(60);
+
+fn id(service: &str) -> SpiffeId {
+    SpiffeId::of_service("cluster.local", "dept-barc", service).expect("valid parts")
+}
+
+fn options() -> LocalCaOptions {
+    LocalCaOptions::new("cluster.local")
+}
+
+fn csr() -> rustls_pki_types::CertificateSigningRequestDer<'static> {
+    let key = PrivateKey::generate_blocking(KeyType::default()).expect("a key");
+    key.certificate_request().expect("a CSR")
+}
+
+fn request(service: &str, ttl: Duration) -> CertRequest {
+    CertRequest::new(csr(), id(service), ttl).expect("a request")
+}
+
+async fn refused(ca: &LocalCa, request: CertRequest) -> CaError {
+    ca.issue(request).await.expect_err("refused")
+}
+
+#[tokio::test]
+async fn what_it_signs_is_a_members_and_dated_back_five_minutes() {
+    let before = SystemTime::now();
+    let ca = LocalCa::in_memory(options()).expect("a CA");
+    let mut wanted = request("orders", 90 * DAY);
+    wanted
+        .dns_names
+        .push("orders.example".try_into().expect("a name"));
+    let issued = ca.issue(wanted).await.expect("issued");
+    let told = Certificate::parse(issued.leaf()).expect("a certificate");
+    assert_eq!(told.spiffe_id().expect("one"), &id("orders"));
+    assert_eq!(told.dns_names(), ["orders.example"]);
+    assert_eq!(
+        (told.not_before(), told.not_after()),
+        (issued.not_before(), issued.not_after())
+    );
+    assert_eq!(told.serial(), issued.serial());
+    let back = before.duration_since(told.not_before()).expect("before");
+    assert!(
+        back >= 5 * MINUTE - MINUTE / 20 && back <= 5 * MINUTE + MINUTE,
+        "{back:?}"
+    );
+    let verifier = Verifier::new(&ca.next_bundle(0).await.expect("a bundle"), VerifyPolicy::new());
+    let verifier = verifier.expect("a bundle");
+    for usage in [Usage::Client, Usage::Server] {
+        verifier
+            .verify(issued.chain(), usage, &Expected::Identity(id("orders")), before)
+            .expect("believed");
+    }
+}
+
+#[tokio::test]
+async fn every_kind_of_key_signs_and_is_signed_for() {
+    for kind in KeyType::ALL {
+        if kind.bits() > 2048 {
+            // Larger keys of RSA take seconds to make, and differ in nothing else.
+            continue;
+        }
+        let ca = LocalCa::in_memory(options().with_key_type(kind)).expect("a CA");
+        let key = PrivateKey::generate(kind).await.expect("a key");
+        let csr = key.certificate_request().expect("a CSR");
+        let issued = ca
+            .issue(CertRequest::new(csr, id("orders"), DAY).expect("a request"))
+            .await
+            .expect("issued");
+        let verifier = Verifier::new(&ca.next_bundle(0).await.expect("a bundle"), VerifyPolicy::new());
+        let verified = verifier.expect("a bundle").verify(
+            issued.chain(),
+            Usage::Client,
+            &Expected::Member,
+            SystemTime::now(),
+        );
+        verified.expect("believed");
+    }
+}
+
+/// Cases 64 and 65.
+#[tokio::test]
+async fn a_csr_proves_a_key_and_decides_nothing() {
+    let ca = LocalCa::in_memory(options()).expect("a CA");
+    let mut wants = CertificateParams::default();
+    wants.subject_alt_names = vec![
+        SanType::URI(id("admin").as_str().try_into().expect("ASCII")),
+        SanType::DnsName("admin.example".try_into().expect("a name")),
+    ];
+    wants.key_usages = vec![KeyUsagePurpose::KeyCertSign];
+    wants.extended_key_usages = vec![ExtendedKeyUsagePurpose::CodeSigning];
+    wants.is_ca = IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    let key = KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256).expect("a key");
+    let csr = wants.serialize_request(&key).expect("a CSR").der().clone();
+    let issued = ca
+        .issue(CertRequest::new(csr, id("orders"), DAY).expect("a request"))
+        .await
+        .expect("issued");
+    let told = Certificate::parse(issued.leaf()).expect("a certificate");
+    assert_eq!(told.uris(), [id("orders").to_string()]);
+    assert!(told.dns_names().is_empty() && !told.is_ca());
+    assert!(!told.key_usage().expect("there").key_cert_sign);
+}
+
+/// Case 66.
+#[tokio::test]
+async fn a_csr_that_its_key_did_not_sign_is_refused() {
+    let ca = LocalCa::in_memory(options()).expect("a CA");
+    let mut forged = csr().to_vec();
+    if let Some(last) = forged.last_mut() {
+        *last ^= 1;
+    }
+    let error = refused(
+        &ca,
+        CertRequest::new(forged, id("orders"), DAY).expect("a request"),
+    )
+    .await;
+    assert_eq!(error.kind(), CaErrorKind::InvalidRequest);
+    for junk in [b"junk".to_vec(), [&csr()[..], &[0]].concat()] {
+        let error = refused(&ca, CertRequest::new(junk, id("orders"), DAY).expect("a request")).await;
+        assert_eq!(error.kind(), CaErrorKind::InvalidRequest, "{error}");
+    }
+    assert!(ca.issued().expect("a list").is_empty());
+}
+
+#[tokio::test]
+async fn keys_and_names_that_are_not_the_meshs_are_refused() {
+    let ca = LocalCa::in_memory(options()).expect("a CA");
+    let p521 = KeyPair::generate_for(&rcgen::PKCS_ECDSA_P521_SHA512).expect("a key");
+    let csr = CertificateParams::default()
+        .serialize_request(&p521)
+        .expect("a CSR")
+        .der()
+        .clone();
+    let error = refused(&ca, CertRequest::new(csr, id("orders"), DAY).expect("a request")).await;
+    assert!(error.to_string().contains("ECDSA P-521: expected"), "{error}");
+
+    // A name with a wildcard is not even a name that could be asked for.
+    assert!(crate::authority::DnsName::try_from("*.example").is_err());
+    let foreign: SpiffeId = "spiffe://other.example/ns/dept-barc/sa/orders"
+        .parse()
+        .expect("an ID");
+    let foreign = CertRequest::new(super::tests::csr(), foreign, DAY).expect("a request");
+    let error = refused(&ca, foreign).await;
+    assert_eq!(error.kind(), CaErrorKind::Denied);
+    assert!(
+        error.to_string().contains("cluster.local") && error.to_string().contains("other.example"),
+        "{error}"
+    );
+}
+
+#[tokio::test]
+async fn a_certificate_ends_before_its_ca_and_is_not_issued_if_that_is_soon() {
+    let ca = LocalCa::in_memory(options().with_root_lifetime(100 * DAY)).expect("a CA");
+    let root = Certificate::parse(&ca.root()).expect("a root");
+    let issued = ca.issue(request("orders", 190 * DAY)).await.expect("cut short");
+    assert!(issued.not_after() < root.not_after());
+    let error = refused(&ca, request("orders", 365 * DAY)).await;
+    assert_eq!(error.kind(), CaErrorKind::IssuerExpiring);
+    assert!(error.to_string().contains("rotate the CA"), "{error}");
+}
+
+#[tokio::test]
+async fn short_lives_are_not_dated_back_by_more_than_a_tenth() {
+    let ca = LocalCa::in_memory(options()).expect("a CA");
+    let issued = ca.issue(request("orders", 5 * MINUTE)).await.expect("issued");
+    assert!(
+        issued.lifetime() <= 5 * MINUTE + MINUTE / 2 + Duration::from_secs(1),
+        "{:?}",
+        issued.lifetime()
+    );
+}
+
+/// Case 82.
+#[tokio::test]
+async fn a_clock_that_went_back_signs_nothing() {
+    let clock = Arc::new(ManualClock::new(SystemTime::now()));
+    #[derive(Debug)]
+    struct Shared(Arc<ManualClock>);
+    impl WallClock for Shared {
+        fn now(&self) -> SystemTime {
+            self.0.now()
+        }
+    }
+    let ca = LocalCa::in_memory(options().with_clock(Shared(Arc::clone(&clock)))).expect("a CA");
+    ca.issue(request("orders", DAY)).await.expect("issued");
+    clock.set(clock.now() - 4 * MINUTE);
+    ca.issue(request("orders", DAY))
+        .await
+        .expect("a little is nothing");
+    clock.set(clock.now() - 60 * MINUTE);
+    let error = refused(&ca, request("orders", DAY)).await;
+    assert_eq!(error.kind(), CaErrorKind::Clock);
+    assert!(error.to_string().contains("clock"), "{error}");
+}
+
+/// F5.
+#[test]
+fn no_two_cas_have_one_name() {
+    let [first, second] = [(); 2].map(|()| LocalCa::in_memory(options()).expect("a CA"));
+    let name = |ca: &LocalCa| {
+        Certificate::parse(&ca.root())
+            .expect("a root")
+            .subject()
+            .to_owned()
+    };
+    assert_ne!(name(&first), name(&second));
+    assert!(name(&first).contains("cluster.local root"));
+}
+
+/// Case 73.
+#[tokio::test]
+async fn many_at_once_from_two_processes_get_serials_of_their_own_and_all_are_listed() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("ca");
+    let [one, other] = [(); 2].map(|()| LocalCa::open_or_init(&path, options()).expect("a CA"));
+    assert_eq!(one.root(), other.root());
+    let mut issuing = tokio::task::JoinSet::new();
+    for n in 0..40 {
+        let ca = if n % 2 == 0 { one.clone() } else { other.clone() };
+        issuing.spawn(async move { ca.issue(request("orders", DAY)).await.expect("issued").serial() });
+    }
+    let mut serials = issuing.join_all().await;
+    serials.sort();
+    serials.dedup();
+    assert_eq!(serials.len(), 40);
+    for ca in [one, other, LocalCa::open(&path).expect("the CA")] {
+        let mut listed: Vec<_> = ca
+            .issued()
+            .expect("a list")
+            .iter()
+            .map(|record| record.serial)
+            .collect();
+        listed.sort();
+        assert_eq!(listed, serials);
+    }
+}
+
+fn mode(path: &Path) -> u32 {
+    fs::metadata(path).expect("there").permissions().mode() & 0o777
+}
+
+#[tokio::test]
+async fn a_restart_finds_the_same_ca_and_nobody_else_gets_at_it() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("ca");
+    let made = LocalCa::init(&path, options()).expect("a CA");
+    let serial = made.issue(request("orders", DAY)).await.expect("issued").serial();
+    let found = LocalCa::open(&path).expect("the CA");
+    assert_eq!(found.root(), made.root());
+    assert_eq!(found.issued().expect("a list")[0].serial, serial);
+    assert_eq!(mode(&path), 0o700);
+    for entry in fs::read_dir(&path).expect("read") {
+        let entry = entry.expect("read").path();
+        assert_eq!(mode(&entry), 0o600, "{}", entry.display());
+    }
+    let error = LocalCa::init(&path, options()).expect_err("there is one");
+    assert_eq!(error.kind(), CaErrorKind::WrongState);
+    let error = LocalCa::open(dir.path().join("nowhere")).expect_err("there is none");
+    assert!(error.to_string().contains("mesh-proxy cert init"), "{error}");
+}
+
+/// Case 79.
+#[tokio::test]
+async fn a_damaged_or_lost_key_is_never_replaced_by_a_new_ca() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("ca");
+    let made = LocalCa::init(&path, options()).expect("a CA");
+    made.issue(request("orders", DAY)).await.expect("issued");
+    let file = path.join(record::FILE);
+    let whole = fs::read(&file).expect("read");
+    let mut changed = whole.clone();
+    changed[40] ^= 1;
+    for damage in [
+        changed,
+        whole[..whole.len() / 2].to_vec(),
+        Vec::new(),
+        b"{}".to_vec(),
+    ] {
+        fs::write(&file, damage).expect("damaged");
+        for error in [
+            LocalCa::open(&path).expect_err("damaged"),
+            LocalCa::open_or_init(&path, options()).expect_err("damaged"),
+            LocalCa::init(&path, options()).expect_err("damaged"),
+        ] {
+            assert_eq!(error.kind(), CaErrorKind::Storage);
+            assert!(error.to_string().contains("backup"), "{error}");
+        }
+    }
+    fs::remove_file(&file).expect("lost");
+    for error in [
+        LocalCa::open_or_init(&path, options()).expect_err("lost"),
+        LocalCa::init(&path, options()).expect_err("lost"),
+    ] {
+        assert!(error.to_string().contains("backup"), "{error}");
+    }
+    assert!(!file.exists());
+}
+
+/// Case 76, in part.
+#[tokio::test]
+async fn a_list_that_a_crash_cut_goes_on_behind_its_last_whole_line() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("ca");
+    let ca = LocalCa::init(&path, options()).expect("a CA");
+    let first = ca.issue(request("orders", DAY)).await.expect("issued").serial();
+    let file = path.join(index::FILE);
+    let whole = fs::read(&file).expect("read");
+    fs::write(&file, [&whole[..], b"{\"serial\":\"ab"].concat()).expect("cut");
+    let ca = LocalCa::open(&path).expect("the CA");
+    let second = ca.issue(request("orders", DAY)).await.expect("issued").serial();
+    let listed: Vec<_> = LocalCa::open(&path)
+        .expect("the CA")
+        .issued()
+        .expect("a list")
+        .iter()
+        .map(|r| r.serial)
+        .collect();
+    assert_eq!(listed, [first, second]);
+
+    fs::write(&file, [b"junk\n", &whole[..]].concat()).expect("damaged");
+    let error = LocalCa::open(&path).expect_err("damaged");
+    assert!(error.to_string().contains("line 1"), "{error}");
+}
+
+#[test]
+fn options_that_make_no_ca_are_refused() {
+    for domain in ["", "Cluster.Local", "a/b", "a b"] {
+        let error = LocalCa::in_memory(domain).expect_err("no trust domain");
+        assert_eq!(error.kind(), CaErrorKind::InvalidRequest);
+        assert!(error.to_string().contains("trust domain"), "{error}");
+    }
+    assert!(LocalCa::in_memory(options().with_root_lifetime(Duration::MAX)).is_err());
+}

@@ -10,6 +10,7 @@
 
 mod authority;
 mod facts;
+mod layer;
 mod path;
 #[cfg(test)]
 mod tests;
@@ -26,6 +27,7 @@ use http::{HeaderMap, Method, StatusCode, Uri, Version};
 use crate::error::{Error, ErrorKind};
 
 pub use facts::Facts;
+pub use layer::{EdgeFuture, EdgeLayer, EdgeService};
 pub use path::canonical_path;
 
 /// What the edge lets in.

@@ -9,11 +9,13 @@
 //! Each policy is plain data with time and randomness as arguments: it decides the same in production, in a
 //! unit test and in a simulation.
 
+mod answer;
 mod cookie;
 pub mod limit;
 pub mod route;
 pub mod router;
 
+pub use answer::AnswerFuture;
 pub use limit::{KeyBy, KeyExtractor, LimitKey};
 pub use route::{RouteLayer, Routes};
 pub use router::{Condition, Decision, Destination, NoRoute, RouteTable, Rule, RuleAction, Service};

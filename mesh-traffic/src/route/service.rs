@@ -10,8 +10,8 @@ use mesh_core::{Error, Live, MeshContext, RequestHead};
 use tokio::time::Instant;
 use tower_service::Service;
 
-use super::future::RouteFuture;
 use super::layer::Routes;
+use crate::answer::AnswerFuture;
 use crate::router::{Action, Decision, RouteTable};
 
 /// What [`RouteLayer`](super::RouteLayer) puts in front of a service.
@@ -44,7 +44,7 @@ where
 {
     type Response = Response<RejectBody<ResBody>>;
     type Error = S::Error;
-    type Future = RouteFuture<S::Future, ResBody>;
+    type Future = AnswerFuture<S::Future, ResBody>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
         self.inner.poll_ready(cx)
@@ -52,8 +52,8 @@ where
 
     fn call(&mut self, mut request: Request<ReqBody>) -> Self::Future {
         match decide(&**self.routes.load(), &mut request) {
-            Some(answer) => RouteFuture::answered(answer),
-            None => RouteFuture::inner(self.inner.call(request)),
+            Some(answer) => AnswerFuture::answered(answer),
+            None => AnswerFuture::inner(self.inner.call(request)),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The future: the inner one, or an answer that is there already.
+//! The future of a layer that may answer by itself: the inner one, or an answer that is there already.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -8,8 +8,8 @@ use http::Response;
 use mesh_core::reject::RejectBody;
 
 pin_project_lite::pin_project! {
-    /// The response of a [`RouteService`](super::RouteService).
-    pub struct RouteFuture<F, B> {
+    /// The response of a service that a layer stands in front of, or the layer's own.
+    pub struct AnswerFuture<F, B> {
         #[pin]
         kind: Kind<F, B>,
     }
@@ -23,21 +23,21 @@ pin_project_lite::pin_project! {
     }
 }
 
-impl<F, B> RouteFuture<F, B> {
-    pub(super) fn inner(future: F) -> Self {
+impl<F, B> AnswerFuture<F, B> {
+    pub(crate) fn inner(future: F) -> Self {
         Self {
             kind: Kind::Inner { future },
         }
     }
 
-    pub(super) fn answered(answer: Response<RejectBody<B>>) -> Self {
+    pub(crate) fn answered(answer: Response<RejectBody<B>>) -> Self {
         Self {
             kind: Kind::Answered { answer: Some(answer) },
         }
     }
 }
 
-impl<F, B, E> Future for RouteFuture<F, B>
+impl<F, B, E> Future for AnswerFuture<F, B>
 where
     F: Future<Output = Result<Response<B>, E>>,
 {

@@ -4,7 +4,7 @@
 //! - [`router`]: rules and services compiled into a [`RouteTable`], asked once a request, without a lock
 //!   and without an allocation.
 //! - [`route`]: the [`RouteLayer`], which asks it in front of any service.
-//! - [`limit`]: what a rate limit is counted by.
+//! - [`limit`]: the [`RateLimitLayer`], which lets only so much pass, counted by whatever a request tells.
 //!
 //! Each policy is plain data with time and randomness as arguments: it decides the same in production, in a
 //! unit test and in a simulation.
@@ -16,6 +16,6 @@ pub mod route;
 pub mod router;
 
 pub use answer::AnswerFuture;
-pub use limit::{KeyBy, KeyExtractor, LimitKey};
+pub use limit::{KeyBy, KeyExtractor, LimitKey, Quota, RateLimitLayer, RateLimiter};
 pub use route::{RouteLayer, Routes};
 pub use router::{Condition, Decision, Destination, NoRoute, RouteTable, Rule, RuleAction, Service};

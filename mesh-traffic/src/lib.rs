@@ -5,17 +5,20 @@
 //!   and without an allocation.
 //! - [`route`]: the [`RouteLayer`], which asks it in front of any service.
 //! - [`limit`]: the [`RateLimitLayer`], which lets only so much pass, counted by whatever a request tells.
+//! - [`deadline`]: the [`DeadlineLayer`], which ends what is not answered in time.
 //!
 //! Each policy is plain data with time and randomness as arguments: it decides the same in production, in a
 //! unit test and in a simulation.
 
 mod answer;
 mod cookie;
+pub mod deadline;
 pub mod limit;
 pub mod route;
 pub mod router;
 
 pub use answer::AnswerFuture;
+pub use deadline::DeadlineLayer;
 pub use limit::{KeyBy, KeyExtractor, LimitKey, Quota, RateLimitLayer, RateLimiter};
 pub use route::{RouteLayer, Routes};
 pub use router::{Condition, Decision, Destination, NoRoute, RouteTable, Rule, RuleAction, Service};

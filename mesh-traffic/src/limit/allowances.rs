@@ -18,7 +18,7 @@ use super::key::LimitKey;
 /// How many keys share a lock, about. Making room looks at all of them: a microsecond.
 const SHARD: usize = 1024;
 
-/// How many locks there are at most.
+/// How many locks there are at most. Beyond a million keys, more of them share one.
 const MAX_SHARDS: usize = 1024;
 
 /// A request, as the limiter sees it.

@@ -12,7 +12,8 @@ use tower_service::Service;
 
 use super::layer::Routes;
 use crate::answer::AnswerFuture;
-use crate::router::{Action, Decision, RouteTable};
+use crate::deadline::require_within;
+use crate::router::{Action, RouteTable};
 
 /// What [`RouteLayer`](super::RouteLayer) puts in front of a service.
 #[derive(Debug)]
@@ -84,21 +85,12 @@ fn decide<T: Routes, ReqBody, ResBody>(
             let extensions = request.extensions_mut();
             if let Some(context) = extensions.get_mut::<MeshContext>() {
                 context.target = Some(target.clone());
-                context.deadline = deadline(context, decision);
+                if let Some(timeout) = decision.timeout() {
+                    require_within(context, timeout);
+                }
             }
             routes.attach(decision, extensions);
             None
         }
-    }
-}
-
-/// The earlier of the deadline the request has and the one its decision sets.
-fn deadline(context: &MeshContext, decision: &Decision) -> Option<Instant> {
-    let own = decision
-        .timeout()
-        .and_then(|timeout| context.received.checked_add(timeout));
-    match (context.deadline, own) {
-        (Some(given), Some(own)) => Some(given.min(own)),
-        (given, own) => given.or(own),
     }
 }

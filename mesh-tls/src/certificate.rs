@@ -37,6 +37,8 @@ pub struct Certificate {
     pub(crate) extended_key_usage: Option<Vec<Purpose>>,
     pub(crate) name_constraints: Option<NameConstraints>,
     pub(crate) has_unknown_critical: bool,
+    /// Where it says that lists are which revoke it.
+    pub(crate) crl_points: Option<Vec<String>>,
     pub(crate) subject_key_id: Option<Vec<u8>>,
     /// What it says of its issuer's key: `Some(None)` if it names it in another way.
     pub(crate) authority_key_id: Option<Option<Vec<u8>>>,
@@ -68,6 +70,8 @@ pub(crate) struct Names {
 pub(crate) struct BasicConstraints {
     pub(crate) ca: bool,
     pub(crate) critical: bool,
+    /// How many CAs may stand between it and a leaf.
+    pub(crate) max_below: Option<u32>,
 }
 
 /// What its key may be used for.
@@ -235,6 +239,11 @@ impl Certificate {
     /// It has no URI among its names, more than one, or one that is no SPIFFE ID with a path.
     pub fn spiffe_id(&self) -> Result<&SpiffeId, CertificateError> {
         self.spiffe_id.as_ref().map_err(Clone::clone)
+    }
+
+    /// Whether it names itself as its issuer.
+    pub(crate) fn is_self_issued(&self) -> bool {
+        self.subject.der == self.issuer.der
     }
 
     /// Whether it may sign others.

@@ -24,6 +24,7 @@ pub mod key;
 mod peer;
 pub mod pem;
 pub mod policy;
+mod printable;
 pub mod rotation;
 mod sealed;
 mod secure_dir;

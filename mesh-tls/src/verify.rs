@@ -8,25 +8,28 @@ mod chain;
 mod crl;
 mod error;
 mod leaf;
+mod path;
 #[cfg(test)]
 mod tests;
 mod trust;
 
-use std::cell::Cell;
 use std::fmt;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use mesh_core::SpiffeId;
 use rustls::DistinguishedName;
-use rustls_pki_types::{CertificateDer, ServerName, TrustAnchor, UnixTime};
-use webpki::{EndEntityCert, ExpirationPolicy, KeyUsage, RevocationOptionsBuilder, UnknownStatusPolicy};
+use rustls_pki_types::{CertificateDer, ServerName, TrustAnchor};
+use webpki::EndEntityCert;
 
 use crate::authority::TrustBundle;
-use crate::certificate::Certificate;
-use crl::Crl;
+use crate::certificate::{Certificate, Purpose};
+use crate::printable::shortened;
+use crl::Crls;
 use trust::Root;
 
+pub use crl::CrlSummary;
+pub(crate) use crl::uris;
 pub use error::{TrustError, VerifyError, VerifyErrorKind};
 
 /// What a certificate is shown as.
@@ -36,6 +39,15 @@ pub enum Usage {
     Client,
     /// By a server.
     Server,
+}
+
+impl Usage {
+    fn purpose(self) -> Purpose {
+        match self {
+            Self::Client => Purpose::Client,
+            Self::Server => Purpose::Server,
+        }
+    }
 }
 
 /// Who it has to be.
@@ -103,9 +115,6 @@ impl Default for VerifyPolicy {
     }
 }
 
-/// How far clocks may be apart before a list that begins in the future is refused.
-const SKEW: Duration = Duration::from_secs(300);
-
 /// Whom to trust, compiled once for a bundle and used by every handshake. It never changes.
 ///
 /// ```
@@ -136,10 +145,7 @@ pub struct Verifier {
     policy: VerifyPolicy,
     roots: Vec<Root>,
     anchors: Vec<TrustAnchor<'static>>,
-    /// One an issuer, the newest.
-    crls: Arc<[Crl]>,
-    /// Whether an issuer without a list is believed though others have one.
-    allow_unknown_revocation: bool,
+    crls: Arc<Crls>,
     subjects: Arc<[DistinguishedName]>,
 }
 
@@ -153,8 +159,8 @@ impl Verifier {
         trust::compile(roots, &bundle.crls, policy)
     }
 
-    /// The same, with further roots. An issuer without a revocation list is then believed: who signs under a root of
-    /// somebody else may have none.
+    /// The same, with further roots. Under those, an issuer without a revocation list is believed: who signs under a
+    /// root of somebody else may have none. Under the others nothing changes.
     ///
     /// # Errors
     /// One of them is not fit to be a root.
@@ -165,6 +171,24 @@ impl Verifier {
     /// The names of the roots: what a server tells its clients, so that they choose the right certificate.
     pub fn root_subjects(&self) -> Arc<[DistinguishedName]> {
         Arc::clone(&self.subjects)
+    }
+
+    /// The revocation lists, the newest of each issuer.
+    pub fn crls(&self) -> impl Iterator<Item = CrlSummary<'_>> {
+        self.crls.summaries()
+    }
+
+    /// Whether this one may take the place of `before`: a revocation list never goes back to an older one, which
+    /// would give a stolen key its certificate back.
+    ///
+    /// # Errors
+    /// A list has a lower number than that of the same issuer before, or the same number and another content.
+    pub fn may_replace(&self, before: &Self) -> Result<(), TrustError> {
+        let problems = self.crls.steps_back_from(&before.crls);
+        match problems.is_empty() {
+            true => Ok(()),
+            false => Err(TrustError::new(problems)),
+        }
     }
 
     /// Verifies a chain, the leaf first, and answers with what the leaf says.
@@ -196,109 +220,10 @@ impl Verifier {
         }
         let leaf = Certificate::parse(first).map_err(|error| VerifyError::malformed(&error))?;
         leaf::check(&leaf, usage, expected)?;
-        self.path(first, intermediates, usage, now)
+        self.path(&leaf, first, intermediates, usage, now)
             .map_err(|error| error.of(&leaf))?;
         self.identity(first, &leaf, expected)?;
         Ok(leaf)
-    }
-
-    /// A path to a root.
-    fn path(
-        &self,
-        leaf: &CertificateDer<'_>,
-        intermediates: &[CertificateDer<'_>],
-        usage: Usage,
-        now: SystemTime,
-    ) -> Result<(), VerifyError> {
-        let leaf = EndEntityCert::try_from(leaf).map_err(|error| VerifyError::webpki(&error, now))?;
-        let since_epoch = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        let usage = match usage {
-            Usage::Client => KeyUsage::client_auth(),
-            Usage::Server => KeyUsage::server_auth(),
-        };
-        let known: Vec<_> = self
-            .crls
-            .iter()
-            .filter(|crl| crl.this_update <= now + SKEW)
-            .collect();
-        let lists: Vec<_> = known.iter().map(|crl| &crl.list).collect();
-        let revocation = match self.crls.is_empty() {
-            true => None,
-            false => Some(self.revocation(&lists)?),
-        };
-        // What webpki cannot be told, it is handed back through this.
-        let unfit = Cell::new(None);
-        let check = |path: &webpki::VerifiedPath<'_>| {
-            self.check_path(path, now).map_err(|error| {
-                unfit.set(Some(error));
-                webpki::Error::UnknownIssuer
-            })
-        };
-        let found = leaf.verify_for_usage(
-            webpki::ALL_VERIFICATION_ALGS,
-            &self.anchors,
-            intermediates,
-            UnixTime::since_unix_epoch(since_epoch),
-            usage,
-            revocation,
-            Some(&check),
-        );
-        match found {
-            Ok(_) => {
-                self.warn_of_stale(&known, now);
-                Ok(())
-            }
-            Err(error) => Err(unfit.take().unwrap_or_else(|| VerifyError::webpki(&error, now))),
-        }
-    }
-
-    fn revocation<'l>(
-        &self,
-        lists: &'l [&'l webpki::CertRevocationList<'static>],
-    ) -> Result<webpki::RevocationOptions<'l>, VerifyError> {
-        let builder = RevocationOptionsBuilder::new(lists).map_err(|_| {
-            VerifyError::new(
-                VerifyErrorKind::StaleCrl,
-                "every revocation list begins in the future: are the clocks of this host and of the CA right?",
-            )
-        })?;
-        let unknown = match self.allow_unknown_revocation {
-            true => UnknownStatusPolicy::Allow,
-            false => UnknownStatusPolicy::Deny,
-        };
-        let expiration = match self.policy.stale_crl {
-            StaleCrl::Deny => ExpirationPolicy::Enforce,
-            StaleCrl::Warn => ExpirationPolicy::Ignore,
-        };
-        Ok(builder
-            .with_status_policy(unknown)
-            .with_expiration_policy(expiration)
-            .build())
-    }
-
-    fn warn_of_stale(&self, known: &[&Crl], now: SystemTime) {
-        for crl in known.iter().filter(|crl| crl.next_update < now) {
-            tracing::warn!(issuer = %crl.issuer, number = %crl.number, "a revocation list is too old, and is used all the same (crlStalePolicy: warn)");
-        }
-    }
-
-    fn check_path(&self, path: &webpki::VerifiedPath<'_>, now: SystemTime) -> Result<(), VerifyError> {
-        for intermediate in path.intermediate_certificates() {
-            let certificate =
-                Certificate::parse(&intermediate.der()).map_err(|error| VerifyError::malformed(&error))?;
-            chain::check(&certificate)?;
-        }
-        let root = self
-            .anchors
-            .iter()
-            .position(|anchor| std::ptr::eq(anchor, path.anchor()));
-        match root.and_then(|index| self.roots.get(index)) {
-            Some(root) => root.check(now),
-            None => Err(VerifyError::new(
-                VerifyErrorKind::UnknownIssuer,
-                "the path ends at no root of the bundle",
-            )),
-        }
     }
 
     fn identity(
@@ -317,7 +242,7 @@ impl Verifier {
             Expected::Anyone => return Ok(()),
             Expected::Dns(name) => {
                 let parsed = EndEntityCert::try_from(der);
-                let names = || [leaf.dns_names(), leaf.uris()].concat().join(", ");
+                let names = || shortened(&[leaf.dns_names(), leaf.uris()].concat().join(", "));
                 return match parsed.and_then(|parsed| parsed.verify_is_valid_for_subject_name(name)) {
                     Ok(()) => Ok(()),
                     Err(_) => wrong(format!("a certificate for [{}]", names())),

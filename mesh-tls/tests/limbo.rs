@@ -45,11 +45,11 @@ const DISAGREEMENTS: &[(&str, &str)] = &[
     ),
     (
         "pathlen::validation-ignores-pathlen-in-leaf",
-        "stricter: a CA is no workload",
+        "stricter: its leaf is a CA, and a CA is no workload",
     ),
     (
         "pathlen::self-issued-certs-pathlen",
-        "webpki takes the wrong one of two CAs of one name, and fails closed",
+        "webpki counts a CA that only has a new key among those below it, and fails closed",
     ),
     (
         "rfc5280::aki::leaf-missing-aki",

@@ -22,6 +22,8 @@ use super::{
     Purpose,
 };
 use crate::authority::SerialNumber;
+use crate::printable::{printable, shortened};
+use crate::verify::uris;
 
 fn wrong(message: impl Into<String>) -> CertificateError {
     CertificateError(message.into())
@@ -54,11 +56,11 @@ pub(super) fn certificate(der: &CertificateDer<'_>) -> Result<Certificate, Certi
         not_after: time(tbs.validity.not_after)?,
         fingerprint: hex(digest(&SHA256, der).as_ref()),
         subject: Name {
-            text: tbs.subject.to_string(),
+            text: printable(&tbs.subject.to_string()),
             der: tbs.subject.as_raw().to_vec(),
         },
         issuer: Name {
-            text: tbs.issuer.to_string(),
+            text: printable(&tbs.issuer.to_string()),
             der: tbs.issuer.as_raw().to_vec(),
         },
         spiffe_id: spiffe_id(&read.names),
@@ -68,6 +70,7 @@ pub(super) fn certificate(der: &CertificateDer<'_>) -> Result<Certificate, Certi
         extended_key_usage: read.extended_key_usage,
         name_constraints: read.name_constraints,
         has_unknown_critical: read.has_unknown_critical,
+        crl_points: read.crl_points,
         subject_key_id: read.subject_key_id,
         authority_key_id: read.authority_key_id,
         key: PublicKey::of(&tbs.subject_pki),
@@ -83,6 +86,7 @@ struct Extensions {
     extended_key_usage: Option<Vec<Purpose>>,
     name_constraints: Option<NameConstraints>,
     has_unknown_critical: bool,
+    crl_points: Option<Vec<String>>,
     subject_key_id: Option<Vec<u8>>,
     authority_key_id: Option<Option<Vec<u8>>>,
 }
@@ -102,12 +106,10 @@ impl Extensions {
                     .for_each(|name| take_name(&mut self.names, name));
             }
             ParsedExtension::BasicConstraints(constraints) => {
-                if constraints.path_len_constraint.is_some() && !constraints.ca {
-                    return Err("limits the path of a certificate that signs none");
-                }
                 self.basic_constraints = Some(BasicConstraints {
                     ca: constraints.ca,
                     critical,
+                    max_below: constraints.path_len_constraint,
                 });
             }
             ParsedExtension::KeyUsage(usage) => {
@@ -130,6 +132,15 @@ impl Extensions {
                 self.authority_key_id = Some(id.key_identifier.as_ref().map(|id| id.0.to_vec()));
             }
             ParsedExtension::SubjectKeyIdentifier(id) => self.subject_key_id = Some(id.0.to_vec()),
+            ParsedExtension::CRLDistributionPoints(points) => {
+                // A list of another issuer, or for some reasons only, is none of those that are looked into.
+                let usable = points
+                    .points
+                    .iter()
+                    .filter(|point| point.reasons.is_none() && point.crl_issuer.is_none());
+                let names = usable.filter_map(|point| point.distribution_point.as_ref());
+                self.crl_points = Some(names.flat_map(uris).collect());
+            }
             ParsedExtension::ParseError { .. } => return Err("cannot be read"),
             ParsedExtension::UnsupportedExtension { .. } | ParsedExtension::Unparsed if critical => {
                 self.has_unknown_critical = true;
@@ -235,7 +246,7 @@ fn spiffe_id(names: &Names) -> Result<SpiffeId, CertificateError> {
             many.len(),
             many.iter()
                 .take(3)
-                .map(String::as_str)
+                .map(|uri| shortened(uri))
                 .collect::<Vec<_>>()
                 .join(", ")
         ))),

@@ -2,6 +2,7 @@
 
 use super::error::{VerifyError, VerifyErrorKind};
 use crate::certificate::Certificate;
+use crate::printable::shortened;
 
 /// Checks a certificate between leaf and root.
 pub(super) fn check(ca: &Certificate) -> Result<(), VerifyError> {
@@ -9,7 +10,7 @@ pub(super) fn check(ca: &Certificate) -> Result<(), VerifyError> {
         None => Ok(()),
         Some((kind, problem)) => Err(VerifyError::new(
             kind,
-            format!("its issuer {} {problem}", ca.subject()),
+            format!("its issuer {} {problem}", shortened(ca.subject())),
         )),
     }
 }
@@ -45,6 +46,12 @@ pub(super) fn problems(ca: &Certificate) -> Vec<(VerifyErrorKind, String)> {
         wrong(
             VerifyErrorKind::Malformed,
             "has a critical extension that is not known here",
+        );
+    }
+    if ca.spiffe_id.is_ok() {
+        wrong(
+            VerifyErrorKind::Malformed,
+            "has the SPIFFE ID of a workload: expected none, or that of its trust domain",
         );
     }
     if ca.subject.text.is_empty() {

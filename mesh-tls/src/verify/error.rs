@@ -8,6 +8,7 @@ use rustls::{CertificateError as Tls, OtherError};
 use rustls_pki_types::UnixTime;
 
 use crate::certificate::{Certificate, CertificateError};
+use crate::printable::shortened;
 
 /// What is wrong with a certificate or its chain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -69,7 +70,7 @@ impl VerifyError {
     pub(super) fn of(mut self, leaf: &Certificate) -> Self {
         let who = leaf
             .spiffe_id()
-            .map_or_else(|_| leaf.subject().to_owned(), ToString::to_string);
+            .map_or_else(|_| shortened(leaf.subject()), |id| shortened(id.as_str()));
         self.message = format!("the certificate {} of {who}: {}", leaf.serial(), self.message);
         self
     }
@@ -102,6 +103,18 @@ impl VerifyError {
         }
     }
 
+    pub(super) fn revoked(certificate: &Certificate, issuer: &str) -> Self {
+        let message = match certificate.is_ca() {
+            true => format!(
+                "the CA {} above it was revoked by {}",
+                shortened(certificate.subject()),
+                shortened(issuer)
+            ),
+            false => format!("it was revoked by {}", shortened(issuer)),
+        };
+        Self::new(VerifyErrorKind::Revoked, message)
+    }
+
     pub(super) fn webpki(error: &webpki::Error, now: SystemTime) -> Self {
         use VerifyErrorKind as Kind;
         use webpki::Error;
@@ -119,18 +132,20 @@ impl VerifyError {
                  hold its CA?"
                     .to_owned(),
             ),
-            Error::CertRevoked => (Kind::Revoked, "it was revoked".to_owned()),
-            Error::UnknownRevocationStatus => (
-                Kind::RevocationUnknown,
-                "its issuer has no revocation list here, though others have one: every CA that signs needs one"
+            Error::InvalidSignatureForPublicKey => (
+                Kind::UnknownIssuer,
+                "a CA of the right name signed it with another key than that of the bundle: does the bundle hold an \
+                 older or newer CA?"
                     .to_owned(),
             ),
-            Error::CrlExpired { .. } => (
-                Kind::StaleCrl,
-                "the revocation list of its issuer is too old: is the CA still publishing? (crlStalePolicy)".to_owned(),
-            ),
-            Error::IssuerNotCrlSigner | Error::InvalidCrlSignatureForPublicKey => {
-                (Kind::StaleCrl, "the revocation list of its issuer was signed by somebody else".to_owned())
+            Error::PathLenConstraintViolated => {
+                (Kind::Malformed, "a CA above it may not have that many CAs below it (pathLenConstraint)".to_owned())
+            }
+            Error::NameConstraintViolation => {
+                (Kind::Malformed, "a CA above it may not sign for its names (nameConstraints)".to_owned())
+            }
+            Error::UnsupportedCriticalExtension => {
+                (Kind::Malformed, "it, or a certificate above it, has a critical extension that is not known here".to_owned())
             }
             Error::RequiredEkuNotFoundContext(_) | Error::EmptyEkuExtension | Error::CaUsedAsEndEntity => {
                 (Kind::WrongUsage, format!("it may not be used for this: {error}"))

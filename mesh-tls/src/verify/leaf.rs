@@ -37,10 +37,7 @@ pub(super) fn check(leaf: &Certificate, usage: Usage, expected: &Expected) -> Re
             );
         }
     }
-    let needed = match usage {
-        Usage::Client => Purpose::Client,
-        Usage::Server => Purpose::Server,
-    };
+    let needed = usage.purpose();
     let purposes = leaf.purposes().unwrap_or_default();
     let both = of_mesh && !(purposes.contains(&Purpose::Client) && purposes.contains(&Purpose::Server));
     if !purposes.contains(&needed) || both {

@@ -6,59 +6,111 @@ use std::time::SystemTime;
 use rustls::DistinguishedName;
 use rustls_pki_types::{CertificateDer, CertificateRevocationListDer, TrustAnchor};
 
-use super::error::{TrustError, VerifyError};
-use super::{Verifier, VerifyPolicy, chain, crl};
-use crate::certificate::Certificate;
+use super::crl::Crls;
+use super::error::{TrustError, VerifyError, VerifyErrorKind};
+use super::{Usage, Verifier, VerifyPolicy, chain};
+use crate::certificate::{Certificate, Purpose};
+use crate::printable::shortened;
 
-/// A root, with what a trust anchor does not hold: its dates and usages.
+/// A root, with what a trust anchor does not hold: its dates, its usages, and how long a path it allows.
 #[derive(Clone, Debug)]
 pub(super) struct Root {
-    pub(super) certificate: Certificate,
+    pub(super) certificate: Arc<Certificate>,
+    /// Whether it is of somebody else, who may publish no revocation lists.
+    pub(super) is_further: bool,
 }
 
 impl Root {
-    /// webpki asks no anchor for its dates.
-    pub(super) fn check(&self, now: SystemTime) -> Result<(), VerifyError> {
-        let what = format!("its root {}", self.certificate.subject());
+    /// webpki asks an anchor for its key and its name constraints, and for nothing else.
+    pub(super) fn check(
+        &self,
+        intermediates: &[Certificate],
+        usage: Usage,
+        now: SystemTime,
+    ) -> Result<(), VerifyError> {
+        let name = || format!("its root {}", shortened(self.certificate.subject()));
         if now > self.certificate.not_after() {
-            return Err(VerifyError::expired(now, self.certificate.not_after(), &what));
+            return Err(VerifyError::expired(now, self.certificate.not_after(), &name()));
         }
         if now < self.certificate.not_before() {
-            return Err(VerifyError::not_yet(now, self.certificate.not_before(), &what));
+            return Err(VerifyError::not_yet(now, self.certificate.not_before(), &name()));
         }
-        Ok(())
+        let counted = intermediates.iter().filter(|ca| !ca.is_self_issued()).count();
+        let most = self
+            .certificate
+            .basic_constraints
+            .and_then(|constraints| constraints.max_below);
+        if let Some(most) = most
+            && usize::try_from(most).is_ok_and(|most| counted > most)
+        {
+            let message = format!("{} allows {most} CAs below it, and there are {counted}", name());
+            return Err(VerifyError::new(VerifyErrorKind::Malformed, message));
+        }
+        match self.certificate.purposes() {
+            Some(purposes) if !purposes.contains(&usage.purpose()) && !purposes.contains(&Purpose::Any) => {
+                let message = format!("{} vouches for no {}s", name(), usage.purpose());
+                Err(VerifyError::new(VerifyErrorKind::WrongUsage, message))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Roots that were read, and what is wrong with the others.
+struct Roots {
+    roots: Vec<Root>,
+    anchors: Vec<TrustAnchor<'static>>,
+    problems: Vec<String>,
+}
+
+impl Roots {
+    fn read<'r>(ders: impl Iterator<Item = &'r CertificateDer<'static>>, is_further: bool) -> Self {
+        let mut read = Self {
+            roots: Vec::new(),
+            anchors: Vec::new(),
+            problems: Vec::new(),
+        };
+        for (place, der) in ders.enumerate() {
+            match read_root(der) {
+                Ok((certificate, anchor)) => {
+                    read.roots.push(Root {
+                        certificate: Arc::new(certificate),
+                        is_further,
+                    });
+                    read.anchors.push(anchor);
+                }
+                Err(wrong) => {
+                    let placed = wrong
+                        .into_iter()
+                        .map(|wrong| format!("root {} {wrong}", place + 1));
+                    read.problems.extend(placed);
+                }
+            }
+        }
+        if read.anchors.is_empty() && read.problems.is_empty() {
+            read.problems
+                .push("there is no root, so that nobody could be trusted".into());
+        }
+        read
     }
 }
 
 pub(super) fn compile<'r>(
-    roots: impl Iterator<Item = &'r CertificateDer<'static>>,
+    ders: impl Iterator<Item = &'r CertificateDer<'static>>,
     crls: &[CertificateRevocationListDer<'static>],
     policy: VerifyPolicy,
 ) -> Result<Verifier, TrustError> {
-    let mut problems = Vec::new();
-    let (mut known, mut anchors) = (Vec::new(), Vec::new());
-    for (place, root) in roots.enumerate() {
-        match read(root) {
-            Ok((root, anchor)) => {
-                known.push(root);
-                anchors.push(anchor);
-            }
-            Err(wrong) => problems.extend(
-                wrong
-                    .into_iter()
-                    .map(|wrong| format!("root {} {wrong}", place + 1)),
-            ),
-        }
-    }
-    if anchors.is_empty() && problems.is_empty() {
-        problems.push("there is no root in the bundle, so that nobody could be trusted".into());
-    }
+    let Roots {
+        roots,
+        anchors,
+        mut problems,
+    } = Roots::read(ders, false);
     if !crls.is_empty() {
-        problems.extend(one_name_two_keys(&known));
+        problems.extend(one_name_two_keys(&roots));
     }
-    let crls = crl::compile(crls, &known).unwrap_or_else(|wrong| {
+    let crls = Crls::compile(crls, &roots).unwrap_or_else(|wrong| {
         problems.extend(wrong);
-        Vec::new()
+        Crls::default()
     });
     if !problems.is_empty() {
         return Err(TrustError::new(problems));
@@ -66,35 +118,44 @@ pub(super) fn compile<'r>(
     Ok(Verifier {
         policy,
         subjects: subjects(&anchors),
-        roots: known,
+        roots,
         anchors,
-        crls: crls.into(),
-        allow_unknown_revocation: false,
+        crls: Arc::new(crls),
     })
 }
 
 pub(super) fn with_more_roots(
     verifier: &Verifier,
-    roots: &[CertificateDer<'static>],
+    ders: &[CertificateDer<'static>],
 ) -> Result<Verifier, TrustError> {
-    let more = compile(roots.iter(), &[], verifier.policy.clone())?;
+    let more = Roots::read(ders.iter(), true);
+    if !more.problems.is_empty() {
+        return Err(TrustError::new(more.problems));
+    }
     let mut verifier = verifier.clone();
-    verifier.roots.extend(more.roots);
-    verifier.anchors.extend(more.anchors);
+    for (root, anchor) in more.roots.into_iter().zip(more.anchors) {
+        // One that is there already stays what it is: nobody is asked for less because it is named twice.
+        let is_known = |known: &Root| {
+            known.certificate.subject.der == root.certificate.subject.der
+                && known.certificate.spki == root.certificate.spki
+        };
+        if !verifier.roots.iter().any(is_known) {
+            verifier.roots.push(root);
+            verifier.anchors.push(anchor);
+        }
+    }
     verifier.subjects = subjects(&verifier.anchors);
-    verifier.allow_unknown_revocation = true;
     Ok(verifier)
 }
 
-fn read(der: &CertificateDer<'static>) -> Result<(Root, TrustAnchor<'static>), Vec<String>> {
+fn read_root(der: &CertificateDer<'static>) -> Result<(Certificate, TrustAnchor<'static>), Vec<String>> {
     let certificate = Certificate::parse(der).map_err(|error| vec![format!("cannot be used: {error}")])?;
-    let name = certificate.subject();
+    let name = shortened(certificate.subject());
     let mut problems: Vec<String> = chain::problems(&certificate)
         .into_iter()
         .map(|(_, problem)| format!("({name}) {problem}"))
         .collect();
-    let is_its_own_issuer = certificate.issuer.der == certificate.subject.der;
-    if is_its_own_issuer
+    if certificate.is_self_issued()
         && certificate
             .authority_key_id
             .as_ref()
@@ -107,15 +168,15 @@ fn read(der: &CertificateDer<'static>) -> Result<(Root, TrustAnchor<'static>), V
     if !problems.is_empty() {
         return Err(problems);
     }
-    let anchor = webpki::anchor_from_trusted_cert(der);
-    let anchor = anchor
-        .map_err(|error| vec![format!("({name}) cannot be used: {error}")])?
-        .to_owned();
-    Ok((Root { certificate }, anchor))
+    match webpki::anchor_from_trusted_cert(der) {
+        Ok(anchor) => Ok((certificate, anchor.to_owned())),
+        Err(error) => Err(vec![format!("({name}) cannot be used: {error}")]),
+    }
 }
 
-/// A revocation list names its issuer and not its key: of two CAs of one name, the list of one would be taken for
-/// that of the other, and every certificate of one of them be refused.
+/// A revocation list names its issuer and not its key. Here it is found by the key, but not by other software that is
+/// given the same bundle: of two CAs of one name, it takes the list of one for that of the other, and refuses every
+/// certificate of one of them.
 fn one_name_two_keys(roots: &[Root]) -> Vec<String> {
     let mut problems = Vec::new();
     for (place, root) in roots.iter().enumerate() {
@@ -127,7 +188,7 @@ fn one_name_two_keys(roots: &[Root]) -> Vec<String> {
             problems.push(format!(
                 "two roots are called {} and have different keys, so that a revocation list cannot be told apart: \
                  give each generation of a CA a name of its own",
-                root.certificate.subject()
+                shortened(root.certificate.subject())
             ));
         }
     }

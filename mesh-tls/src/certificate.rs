@@ -183,7 +183,8 @@ impl Certificate {
     /// Reads a certificate.
     ///
     /// # Errors
-    /// It is no X.509 certificate of version 3, or its serial number is not positive or longer than 20 bytes.
+    /// It is no X.509 certificate of version 3, or its serial number is not positive or longer than 20 bytes; a root may have
+    /// the number zero.
     pub fn parse(der: &CertificateDer<'_>) -> Result<Self, CertificateError> {
         parse::certificate(der)
     }

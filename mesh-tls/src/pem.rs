@@ -3,7 +3,7 @@
 use std::fmt;
 
 use rustls_pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
-use zeroize::{Zeroize, Zeroizing};
+use zeroize::Zeroizing;
 
 use crate::key::PrivateKey;
 
@@ -41,6 +41,8 @@ impl fmt::Display for PemError {
 
 impl std::error::Error for PemError {}
 
+const PASSPHRASE: &str = "the key has a passphrase: expected one without (openssl pkcs8 -topk8 -nocrypt)";
+
 /// One block, decoded.
 struct Block {
     line: usize,
@@ -52,6 +54,8 @@ struct Block {
 /// neither a block nor a comment is a block that was damaged.
 fn blocks(text: &[u8]) -> Result<Vec<Block>, PemError> {
     let text = std::str::from_utf8(text).map_err(|_| PemError::whole("it is not text: expected PEM"))?;
+    // Editors on Windows put one before the text.
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let mut blocks = Vec::new();
     let mut open: Option<(usize, Zeroizing<String>)> = None;
     for (number, line) in text
@@ -95,6 +99,9 @@ fn decode(line: usize, block: &str) -> Result<Block, PemError> {
     // The parser's own message may quote what it read, and that may be a key.
     let parsed =
         pem::parse(block).map_err(|_| PemError::at(line, "the block that begins here is damaged"))?;
+    if parsed.headers().get("DEK-Info").is_some() {
+        return Err(PemError::at(line, PASSPHRASE));
+    }
     Ok(Block {
         line,
         label: parsed.tag().to_owned(),
@@ -142,39 +149,27 @@ pub fn certificates(text: &[u8]) -> Result<Vec<CertificateDer<'static>>, PemErro
 /// # Errors
 /// There is none, more than one, one that is encrypted, or something else.
 pub fn private_key(text: &[u8]) -> Result<PrivateKey, PemError> {
-    let mut keys = Vec::new();
+    // Each is taken over at once, so that it is overwritten whatever follows.
+    let mut key: Option<PrivateKey> = None;
     for block in blocks(text)? {
         let der = || block.der.to_vec();
-        match block.label.as_str() {
-            "PRIVATE KEY" => keys.push(PrivateKeyDer::Pkcs8(der().into())),
-            "EC PRIVATE KEY" => keys.push(PrivateKeyDer::Sec1(der().into())),
-            "RSA PRIVATE KEY" => keys.push(PrivateKeyDer::Pkcs1(der().into())),
+        let found = match block.label.as_str() {
+            "PRIVATE KEY" => PrivateKeyDer::Pkcs8(der().into()),
+            "EC PRIVATE KEY" => PrivateKeyDer::Sec1(der().into()),
+            "RSA PRIVATE KEY" => PrivateKeyDer::Pkcs1(der().into()),
             // What `openssl ecparam -genkey` writes before a key.
-            "EC PARAMETERS" => {}
-            "ENCRYPTED PRIVATE KEY" => {
-                return Err(unexpected(
-                    &block,
-                    "a key without a passphrase (openssl pkcs8 -topk8 -nocrypt)",
-                ));
-            }
+            "EC PARAMETERS" => continue,
+            "ENCRYPTED PRIVATE KEY" => return Err(PemError::at(block.line, PASSPHRASE)),
             _ => return Err(unexpected(&block, "PRIVATE KEY")),
+        };
+        if key.replace(PrivateKey::from(found)).is_some() {
+            return Err(PemError::at(
+                block.line,
+                "there is a second private key: expected one",
+            ));
         }
     }
-    match keys.len() {
-        1 => keys
-            .pop()
-            .map(PrivateKey::from)
-            .ok_or_else(|| PemError::whole("there is no private key in it")),
-        0 => Err(PemError::whole(
-            "there is no private key in it: expected -----BEGIN PRIVATE KEY-----",
-        )),
-        many => {
-            keys.iter_mut().for_each(Zeroize::zeroize);
-            Err(PemError::whole(format!(
-                "there are {many} private keys in it: expected one"
-            )))
-        }
-    }
+    key.ok_or_else(|| PemError::whole("there is no private key in it: expected -----BEGIN PRIVATE KEY-----"))
 }
 
 /// The revocation lists of a text, or the one in DER.
@@ -243,7 +238,11 @@ mod tests {
             certificate(b"one"),
             certificate(b"two")
         );
-        for text in [text.clone(), text.replace('\n', "\r\n")] {
+        for text in [
+            text.clone(),
+            text.replace('\n', "\r\n"),
+            format!("\u{feff}{text}"),
+        ] {
             let read = certificates(text.as_bytes()).expect("two");
             assert_eq!(
                 read.iter().map(AsRef::as_ref).collect::<Vec<_>>(),
@@ -297,6 +296,22 @@ mod tests {
         ] {
             let error = private_key(wrong.as_bytes()).expect_err("refused");
             assert!(!format!("{error} {error:?}").contains(&coded), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_key_with_a_passphrase_is_told_from_one_that_is_damaged() {
+        let text = encode_private_key(&PrivateKey::from_pkcs8(b"top secret".to_vec()));
+        let old = text
+            .replacen(
+                "-----BEGIN PRIVATE KEY-----\n",
+                "-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES-256-CBC,00\n\n",
+                1,
+            )
+            .replace("END PRIVATE", "END RSA PRIVATE");
+        for text in [old, text.replace("PRIVATE KEY", "ENCRYPTED PRIVATE KEY")] {
+            let error = private_key(text.as_bytes()).expect_err("encrypted");
+            assert!(error.to_string().contains("has a passphrase"), "{error}");
         }
     }
 

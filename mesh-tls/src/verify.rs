@@ -162,8 +162,10 @@ impl Verifier {
     /// The same, with further roots. Under those, an issuer without a revocation list is believed: who signs under a
     /// root of somebody else may have none. Under the others nothing changes.
     ///
+    /// One that is not fit to be a root is left out, and that is told in the log.
+    ///
     /// # Errors
-    /// One of them is not fit to be a root.
+    /// None of them is fit to be a root.
     pub fn with_more_roots(&self, roots: &[CertificateDer<'static>]) -> Result<Self, TrustError> {
         trust::with_more_roots(self, roots)
     }

@@ -27,6 +27,11 @@ impl SerialNumber {
     /// The longest serial number, in bytes.
     pub const MAX_LEN: usize = 20;
 
+    /// What some roots have that were made long ago. Nothing that is issued may have it.
+    pub(crate) const ZERO: Self = Self {
+        bytes: [0; Self::MAX_LEN],
+    };
+
     /// Takes the number in big-endian bytes; zeros in front do not matter.
     ///
     /// # Errors
@@ -60,9 +65,11 @@ impl SerialNumber {
 
 impl fmt::Display for SerialNumber {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.as_bytes()
-            .iter()
-            .try_for_each(|byte| write!(f, "{byte:02x}"))
+        let digits = match self.as_bytes() {
+            [] => &[0],
+            digits => digits,
+        };
+        digits.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
     }
 }
 

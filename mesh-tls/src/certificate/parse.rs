@@ -12,7 +12,7 @@ use x509_parser::extensions::{
     ExtendedKeyUsage, GeneralName, NameConstraints as Constraints, ParsedExtension,
 };
 use x509_parser::oid_registry as oid;
-use x509_parser::prelude::{FromDer, X509Certificate, X509Version};
+use x509_parser::prelude::{FromDer, TbsCertificate, X509Certificate, X509Version};
 use x509_parser::public_key::PublicKey as Parsed;
 use x509_parser::time::ASN1Time;
 use x509_parser::x509::SubjectPublicKeyInfo;
@@ -51,7 +51,7 @@ pub(super) fn certificate(der: &CertificateDer<'_>) -> Result<Certificate, Certi
             .map_err(|message| wrong(format!("its extension {} {message}", extension.oid)))?;
     }
     Ok(Certificate {
-        serial: serial(tbs.raw_serial())?,
+        serial: serial(tbs.raw_serial(), is_root(&read, tbs))?,
         not_before: time(tbs.validity.not_before)?,
         not_after: time(tbs.validity.not_after)?,
         fingerprint: hex(digest(&SHA256, der).as_ref()),
@@ -209,8 +209,16 @@ fn purposes(usage: &ExtendedKeyUsage<'_>) -> Vec<Purpose> {
         .collect()
 }
 
-/// As it was encoded: a number with its sign.
-fn serial(raw: &[u8]) -> Result<SerialNumber, CertificateError> {
+fn is_root(read: &Extensions, tbs: &TbsCertificate<'_>) -> bool {
+    read.basic_constraints.is_some_and(|constraints| constraints.ca) && tbs.subject == tbs.issuer
+}
+
+/// As it was encoded: a number with its sign. Roots of the web are called by their keys and not by their numbers: a
+/// dozen of them have the number zero.
+fn serial(raw: &[u8], is_root: bool) -> Result<SerialNumber, CertificateError> {
+    if is_root && raw == [0] {
+        return Ok(SerialNumber::ZERO);
+    }
     if raw.first().is_some_and(|first| first & 0x80 != 0) {
         return Err(wrong("its serial number is negative: expected a positive one"));
     }

@@ -182,6 +182,21 @@ fn a_ca_of_the_right_name_with_another_key_is_no_issuer_that_is_known() {
 }
 
 #[test]
+fn an_odd_root_among_further_ones_is_left_out_and_one_without_a_number_is_not_odd() {
+    let ours = Ca::root("root");
+    let verifier = trusting(&[&ours.cert], &[]);
+    let mut params = ca_params("old");
+    params.serial_number = Some(SerialNumber::from(0_u64));
+    let old = Ca::with(params);
+    let more = [ours.sign(|_| {}), old.cert.clone()];
+    let verifier = verifier.with_more_roots(&more).expect("one is fit");
+    assert_eq!(verdict(&verifier, &[old.sign(|_| {})]), Ok(()));
+    assert_eq!(verifier.root_subjects().len(), 2);
+    let root = Certificate::parse(&old.cert).expect("a root");
+    assert_eq!(root.serial().to_string(), "00");
+}
+
+#[test]
 fn further_roots_ask_for_nothing_less_under_the_others() {
     let (ours, theirs) = (Ca::root("root"), Ca::root("theirs"));
     let middle = ours.below(ca_params("middle"));

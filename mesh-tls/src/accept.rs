@@ -108,7 +108,7 @@ async fn begins_with_tls(stream: &TcpStream) -> io::Result<bool> {
 
 /// An error of the handshake, with what to do about it where that can be told.
 fn told(error: io::Error) -> io::Error {
-    use rustls::Error;
+    use rustls::{CertificateError, Error, OtherError};
     let rustls = error.get_ref().and_then(|inner| inner.downcast_ref::<Error>());
     let hint = match rustls {
         Some(Error::InvalidMessage(_)) => {
@@ -120,6 +120,15 @@ fn told(error: io::Error) -> io::Error {
         }
         Some(Error::PeerIncompatible(_)) => {
             "the client and this listener have no version, suite or key exchange in common"
+        }
+        Some(Error::InvalidCertificate(CertificateError::Other(OtherError(why)))) => {
+            return io::Error::new(
+                error.kind(),
+                format!("the client's certificate is not believed: {why}"),
+            );
+        }
+        Some(Error::InvalidCertificate(CertificateError::UnknownIssuer)) => {
+            "no root that is trusted here vouches for the client's certificate; does it belong to this mesh?"
         }
         _ => return error,
     };

@@ -4,17 +4,22 @@ use std::fmt;
 use std::io;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
 use mesh_core::connect::{Connect, Connected, HttpProtocol, TcpConnect};
 use mesh_core::endpoint::{Address, Endpoint};
 use mesh_core::{ServiceName, SpiffeId};
+use parking_lot::Mutex;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{Resumption, WebPkiServerVerifier};
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::sign::SingleCertAndKey;
-use rustls::{ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
+use rustls::{
+    CertificateError, ClientConfig, DigitallySignedStruct, Error, OtherError, RootCertStore, SignatureScheme,
+};
+use tokio::time::Instant;
 use tokio_rustls::TlsConnector;
 
 use crate::identity::{Epoch, Identity, IdentityError};
@@ -32,6 +37,7 @@ use crate::verify::{Expected, Usage};
 pub struct TlsConnect {
     source: Source,
     expected: Expected,
+    warned: Arc<Seldom>,
 }
 
 /// Where the configuration of a connection comes from.
@@ -91,6 +97,7 @@ impl TlsConnect {
                 compiled: Arc::default(),
             }),
             expected,
+            warned: Arc::default(),
         }
     }
 
@@ -127,6 +134,7 @@ impl TlsConnect {
         Ok(Self {
             source: Source::Outside(Arc::new(config)),
             expected: Expected::Dns(name),
+            warned: Arc::default(),
         })
     }
 
@@ -249,7 +257,13 @@ impl Connect for TlsConnect {
         let stream = TlsConnector::from(config)
             .connect(self.server_name(endpoint), tcp)
             .await;
-        let stream = stream.map_err(|error| told(&error, endpoint, &self.expected))?;
+        let stream = stream.map_err(|error| {
+            let told = told(&error, endpoint, &self.expected);
+            if is_suspicious(&error) && self.warned.now() {
+                tracing::warn!("{told}");
+            }
+            told
+        })?;
         let (_, session) = stream.get_ref();
         let chain = session.peer_certificates().filter(|_| is_member);
         let has_identity = !matches!(self.expected, Expected::Dns(_));
@@ -272,18 +286,50 @@ impl fmt::Debug for TlsConnect {
 /// An error of the handshake, with whom it was made with.
 fn told(error: &io::Error, endpoint: &Endpoint, expected: &Expected) -> io::Error {
     let rustls = error.get_ref().and_then(|inner| inner.downcast_ref::<Error>());
-    let hint = match rustls {
-        Some(Error::InvalidMessage(_)) => {
-            "; it does not seem to speak TLS: plaintext is never tried instead, so let it serve TLS, or say that \
-             it does not"
+    let why = match rustls {
+        // What the verifier says itself, without the wrapping of the library.
+        Some(Error::InvalidCertificate(CertificateError::Other(OtherError(why)))) => why.to_string(),
+        Some(Error::InvalidCertificate(CertificateError::UnknownIssuer)) => {
+            "no root that is trusted here vouches for its certificate: does it belong to this mesh?"
+                .to_owned()
         }
-        _ => "",
+        Some(Error::InvalidMessage(_)) => format!(
+            "{error}; it does not seem to speak TLS: plaintext is never tried instead, so let it serve TLS, or say that \
+             it does not"
+        ),
+        _ => error.to_string(),
     };
     let message = format!(
-        "no TLS connection to {}, expected to be {expected}: {error}{hint}",
+        "no TLS connection to {}, expected to be {expected}: {why}",
         endpoint.address
     );
     io::Error::new(error.kind(), message)
+}
+
+/// Whether an endpoint may be somebody else than it should be, which an operator wants to know.
+fn is_suspicious(error: &io::Error) -> bool {
+    let rustls = error.get_ref().and_then(|inner| inner.downcast_ref::<Error>());
+    matches!(
+        rustls,
+        Some(Error::InvalidCertificate(_) | Error::InvalidMessage(_))
+    )
+}
+
+/// Says something once in a while, however often it is true.
+#[derive(Debug, Default)]
+struct Seldom(Mutex<Option<Instant>>);
+
+impl Seldom {
+    const PAUSE: Duration = Duration::from_secs(10);
+
+    fn now(&self) -> bool {
+        let (mut last, now) = (self.0.lock(), Instant::now());
+        let is_due = last.is_none_or(|last| now.duration_since(last) >= Self::PAUSE);
+        if is_due {
+            *last = Some(now);
+        }
+        is_due
+    }
 }
 
 /// Who proves to be what was expected.

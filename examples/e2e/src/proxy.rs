@@ -1,9 +1,7 @@
 //! The proxy as a process of its own, on free ports of the loopback.
 
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};
-use std::sync::OnceLock;
 
 use axum::Router;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -11,32 +9,9 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::process::{Child, Command};
 use tokio::time::timeout;
 
+use crate::binary::binary;
 use crate::metrics::Series;
 use crate::wait::{LIMIT, until};
-
-/// The binary: what `MESH_PROXY` names, or what cargo builds.
-fn binary() -> PathBuf {
-    static BUILT: OnceLock<PathBuf> = OnceLock::new();
-    BUILT
-        .get_or_init(|| match std::env::var_os("MESH_PROXY") {
-            Some(path) => path.into(),
-            None => {
-                let test = std::env::current_exe().expect("a test has a path");
-                let folder = test.ancestors().nth(2).expect("target/debug/deps");
-                let mut cargo = std::process::Command::new(env!("CARGO"));
-                cargo.args(["build", "--quiet", "-p", "mesh-proxy"]);
-                if folder.ends_with("release") {
-                    cargo.arg("--release");
-                }
-                assert!(
-                    cargo.status().expect("cargo runs").success(),
-                    "mesh-proxy does not build"
-                );
-                folder.join("mesh-proxy")
-            }
-        })
-        .clone()
-}
 
 /// A listener on a free port.
 ///
@@ -85,7 +60,7 @@ impl Proxy {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("mesh.yaml");
         std::fs::write(&path, configuration(address, metrics, services)).expect("writable");
-        let process = Command::new(binary())
+        let process = Command::new(binary("mesh-proxy"))
             .args(["run", "--config"])
             .arg(&path)
             .args(arguments)

@@ -322,7 +322,10 @@ mod tests {
                 .header(&*twin, "forged");
         }
         let (seen, _) = through(None, request).await;
-        assert!(seen.is_none(), "a field of the mesh is not for one hop to take away");
+        assert!(
+            seen.is_none(),
+            "a field of the mesh is not for one hop to take away"
+        );
         let mut request = Request::get("/").header("host", "orders");
         for name in MESH {
             let twin = name.replace('-', "_");

@@ -188,15 +188,26 @@ impl Renewal {
     /// used at all changes nothing.
     async fn adopt(&self, state: &mut StoredCert, bundle: TrustBundle, publisher: &Publisher<Epoch>) {
         match self.compiler.compile(&state.key, &state.cert, &bundle) {
-            Ok(epoch) => {
-                state.bundle = bundle;
-                publisher.publish(epoch);
-                self.save(state).await;
-            }
+            Ok(epoch) => match epoch.may_replace(&publisher.current()) {
+                Ok(()) => {
+                    state.bundle = bundle;
+                    publisher.publish(epoch);
+                    self.save(state).await;
+                }
+                Err(error) => {
+                    tracing::error!(id = %state.id, %error, "the new bundle is refused; the last one stays in use");
+                    // It has been seen: the next one is waited for.
+                    state.bundle.sequence = bundle.sequence;
+                }
+            },
             Err(error) => {
                 tracing::warn!(id = %state.id, %error, "the new bundle does not fit the certificate; asking for a new one");
                 let sequence = bundle.sequence;
-                match self.renewed(bundle).await {
+                let renewed = self.renewed(bundle).await.and_then(|(renewed, epoch)| {
+                    epoch.may_replace(&publisher.current())?;
+                    Ok((renewed, epoch))
+                });
+                match renewed {
                     Ok((renewed, epoch)) => {
                         publisher.publish(epoch);
                         *state = renewed;

@@ -28,6 +28,14 @@ pub(crate) struct Epoch {
     pub(crate) server_optional: Arc<ServerConfig>,
 }
 
+impl Epoch {
+    /// Whether it may take the place of the one before: nothing that was taken back may come back.
+    pub(super) fn may_replace(&self, before: &Self) -> Result<(), IdentityError> {
+        let newer = self.trust.verifier.may_replace(&before.trust.verifier);
+        newer.map_err(|error| IdentityError::because("the trust bundle goes back", error))
+    }
+}
+
 /// What every epoch of an identity has in common.
 #[derive(Clone, Debug)]
 pub(super) struct Compiler {

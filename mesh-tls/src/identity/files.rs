@@ -173,7 +173,12 @@ impl Follow {
                 read => read,
             };
             self.sequence += 1;
-            match read.and_then(|content| Ok((self.epoch(&content)?, content))) {
+            let taken = read.and_then(|content| {
+                let epoch = self.epoch(&content)?;
+                epoch.may_replace(&publisher.current())?;
+                Ok((epoch, content))
+            });
+            match taken {
                 Ok((epoch, content)) => {
                     tracing::info!(id = %self.compiler.id, serial = %epoch.cert.serial(), "the identity was read anew from its files");
                     publisher.publish(epoch);

@@ -65,7 +65,7 @@ async fn main() -> Result<(), BoxError> {
     let layers = ServiceBuilder::new()
         .layer(EdgeLayer::new("orders".parse()?)) // refuses what is malformed, tells who calls
         .layer(telemetry.layer("orders".parse()?))
-        .layer(RateLimitLayer::new(Quota::per_second(5_000)?.burst(500)?)) // each source by itself
+        .layer(RateLimitLayer::new(Quota::per_second(10_000)?)) // each source by itself
         .layer(DeadlineLayer::at_most(Duration::from_secs(2)));
     tokio::spawn(serve_metrics(metrics, telemetry, || true));
     let server = Server::accepting(identity.accept()).drain(stopped);

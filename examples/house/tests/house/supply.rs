@@ -189,7 +189,23 @@ fn is_used(metadata: &cargo_metadata::Metadata, package: &Package, other: &str) 
         .iter()
         .find(|node| node.id == package.id)
         .expect("a node a package");
-    node.dependencies.iter().any(|id| metadata[id].name == other)
+    let is_resolved = node.dependencies.iter().any(|id| metadata[id].name == other);
+    let is_optional = package
+        .dependencies
+        .iter()
+        .filter(|dependency| dependency.name == other)
+        .all(|dependency| dependency.optional);
+    // cargo's answer holds what a feature would only touch if it were there (`other?/feature`) as if it were there.
+    let asks_for = |wanted: &String| {
+        [format!("dep:{other}"), other.to_owned()].contains(wanted)
+            || wanted.starts_with(&format!("{other}/"))
+    };
+    let is_asked_for = node
+        .features
+        .iter()
+        .filter_map(|feature| package.features.get(feature.as_str()))
+        .any(|wants| wants.iter().any(asks_for));
+    is_resolved && (!is_optional || is_asked_for)
 }
 
 #[test]

@@ -24,6 +24,8 @@ use crate::name::shortened;
 pub struct SpiffeId {
     text: Arc<str>,
     domain_end: usize,
+    /// Where `/sa/` stands, of a path `/ns/<namespace>/sa/<service>`: asked for with every request.
+    parts: Option<usize>,
 }
 
 /// Why a text is not a SPIFFE ID.
@@ -82,10 +84,22 @@ impl SpiffeId {
     }
 
     fn parts(&self) -> Option<(&str, &str)> {
-        let (namespace, service) = self.path().strip_prefix("/ns/")?.split_once("/sa/")?;
-        let whole = !namespace.contains('/') && !service.contains('/');
-        whole.then_some((namespace, service))
+        let at = self.parts?;
+        Some((
+            &self.text[self.domain_end + NAMESPACE.len()..at],
+            &self.text[at + SERVICE.len()..],
+        ))
     }
+}
+
+const NAMESPACE: &str = "/ns/";
+const SERVICE: &str = "/sa/";
+
+/// Where in the text `/sa/` stands, if the path is `/ns/<namespace>/sa/<service>`.
+fn parts(text: &str, domain_end: usize) -> Option<usize> {
+    let (namespace, service) = text[domain_end..].strip_prefix(NAMESPACE)?.split_once(SERVICE)?;
+    let whole = !namespace.contains('/') && !service.contains('/');
+    whole.then_some(domain_end + NAMESPACE.len() + namespace.len())
 }
 
 impl FromStr for SpiffeId {
@@ -118,9 +132,11 @@ impl FromStr for SpiffeId {
                 );
             }
         }
+        let domain_end = SCHEME.len() + domain.len();
         Ok(Self {
+            parts: parts(text, domain_end),
             text: text.into(),
-            domain_end: SCHEME.len() + domain.len(),
+            domain_end,
         })
     }
 }

@@ -12,10 +12,13 @@ use tokio::net::TcpStream;
 pub struct MeshStream(Kind);
 
 #[derive(Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "moved a few times when a connection begins, and looked at many times for each request"
+)]
 enum Kind {
     Plain(TcpStream),
-    // Larger than the plain one by far, and moved around while the connection is set up.
-    Tls(Box<tokio_rustls::TlsStream<TcpStream>>),
+    Tls(tokio_rustls::TlsStream<TcpStream>),
 }
 
 impl From<TcpStream> for MeshStream {
@@ -26,7 +29,7 @@ impl From<TcpStream> for MeshStream {
 
 impl MeshStream {
     pub(crate) fn tls(stream: impl Into<tokio_rustls::TlsStream<TcpStream>>) -> Self {
-        Self(Kind::Tls(Box::new(stream.into())))
+        Self(Kind::Tls(stream.into()))
     }
 
     /// What was agreed on in the handshake: version, suite, key exchange. `None` in plaintext.
@@ -64,7 +67,7 @@ macro_rules! inner {
                 $call
             }
             Kind::Tls($stream) => {
-                let $stream = Pin::new(&mut **$stream);
+                let $stream = Pin::new($stream);
                 $call
             }
         }

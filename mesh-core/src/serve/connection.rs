@@ -73,7 +73,7 @@ pub(super) async fn serve<Io, S, B>(
         }
     };
     let watch = Watch::new(is_http2, !ahead.is_empty());
-    let io = TokioIo::new(WatchedIo::new(io, ahead, Arc::clone(&watch)));
+    let io = TokioIo::new(WatchedIo::new(io, ahead, Arc::clone(&watch), peer.tls));
     let address = peer.address;
     let service = Connected {
         service,

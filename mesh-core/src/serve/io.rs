@@ -157,11 +157,18 @@ pub(super) struct WatchedIo<Io> {
     io: Io,
     ahead: Bytes,
     watch: Arc<Watch>,
+    gathers: bool,
 }
 
 impl<Io> WatchedIo<Io> {
-    pub(super) fn new(io: Io, ahead: Bytes, watch: Arc<Watch>) -> Self {
-        Self { io, ahead, watch }
+    /// `encrypted`: several pieces are given on as they are, since TLS copies them into one record anyway.
+    pub(super) fn new(io: Io, ahead: Bytes, watch: Arc<Watch>, encrypted: bool) -> Self {
+        Self {
+            io,
+            ahead,
+            watch,
+            gathers: !encrypted,
+        }
     }
 }
 
@@ -210,7 +217,12 @@ impl<Io: AsyncWrite + Unpin> AsyncWrite for WatchedIo<Io> {
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         self.watch.tunnel.check_write(cx)?;
-        let polled = poll_write_gathered(Pin::new(&mut self.io), cx, bufs);
+        let gathers = self.gathers;
+        let io = Pin::new(&mut self.io);
+        let polled = match gathers {
+            true => poll_write_gathered(io, cx, bufs),
+            false => io.poll_write_vectored(cx, bufs),
+        };
         self.watch.wrote(written(&polled));
         polled
     }

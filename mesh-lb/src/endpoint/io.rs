@@ -1,5 +1,6 @@
 //! Connections without the connector's type: so that pools and balancers carry no type parameter.
 
+use std::any::Any;
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
@@ -15,7 +16,11 @@ trait Stream: AsyncRead + AsyncWrite + Send {}
 impl<T: AsyncRead + AsyncWrite + Send> Stream for T {}
 
 /// A byte stream of any kind.
-pub(crate) struct BoxedIo(Pin<Box<dyn Stream>>);
+pub(crate) struct BoxedIo {
+    io: Pin<Box<dyn Stream>>,
+    gathers: bool,
+    _held: Option<Box<dyn Any + Send + Sync>>,
+}
 
 impl AsyncRead for BoxedIo {
     fn poll_read(
@@ -23,13 +28,13 @@ impl AsyncRead for BoxedIo {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        self.0.as_mut().poll_read(cx, buf)
+        self.io.as_mut().poll_read(cx, buf)
     }
 }
 
 impl AsyncWrite for BoxedIo {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        self.0.as_mut().poll_write(cx, buf)
+        self.io.as_mut().poll_write(cx, buf)
     }
 
     fn poll_write_vectored(
@@ -37,62 +42,10 @@ impl AsyncWrite for BoxedIo {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        poll_write_gathered(self.0.as_mut(), cx, bufs)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.0.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.0.as_mut().poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.0.as_mut().poll_shutdown(cx)
-    }
-}
-
-impl BoxedIo {
-    fn new(io: impl AsyncRead + AsyncWrite + Send + 'static) -> Self {
-        Self(Box::pin(io))
-    }
-
-    /// Holds a value until the byte stream is dropped, wherever it goes.
-    pub(crate) fn holding(self, held: impl Send + Unpin + 'static) -> Self {
-        Self::new(Holding {
-            io: self,
-            _held: held,
-        })
-    }
-}
-
-struct Holding<T> {
-    io: BoxedIo,
-    _held: T,
-}
-
-impl<T: Unpin> AsyncRead for Holding<T> {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_read(cx, buf)
-    }
-}
-
-impl<T: Unpin> AsyncWrite for Holding<T> {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.io).poll_write(cx, buf)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.io).poll_write_vectored(cx, bufs)
+        match self.gathers {
+            true => poll_write_gathered(self.io.as_mut(), cx, bufs),
+            false => self.io.as_mut().poll_write_vectored(cx, bufs),
+        }
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -100,11 +53,30 @@ impl<T: Unpin> AsyncWrite for Holding<T> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_flush(cx)
+        self.io.as_mut().poll_flush(cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_shutdown(cx)
+        self.io.as_mut().poll_shutdown(cx)
+    }
+}
+
+impl BoxedIo {
+    /// `encrypted`: several pieces are given on as they are, since TLS copies them into one record anyway.
+    fn new(io: impl AsyncRead + AsyncWrite + Send + 'static, encrypted: bool) -> Self {
+        Self {
+            io: Box::pin(io),
+            gathers: !encrypted,
+            _held: None,
+        }
+    }
+
+    /// Holds a value until the byte stream is dropped, wherever it goes.
+    pub(crate) fn holding(self, held: impl Send + Sync + Unpin + 'static) -> Self {
+        Self {
+            _held: Some(Box::new(held)),
+            ..self
+        }
     }
 }
 
@@ -119,7 +91,11 @@ struct Erased<C>(C);
 
 impl<C: Connect> ErasedConnect for Erased<C> {
     fn connect<'a>(&'a self, endpoint: &'a Endpoint) -> ConnectFuture<'a> {
-        Box::pin(async move { Ok(self.0.connect(endpoint).await?.map(BoxedIo::new)) })
+        Box::pin(async move {
+            let connected = self.0.connect(endpoint).await?;
+            let encrypted = connected.peer.as_ref().is_some_and(|peer| peer.tls);
+            Ok(connected.map(|io| BoxedIo::new(io, encrypted)))
+        })
     }
 }
 
@@ -183,7 +159,7 @@ mod tests {
             vectored,
             writes: Arc::clone(&writes),
         };
-        (BoxedIo::new(io), writes)
+        (BoxedIo::new(io, false), writes)
     }
 
     #[tokio::test]

@@ -6,17 +6,20 @@
 
 use std::convert::Infallible;
 use std::fmt;
-use std::future::{Ready, ready};
+use std::future::{Future, Ready};
 use std::io;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use axum::body::Bytes;
 use axum::extract::Request;
+use axum::http::Response;
 use axum::serve::{IncomingStream, Listener};
 use mesh_core::accept::{Accept as _, Accepted};
-use mesh_core::{MeshContext, PeerInfo};
+use mesh_core::{BoxError, MeshContext, PeerInfo};
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::{JoinHandle, JoinSet};
@@ -162,7 +165,7 @@ impl<S: Clone> Service<IncomingStream<'_, TlsListener>> for WithPeer<S> {
     }
 
     fn call(&mut self, connection: IncomingStream<'_, TlsListener>) -> Self::Future {
-        ready(Ok(PeerService {
+        std::future::ready(Ok(PeerService {
             app: self.0.clone(),
             peer: Arc::clone(connection.remote_addr()),
         }))
@@ -176,19 +179,48 @@ pub struct PeerService<S> {
     peer: Arc<PeerInfo>,
 }
 
-impl<S: Service<Request>> Service<Request> for PeerService<S> {
-    type Response = S::Response;
+impl<S, B> Service<Request> for PeerService<S>
+where
+    S: Service<Request, Response = Response<B>>,
+    B: http_body::Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+{
+    type Response = Response<axum::body::Body>;
     type Error = S::Error;
-    type Future = S::Future;
+    type Future = PeerFuture<S::Future>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
         self.app.poll_ready(cx)
     }
 
-    fn call(&mut self, mut request: Request) -> S::Future {
+    fn call(&mut self, mut request: Request) -> PeerFuture<S::Future> {
         let mut context = MeshContext::new(Instant::now());
         context.peer = Some(Arc::clone(&self.peer));
         request.extensions_mut().insert(context);
-        self.app.call(request)
+        PeerFuture {
+            answer: self.app.call(request),
+        }
+    }
+}
+
+pin_project_lite::pin_project! {
+    /// The application's answer, with the body that axum wants.
+    pub struct PeerFuture<F> {
+        #[pin]
+        answer: F,
+    }
+}
+
+impl<F, B, E> Future for PeerFuture<F>
+where
+    F: Future<Output = Result<Response<B>, E>>,
+    B: http_body::Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+{
+    type Output = Result<Response<axum::body::Body>, E>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let answered = ready!(self.project().answer.poll(cx));
+        Poll::Ready(answered.map(|response| response.map(axum::body::Body::new)))
     }
 }

@@ -67,7 +67,11 @@ pub(super) fn request_id() -> HeaderValue {
 
 fn value(text: Bytes) -> HeaderValue {
     // Hexadecimal digits and dashes are always a value.
-    HeaderValue::from_maybe_shared(text).unwrap_or_else(|_| HeaderValue::from_static("unknown"))
+    let value = HeaderValue::from_maybe_shared(text);
+    let mut value = value.unwrap_or_else(|_| HeaderValue::from_static("unknown"));
+    // HTTP/2 would note it for the next time, and push out of its table what does come again.
+    value.set_sensitive(true);
+    value
 }
 
 /// A random UUID: version 4, variant 1 (RFC 9562 §5.4).

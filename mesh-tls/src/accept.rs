@@ -14,7 +14,7 @@ use crate::identity::Identity;
 use crate::peer::{agreed, peer_of};
 use crate::policy::Peers;
 use crate::server::ClientCerts;
-use crate::stream::MeshStream;
+use crate::stream::{MeshStream, Socket};
 
 /// Serves TLS by an [`Identity`]: [`Identity::accept`] makes one.
 ///
@@ -83,7 +83,7 @@ impl Accept for TlsAccept {
             ClientCerts::Optional => &epoch.server_optional,
         };
         let stream = TlsAcceptor::from(Arc::clone(config))
-            .accept(stream)
+            .accept(Socket(stream))
             .await
             .map_err(told)?;
         let (_, session) = stream.get_ref();

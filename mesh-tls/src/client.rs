@@ -26,7 +26,7 @@ use crate::identity::{Epoch, Identity, IdentityError};
 use crate::peer::{agreed, alpn, peer_of};
 use crate::policy::{Crypto, Peers, TlsPolicy};
 use crate::server::{Trust, whole_chain};
-use crate::stream::MeshStream;
+use crate::stream::{MeshStream, Socket};
 use crate::verify::{Expected, Usage};
 
 /// Makes connections over TLS, to a peer that proves to be the one that was meant.
@@ -255,7 +255,7 @@ impl Connect for TlsConnect {
         let tcp = TcpConnect::new().connect(endpoint).await?.io;
         let address = tcp.peer_addr()?;
         let stream = TlsConnector::from(config)
-            .connect(self.server_name(endpoint), tcp)
+            .connect(self.server_name(endpoint), Socket(tcp))
             .await;
         let stream = stream.map_err(|error| {
             let told = told(&error, endpoint, &self.expected);

@@ -305,7 +305,7 @@ pub(super) const NOTES: &[(&str, &str)] = &[
     ),
     (
         "mutualTLS.enforceClientCerts",
-        "A client without a certificate is refused.",
+        "A client without a certificate is refused by a `strict` listener; else it is served as nobody.",
     ),
     (
         "mutualTLS.keyType",
@@ -334,7 +334,7 @@ pub(super) const NOTES: &[(&str, &str)] = &[
     ),
     (
         "mutualTLS.cipherSuites",
-        "In order of preference. Default: all that are known.",
+        "In order of preference. A version none of whose suites is named gets those that encrypt the same way. Default: all that are known.",
     ),
     ("mutualTLS.protocols", "Versions of TLS."),
     (
@@ -360,7 +360,7 @@ pub(super) const NOTES: &[(&str, &str)] = &[
     ("spire.socket", "Its socket."),
     (
         "mutualTLS.stateDir",
-        "Where the CA's key, certificates and the revocation list are kept.",
+        "Where the CA's key, what it issued, and this process's own certificate are kept; made on the first start with `local`.",
     ),
     ("serviceMesh.trafficManagement", "Which requests go where."),
     (

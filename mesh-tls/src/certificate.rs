@@ -10,6 +10,7 @@ use mesh_core::SpiffeId;
 use rustls_pki_types::CertificateDer;
 
 use crate::authority::SerialNumber;
+use crate::key::KeyType;
 
 /// What a certificate says, read once. It proves nothing by itself: [`Verifier`](crate::Verifier) does.
 ///
@@ -130,6 +131,17 @@ impl PublicKey {
             Self::Rsa(bits) => (2048..=8192).contains(bits) && bits % 8 == 0,
             Self::EcdsaP256 | Self::EcdsaP384 | Self::EcdsaP521 | Self::Ed25519 => true,
             Self::Other(_) => false,
+        }
+    }
+
+    /// Whether it is of this kind.
+    pub(crate) fn is_of(&self, kind: KeyType) -> bool {
+        match kind {
+            KeyType::EcdsaP256 => *self == Self::EcdsaP256,
+            KeyType::EcdsaP384 => *self == Self::EcdsaP384,
+            KeyType::Rsa2048 | KeyType::Rsa3072 | KeyType::Rsa4096 => {
+                *self == Self::Rsa(kind.bits() as usize)
+            }
         }
     }
 

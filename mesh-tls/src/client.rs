@@ -105,7 +105,7 @@ impl TlsConnect {
     /// It learns nothing of who calls.
     ///
     /// # Errors
-    /// The policy speaks nothing, or a root cannot be read.
+    /// The policy speaks nothing, or none of the roots can be read.
     pub fn external(
         name: ServerName<'static>,
         roots: impl IntoIterator<Item = CertificateDer<'static>>,
@@ -116,8 +116,9 @@ impl TlsConnect {
         };
         let crypto = Crypto::new(policy).map_err(|error| failed(error.into()))?;
         let mut store = RootCertStore::empty();
-        for root in roots {
-            store.add(root).map_err(|error| failed(error.into()))?;
+        let (_, unfit) = store.add_parsable_certificates(roots);
+        if unfit > 0 {
+            tracing::warn!(server = %name.to_str(), unfit, "roots that cannot be read are left out");
         }
         if store.is_empty() {
             return Err(failed("there is no root to trust".into()));

@@ -9,8 +9,8 @@ use mesh_core::connect::{Connect, Connected, HttpProtocol};
 use mesh_core::{Endpoint, SpiffeId};
 use mesh_tls::authority::LocalCaOptions;
 use mesh_tls::{
-    ClientCerts, Identity, IdentityFiles, LocalCa, MeshStream, Peers, ServerName, TlsAccept, TlsConnect,
-    TlsPolicy, TlsVersion,
+    ClientCerts, FileStore, Identity, IdentityFiles, KeyType, LocalCa, MeshStream, Peers, ServerName,
+    TlsAccept, TlsConnect, TlsPolicy, TlsVersion,
 };
 use rustls::pki_types::CertificateDer;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -362,7 +362,7 @@ async fn issue(
     service: &str,
     dir: &std::path::Path,
 ) -> (CertificateDer<'static>, rustls::pki_types::PrivateKeyDer<'static>) {
-    use mesh_tls::{CertAuthority, CertRequest, KeyType, PrivateKey};
+    use mesh_tls::{CertAuthority, CertRequest, PrivateKey};
     let key = PrivateKey::generate(KeyType::default()).await.expect("a key");
     let csr = key.certificate_request().expect("a CSR");
     let request = CertRequest::new(csr, id(service), 90 * DAY).expect("a request");
@@ -461,4 +461,30 @@ async fn an_identity_without_an_authority_says_what_is_missing() {
         .map(|_| ())
         .expect_err("nobody signs");
     assert!(error.to_string().contains(".authority("), "{error}");
+}
+
+#[tokio::test]
+async fn a_restart_keeps_its_certificate_unless_another_kind_or_a_shorter_life_is_asked_for() {
+    let (ca, dir) = (ca(), tempfile::tempdir().expect("a directory"));
+    let start = async |ttl, key_type| {
+        let store = FileStore::open(dir.path().join("identities")).expect("a store");
+        let builder = Identity::builder(id("orders")).authority(ca.clone()).store(store);
+        let identity = builder
+            .ttl(ttl)
+            .key_type(key_type)
+            .start()
+            .await
+            .expect("an identity");
+        identity.certificate()
+    };
+    let first = start(90 * DAY, KeyType::EcdsaP256).await;
+    assert_eq!(start(90 * DAY, KeyType::EcdsaP256).await, first);
+    assert_eq!(
+        start(365 * DAY, KeyType::EcdsaP256).await,
+        first,
+        "a longer life can wait"
+    );
+    let short = start(DAY, KeyType::EcdsaP256).await;
+    assert!(short != first && short.lifetime() < 2 * DAY);
+    assert_ne!(start(DAY, KeyType::EcdsaP384).await, short);
 }

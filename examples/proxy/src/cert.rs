@@ -103,7 +103,13 @@ pub fn main(cert: &Cert) -> ExitCode {
 
 /// A time as people and tools read it.
 fn told(time: std::time::SystemTime) -> String {
-    humantime::format_rfc3339_seconds(time).to_string()
+    // A certificate may say any date, and those before 1970 and after 9999 have no such form.
+    let last = std::time::SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(253_402_300_799);
+    match time.duration_since(std::time::SystemTime::UNIX_EPOCH) {
+        Ok(_) if time <= last => humantime::format_rfc3339_seconds(time).to_string(),
+        Ok(_) => "after the year 9999".into(),
+        Err(_) => "before the year 1970".into(),
+    }
 }
 
 fn read(path: &std::path::Path) -> Result<Vec<u8>, BoxError> {

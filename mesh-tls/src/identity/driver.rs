@@ -10,6 +10,7 @@ use tokio::time::{sleep, timeout};
 use super::IdentityError;
 use super::epoch::{Compiler, Epoch};
 use crate::authority::{AnyAuthority, CertAuthority, CertRequest, DnsName, TrustBundle};
+use crate::certificate::Certificate;
 use crate::key::{KeyType, PrivateKey};
 use crate::rotation::renewal_due;
 use crate::store::{AnyStore, CertStore, StoreErrorKind, StoredCert};
@@ -83,13 +84,28 @@ impl Renewal {
         if let Some(mut stored) = stored {
             stored.bundle = bundle.clone();
             match self.compiler.compile(&stored.key, &stored.cert, &stored.bundle) {
-                Ok(epoch) => return Ok((stored, epoch)),
+                Ok(epoch) if self.is_as_asked(&stored) => return Ok((stored, epoch)),
+                Ok(epoch) => {
+                    return self.renewed(bundle).await.or_else(|error| {
+                        tracing::warn!(%error, "the stored certificate is of another kind or lives longer than asked for, and stays in use");
+                        Ok((stored, epoch))
+                    });
+                }
                 Err(error) => {
                     tracing::info!(%error, "the stored identity serves no more; asking for a new one")
                 }
             }
         }
         self.renewed(bundle).await
+    }
+
+    /// Whether the kind of key and the lifetime are those that are asked for now: what was stored may be of before a
+    /// change of the configuration.
+    fn is_as_asked(&self, stored: &StoredCert) -> bool {
+        let key = Certificate::parse(stored.cert.leaf()).map(|leaf| leaf.key().clone());
+        // It is dated back by minutes.
+        let longest = self.ttl.saturating_add(self.ttl / 10);
+        key.is_ok_and(|key| key.is_of(self.key_type)) && stored.cert.lifetime() <= longest
     }
 
     /// A new key, with a new certificate, saved.
@@ -225,7 +241,9 @@ impl Renewal {
     async fn until_due(&self, state: &StoredCert) {
         let due = renewal_due(&state.cert, &state.id, self.before.min(state.cert.lifetime() / 2));
         while let Ok(left) = due.duration_since(self.compiler.clock.now()) {
-            if left.is_zero() {
+            // One that has not begun was issued by a clock that was set back since: nobody believes it.
+            let has_begun = state.cert.not_before() <= self.compiler.clock.now();
+            if left.is_zero() || !has_begun {
                 return;
             }
             sleep(left.min(GLANCE)).await;

@@ -78,19 +78,28 @@ impl Index {
             return Ok(());
         }
         let mut file = dir.append(FILE).map_err(storage)?;
+        let length = file
+            .metadata()
+            .map_err(|error| failed(dir, &error.to_string()))?
+            .len();
+        if length < self.read {
+            return Err(failed(
+                dir,
+                "it became shorter: bring it back from a backup, and restart",
+            ));
+        }
         let mut added = String::new();
         file.seek(SeekFrom::Start(self.read))
             .and_then(|_| file.read_to_string(&mut added))
             .map_err(|error| failed(dir, &error.to_string()))?;
         let whole = added.rfind('\n').map_or(0, |end| end + 1);
         let before = self.records.len();
-        for (number, line) in added[..whole].lines().enumerate() {
-            let record = parse(line);
-            let record =
-                record.map_err(|why| failed(dir, &format!("line {}: {why}", before + number + 1)))?;
-            self.serials.insert(record.serial);
-            self.records.push(record);
-        }
+        let records = added[..whole].lines().enumerate().map(|(number, line)| {
+            parse(line).map_err(|why| failed(dir, &format!("line {}: {why}", before + number + 1)))
+        });
+        let records = records.collect::<Result<Vec<_>, _>>()?;
+        self.serials.extend(records.iter().map(|record| record.serial));
+        self.records.extend(records);
         self.read += whole as u64;
         Ok(())
     }
@@ -107,7 +116,12 @@ impl Index {
                 file.seek(SeekFrom::Start(self.read))?;
                 file.write_all(line.as_bytes())?;
                 file.write_all(b"\n")?;
-                file.sync_all()
+                file.sync_all()?;
+                // The first line makes the file, and its name has to last too.
+                match self.read {
+                    0 => std::fs::File::open(dir.path())?.sync_all(),
+                    _ => Ok(()),
+                }
             };
             let mut write = write;
             write().map_err(|error| failed(dir, &error.to_string()))?;

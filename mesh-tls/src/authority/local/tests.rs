@@ -347,3 +347,17 @@ fn options_that_make_no_ca_are_refused() {
     }
     assert!(LocalCa::in_memory(options().with_root_lifetime(Duration::MAX)).is_err());
 }
+
+#[tokio::test]
+async fn a_list_that_became_shorter_is_not_written_to() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("ca");
+    let ca = LocalCa::init(&path, options()).expect("a CA");
+    ca.issue(request("orders", DAY)).await.expect("issued");
+    let file = path.join(index::FILE);
+    let whole = fs::read(&file).expect("read");
+    fs::write(&file, &whole[..10]).expect("cut");
+    let error = refused(&ca, request("orders", DAY)).await;
+    assert!(error.to_string().contains("became shorter"), "{error}");
+    assert_eq!(fs::read(&file).expect("read"), &whole[..10]);
+}

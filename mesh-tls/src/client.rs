@@ -4,13 +4,11 @@ use std::fmt;
 use std::io;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
 use mesh_core::connect::{Connect, Connected, HttpProtocol, TcpConnect};
 use mesh_core::endpoint::{Address, Endpoint};
 use mesh_core::{ServiceName, SpiffeId};
-use parking_lot::Mutex;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{Resumption, WebPkiServerVerifier};
 use rustls::crypto::CryptoProvider;
@@ -19,12 +17,12 @@ use rustls::sign::SingleCertAndKey;
 use rustls::{
     CertificateError, ClientConfig, DigitallySignedStruct, Error, OtherError, RootCertStore, SignatureScheme,
 };
-use tokio::time::Instant;
 use tokio_rustls::TlsConnector;
 
 use crate::identity::{Epoch, Identity, IdentityError};
 use crate::peer::{agreed, alpn, peer_of};
 use crate::policy::{Crypto, Peers, TlsPolicy};
+use crate::seldom::Seldom;
 use crate::server::{Trust, whole_chain};
 use crate::stream::{MeshStream, Socket};
 use crate::verify::{Expected, Usage};
@@ -314,23 +312,6 @@ fn is_suspicious(error: &io::Error) -> bool {
         rustls,
         Some(Error::InvalidCertificate(_) | Error::InvalidMessage(_))
     )
-}
-
-/// Says something once in a while, however often it is true.
-#[derive(Debug, Default)]
-struct Seldom(Mutex<Option<Instant>>);
-
-impl Seldom {
-    const PAUSE: Duration = Duration::from_secs(10);
-
-    fn now(&self) -> bool {
-        let (mut last, now) = (self.0.lock(), Instant::now());
-        let is_due = last.is_none_or(|last| now.duration_since(last) >= Self::PAUSE);
-        if is_due {
-            *last = Some(now);
-        }
-        is_due
-    }
 }
 
 /// Who proves to be what was expected.

@@ -28,6 +28,7 @@ mod printable;
 pub mod rotation;
 mod sealed;
 mod secure_dir;
+mod seldom;
 pub mod server;
 pub mod store;
 pub mod stream;

@@ -14,6 +14,7 @@ use rustls::{DigitallySignedStruct, DistinguishedName, Error, ServerConfig, Sign
 
 use crate::peer::alpn;
 use crate::policy::{Crypto, Peers};
+use crate::seldom::Seldom;
 use crate::verify::{Expected, Usage, Verifier};
 
 /// Whether a client has to show a certificate. One that it shows is verified in any case: a bad one is refused,
@@ -40,6 +41,7 @@ pub(crate) fn config(
         trust: trust.clone(),
         mandatory: client_certs == ClientCerts::Required,
         provider: Arc::clone(&crypto.provider),
+        warned: Seldom::default(),
     };
     let mut config = ServerConfig::builder_with_provider(Arc::clone(&crypto.provider))
         .with_protocol_versions(&crypto.versions)?
@@ -75,6 +77,7 @@ struct ClientVerifier {
     root_hints: Arc<[DistinguishedName]>,
     mandatory: bool,
     provider: Arc<CryptoProvider>,
+    warned: Seldom,
 }
 
 impl ClientCertVerifier for ClientVerifier {
@@ -97,10 +100,20 @@ impl ClientCertVerifier for ClientVerifier {
         }
         let now = self.trust.clock.now();
         let chain = whole_chain(end_entity, intermediates);
-        self.trust
+        let verified = self
+            .trust
             .verifier
-            .verify(&chain, Usage::Client, &Expected::Member, now)?;
-        Ok(ClientCertVerified::assertion())
+            .verify(&chain, Usage::Client, &Expected::Member, now);
+        match verified {
+            Ok(_) => Ok(ClientCertVerified::assertion()),
+            Err(error) => {
+                // The alert says little, to whoever is at the other end; who runs this wants to know.
+                if self.warned.now() {
+                    tracing::warn!("a client is refused: {error}");
+                }
+                Err(error.into())
+            }
+        }
     }
 
     fn verify_tls12_signature(

@@ -350,7 +350,10 @@ pub(super) const NOTES: &[(&str, &str)] = &[
     ("files.cert", "The chain, PEM."),
     ("files.key", "Its key, PEM."),
     ("files.ca", "The roots, PEM."),
-    ("files.crl", "The revocation list."),
+    (
+        "files.crl",
+        "The revocation lists. They count for new connections; those that are open stay.",
+    ),
     ("authority.remote", "A CA at another place."),
     ("remote.url", "Its address."),
     ("remote.joinToken", "What proves that this proxy may join."),

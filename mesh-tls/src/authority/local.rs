@@ -29,6 +29,8 @@ pub use index::IssuedRecord;
 
 /// How long a root is good for.
 const ROOT_LIFETIME: Duration = Duration::from_secs(3_650 * 86_400);
+/// How long a certificate is good for at most.
+const LONGEST_LEAF: Duration = Duration::from_secs(365 * 86_400);
 
 /// How a [`LocalCa`] is made.
 #[derive(Clone, Debug)]
@@ -40,6 +42,9 @@ pub struct LocalCaOptions {
     pub key_type: KeyType,
     /// How long its root is good for. Default: 3650 days.
     pub root_lifetime: Duration,
+    /// How long a certificate is good for at most, however long is asked for. Default: 365 days. The root has to be
+    /// good for twice as long, so that it can be replaced while what it signed is still good.
+    pub longest_leaf: Duration,
     /// What time it is.
     pub clock: Arc<dyn WallClock>,
 }
@@ -51,6 +56,7 @@ impl LocalCaOptions {
             trust_domain: trust_domain.into(),
             key_type: KeyType::default(),
             root_lifetime: ROOT_LIFETIME,
+            longest_leaf: LONGEST_LEAF,
             clock: Arc::new(SystemClock),
         }
     }
@@ -66,6 +72,13 @@ impl LocalCaOptions {
     #[must_use]
     pub fn with_root_lifetime(mut self, lifetime: Duration) -> Self {
         self.root_lifetime = lifetime;
+        self
+    }
+
+    /// Another longest lifetime of what it signs. For a CA that is made; one that is there keeps its own.
+    #[must_use]
+    pub fn with_longest_leaf(mut self, lifetime: Duration) -> Self {
+        self.longest_leaf = lifetime;
         self
     }
 
@@ -113,6 +126,7 @@ struct Inner {
     trust_domain: String,
     root: CertificateDer<'static>,
     root_certificate: Certificate,
+    longest_leaf: Duration,
     issuer: Issuer<'static, KeyPair>,
     bundle: Live<TrustBundle>,
     index: Mutex<Index>,
@@ -258,6 +272,7 @@ impl LocalCa {
                 trust_domain: record.trust_domain().to_owned(),
                 root,
                 root_certificate,
+                longest_leaf: record.longest_leaf(),
                 issuer,
                 bundle,
                 index: Mutex::new(index),

@@ -11,7 +11,7 @@ use x509_parser::certification_request::X509CertificationRequest;
 use x509_parser::prelude::FromDer;
 
 use super::index::IssuedRecord;
-use super::record::{internal, random_serial, whole_seconds};
+use super::record::{date, internal, random_serial, whole_seconds};
 use super::{Inner, storage};
 use crate::authority::{CaError, CaErrorKind, CertRequest, IssuedCert, SerialNumber};
 use crate::certificate::PublicKey;
@@ -20,6 +20,10 @@ use crate::certificate::PublicKey;
 const BACK_DATED: Duration = Duration::from_secs(300);
 /// How far this clock may be behind the last certificate that was issued.
 const CLOCK_SLACK: Duration = Duration::from_secs(300);
+/// Certificates are dated in whole seconds.
+const SHORTEST: Duration = Duration::from_secs(1);
+/// More host names nobody has, and a chain has to fit into a handshake.
+const MAX_DNS_NAMES: usize = 100;
 
 impl Inner {
     pub(super) fn issue(&self, request: &CertRequest) -> Result<IssuedCert, CaError> {
@@ -31,6 +35,7 @@ impl Inner {
             );
             return Err(CaError::new(CaErrorKind::Denied, message));
         }
+        check(request)?;
         let spki = proved_key(request)?;
         let now = self.clock.now();
         let (not_before, not_after) = self.validity(request, now)?;
@@ -46,9 +51,9 @@ impl Inner {
             None => None,
         };
         if let Some(last) = index.last_issued()
-            && now + CLOCK_SLACK < last
+            && let Ok(behind) = last.duration_since(now)
+            && behind > CLOCK_SLACK
         {
-            let behind = last.duration_since(now).unwrap_or_default();
             let message = format!(
                 "this host's clock is {} s behind the last certificate that was issued: is it right?",
                 behind.as_secs()
@@ -91,22 +96,53 @@ impl Inner {
     /// From when to when. It ends before its root does, and is not issued if that would leave less than half: whoever
     /// asked would ask again and again.
     fn validity(&self, request: &CertRequest, now: SystemTime) -> Result<(SystemTime, SystemTime), CaError> {
-        let root_end = self.root_certificate.not_after() - Duration::from_secs(1);
-        let wanted = now.checked_add(request.ttl);
+        let ttl = request.ttl.min(self.longest_leaf);
+        let root_end = self.root_certificate.not_after();
+        let root_end = root_end.checked_sub(SHORTEST).unwrap_or(root_end);
+        let wanted = now.checked_add(ttl);
         let not_after = wanted.map_or(root_end, |wanted| wanted.min(root_end));
         let left = not_after.duration_since(now).unwrap_or_default();
-        if left < request.ttl / 2 || left.is_zero() {
+        if left < ttl / 2 || left.is_zero() {
             let message = format!(
                 "the certificate of {} was to be good for {} s, and the CA's own ends in {} s: rotate the CA, or ask for less",
                 request.spiffe_id,
-                request.ttl.as_secs(),
+                ttl.as_secs(),
                 left.as_secs()
             );
             return Err(CaError::new(CaErrorKind::IssuerExpiring, message));
         }
-        let back_dated = BACK_DATED.min(request.ttl / 10);
-        Ok((whole_seconds(now - back_dated), whole_seconds(not_after)))
+        let begin = now.checked_sub(BACK_DATED.min(ttl / 10)).unwrap_or(now);
+        // Nobody believes it before its root.
+        let begin = begin.max(self.root_certificate.not_before());
+        Ok((whole_seconds(begin), whole_seconds(not_after)))
     }
+}
+
+/// What a [`CertRequest`] may have become since it was made, and what no certificate can say.
+fn check(request: &CertRequest) -> Result<(), CaError> {
+    let id = &request.spiffe_id;
+    let refuse = |what: String| Err(CaError::new(CaErrorKind::InvalidRequest, what));
+    if id.path().is_empty() {
+        return refuse(format!("{id} is a trust domain: expected a workload of it"));
+    }
+    if request.csr.len() > CertRequest::MAX_CSR_LEN {
+        let (length, most) = (request.csr.len(), CertRequest::MAX_CSR_LEN);
+        return refuse(format!(
+            "the CSR of {id} has {length} bytes: expected up to {most}"
+        ));
+    }
+    if request.ttl < SHORTEST {
+        return refuse(format!(
+            "the certificate of {id} was to be good for less than a second: expected more"
+        ));
+    }
+    if request.dns_names.len() > MAX_DNS_NAMES {
+        let names = request.dns_names.len();
+        return refuse(format!(
+            "the certificate of {id} was to hold {names} DNS names: expected up to {MAX_DNS_NAMES}"
+        ));
+    }
+    Ok(())
 }
 
 fn params(
@@ -123,8 +159,8 @@ fn params(
     name.push(DnType::CommonName, last.chars().take(64).collect::<String>());
     params.distinguished_name = name;
     params.serial_number = Some(rcgen::SerialNumber::from_slice(serial.as_bytes()));
-    params.not_before = not_before.into();
-    params.not_after = not_after.into();
+    params.not_before = date(not_before)?;
+    params.not_after = date(not_after)?;
     params.is_ca = IsCa::ExplicitNoCa;
     params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
     params.extended_key_usages = vec![
@@ -136,9 +172,11 @@ fn params(
         request.spiffe_id.as_str().try_into().map_err(unfit)?,
     ));
     for name in &request.dns_names {
-        params
-            .subject_alt_names
-            .push(SanType::DnsName(name.as_ref().try_into().map_err(unfit)?));
+        let name = name.as_ref().to_ascii_lowercase();
+        let name = SanType::DnsName(name.as_str().try_into().map_err(unfit)?);
+        if !params.subject_alt_names.contains(&name) {
+            params.subject_alt_names.push(name);
+        }
     }
     Ok(params)
 }

@@ -8,9 +8,10 @@ use rcgen::{
 };
 use rustls_pki_types::CertificateDer;
 use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
 use zeroize::Zeroizing;
 
-use super::{LocalCaOptions, storage};
+use super::{LONGEST_LEAF, LocalCaOptions, storage};
 use crate::authority::{CaError, CaErrorKind, SerialNumber};
 use crate::key::PrivateKey;
 use crate::secure_dir::SecureDir;
@@ -29,8 +30,16 @@ pub(super) struct Record {
     trust_domain: String,
     /// The sequence of the trust bundle.
     sequence: u64,
+    /// How long a certificate is good for at most, in seconds.
+    #[serde(default = "longest_leaf")]
+    longest_leaf: u64,
     /// The active one; others come with rotation.
     generations: Vec<Generation>,
+}
+
+/// Of a record that was written before it said so.
+fn longest_leaf() -> u64 {
+    LONGEST_LEAF.as_secs()
 }
 
 #[derive(Serialize, Deserialize)]
@@ -59,12 +68,14 @@ impl Record {
             );
             return Err(CaError::new(CaErrorKind::InvalidRequest, message));
         }
+        check_lifetimes(options)?;
         let key = PrivateKey::generate_blocking(options.key_type).map_err(|error| internal(&error))?;
         let certificate = root(&key, options)?;
         Ok(Self {
             version: VERSION,
             trust_domain: options.trust_domain.clone(),
             sequence: 1,
+            longest_leaf: options.longest_leaf.as_secs(),
             generations: vec![Generation {
                 number: 1,
                 state: State::Active,
@@ -113,6 +124,10 @@ impl Record {
         self.sequence
     }
 
+    pub(super) fn longest_leaf(&self) -> Duration {
+        Duration::from_secs(self.longest_leaf)
+    }
+
     pub(super) fn generation(&self) -> u64 {
         self.active().map_or(0, |generation| generation.number)
     }
@@ -145,6 +160,42 @@ impl Record {
     }
 }
 
+/// A root that ends before what it signed can be replaced makes a CA that fails when it is too late.
+fn check_lifetimes(options: &LocalCaOptions) -> Result<(), CaError> {
+    let (root, leaf) = (options.root_lifetime.as_secs(), options.longest_leaf.as_secs());
+    let refuse = |message| Err(CaError::new(CaErrorKind::InvalidRequest, message));
+    match leaf.checked_mul(2) {
+        _ if leaf == 0 => {
+            refuse("certificates are to be good for less than a second: expected more".to_owned())
+        }
+        Some(twice) if twice <= root => Ok(()),
+        _ => refuse(format!(
+            "the root is to be good for {root} s, and what it signs for up to {leaf} s: 2 x {leaf} is more than {root}. \
+             Let the root live longer, or certificates shorter"
+        )),
+    }
+}
+
+/// What a certificate can say of a time: up to the year 9999.
+pub(super) fn date(time: SystemTime) -> Result<OffsetDateTime, CaError> {
+    let seconds = match time.duration_since(SystemTime::UNIX_EPOCH) {
+        Ok(since) => i64::try_from(since.as_secs()).ok(),
+        Err(before) => i64::try_from(before.duration().as_secs())
+            .ok()
+            .map(|seconds| -seconds),
+    };
+    seconds
+        .and_then(|seconds| OffsetDateTime::from_unix_timestamp(seconds).ok())
+        .filter(|date| (1..=9999).contains(&date.year()))
+        .ok_or_else(|| {
+            CaError::new(
+                CaErrorKind::InvalidRequest,
+                "a certificate was to end after the year 9999, or to begin before the year 1: expected a shorter \
+                 lifetime, and a clock that is right",
+            )
+        })
+}
+
 /// A self-signed certificate. Its name is its own: were two generations called the same, nobody could tell whose a
 /// revocation list is.
 fn root(key: &PrivateKey, options: &LocalCaOptions) -> Result<CertificateDer<'static>, CaError> {
@@ -172,8 +223,8 @@ fn root(key: &PrivateKey, options: &LocalCaOptions) -> Result<CertificateDer<'st
             "the root's lifetime is out of range",
         ));
     };
-    params.not_before = begin.into();
-    params.not_after = end.into();
+    params.not_before = date(begin)?;
+    params.not_after = date(end)?;
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
     params.custom_extensions = Vec::<CustomExtension>::new();

@@ -166,13 +166,89 @@ async fn keys_and_names_that_are_not_the_meshs_are_refused() {
 
 #[tokio::test]
 async fn a_certificate_ends_before_its_ca_and_is_not_issued_if_that_is_soon() {
-    let ca = LocalCa::in_memory(options().with_root_lifetime(100 * DAY)).expect("a CA");
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("ca");
+    let soon = options()
+        .with_root_lifetime(100 * DAY)
+        .with_longest_leaf(50 * DAY);
+    LocalCa::init(&path, soon).expect("a CA");
+    let after = |days: u32| {
+        let clock = ManualClock::new(SystemTime::now() + days * DAY);
+        LocalCa::open_with_clock(&path, clock).expect("the CA")
+    };
+    let ca = after(70);
     let root = Certificate::parse(&ca.root()).expect("a root");
-    let issued = ca.issue(request("orders", 190 * DAY)).await.expect("cut short");
+    let issued = ca.issue(request("orders", 50 * DAY)).await.expect("cut short");
     assert!(issued.not_after() < root.not_after());
-    let error = refused(&ca, request("orders", 365 * DAY)).await;
+    let error = refused(&after(80), request("orders", 50 * DAY)).await;
     assert_eq!(error.kind(), CaErrorKind::IssuerExpiring);
     assert!(error.to_string().contains("rotate the CA"), "{error}");
+}
+
+/// Case 65.
+#[tokio::test]
+async fn a_lifetime_of_a_hundred_years_is_cut_to_the_longest_that_the_ca_signs() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("ca");
+    LocalCa::init(&path, options().with_longest_leaf(2 * DAY)).expect("a CA");
+    // It is the CA's, whoever opens it.
+    let ca = LocalCa::open_or_init(&path, options()).expect("the CA");
+    let issued = ca.issue(request("orders", 36_500 * DAY)).await.expect("issued");
+    assert!(issued.lifetime() <= 2 * DAY + 5 * MINUTE + Duration::from_secs(1));
+    let ca = LocalCa::in_memory(options()).expect("a CA");
+    let issued = ca.issue(request("orders", Duration::MAX)).await.expect("issued");
+    assert!(issued.lifetime() <= 366 * DAY);
+}
+
+#[test]
+fn a_root_that_ends_too_soon_for_what_it_signs_is_refused_with_the_arithmetic() {
+    let error = LocalCa::in_memory(options().with_root_lifetime(729 * DAY)).expect_err("too soon");
+    assert_eq!(error.kind(), CaErrorKind::InvalidRequest);
+    assert!(
+        error.to_string().contains("2 x 31536000 is more than 62985600"),
+        "{error}"
+    );
+    assert!(LocalCa::in_memory(options().with_root_lifetime(730 * DAY)).is_ok());
+    let short = options().with_root_lifetime(DAY).with_longest_leaf(DAY / 2);
+    assert!(LocalCa::in_memory(short).is_ok());
+    for longest in [Duration::ZERO, Duration::MAX] {
+        assert!(LocalCa::in_memory(options().with_longest_leaf(longest)).is_err());
+    }
+}
+
+/// Case 67.
+#[tokio::test]
+async fn what_became_of_a_request_after_it_was_made_is_looked_at() {
+    let ca = LocalCa::in_memory(options()).expect("a CA");
+    let made = || request("orders", DAY);
+    let (mut many, mut short, mut domain, mut long) = (made(), made(), made(), made());
+    many.dns_names = vec!["a.example".try_into().expect("a name"); 101];
+    short.ttl = Duration::from_millis(999);
+    domain.spiffe_id = "spiffe://cluster.local".parse().expect("an ID");
+    long.csr = vec![0x30; CertRequest::MAX_CSR_LEN + 1].into();
+    for (request, why) in [
+        (many, "101 DNS names"),
+        (short, "less than a second"),
+        (domain, "is a trust domain"),
+        (long, "has 16385 bytes"),
+    ] {
+        let error = refused(&ca, request).await;
+        assert_eq!(error.kind(), CaErrorKind::InvalidRequest);
+        assert!(error.to_string().contains(why), "{error}");
+    }
+    assert!(ca.issued().expect("a list").is_empty());
+}
+
+#[tokio::test]
+async fn a_name_that_is_asked_for_twice_is_held_once() {
+    let ca = LocalCa::in_memory(options()).expect("a CA");
+    let mut twice = request("orders", DAY);
+    twice.dns_names = ["Orders.example", "orders.example"]
+        .map(|name| name.try_into().expect("a name"))
+        .into();
+    let issued = ca.issue(twice).await.expect("issued");
+    let told = Certificate::parse(issued.leaf()).expect("a certificate");
+    assert_eq!(told.dns_names(), ["orders.example"]);
 }
 
 #[tokio::test]
@@ -345,7 +421,15 @@ fn options_that_make_no_ca_are_refused() {
         assert_eq!(error.kind(), CaErrorKind::InvalidRequest);
         assert!(error.to_string().contains("trust domain"), "{error}");
     }
-    assert!(LocalCa::in_memory(options().with_root_lifetime(Duration::MAX)).is_err());
+    // A certificate can say no year after 9999.
+    for lifetime in [
+        Duration::from_secs(9_000 * 366 * 86_400),
+        Duration::from_secs(1 << 45),
+        Duration::MAX,
+    ] {
+        let error = LocalCa::in_memory(options().with_root_lifetime(lifetime)).expect_err("too late");
+        assert_eq!(error.kind(), CaErrorKind::InvalidRequest);
+    }
 }
 
 #[tokio::test]

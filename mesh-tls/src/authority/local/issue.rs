@@ -7,7 +7,10 @@ use rcgen::{
     CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, KeyUsagePurpose, SanType,
     SubjectPublicKeyInfo,
 };
+use rustls_pki_types::SignatureVerificationAlgorithm;
+use webpki::aws_lc_rs as algorithms;
 use x509_parser::certification_request::X509CertificationRequest;
+use x509_parser::oid_registry as oids;
 use x509_parser::prelude::FromDer;
 
 use super::index::IssuedRecord;
@@ -198,7 +201,15 @@ fn proved_key(request: &CertRequest) -> Result<Vec<u8>, CaError> {
             "is for {key}: expected ECDSA P-256 or P-384, Ed25519, or RSA of 2048 to 4096 bits"
         )));
     }
-    csr.verify_signature()
+    let algorithm = algorithm(&key, csr.signature_algorithm.oid()).ok_or_else(|| {
+        refuse("is signed with another hash than SHA-256, SHA-384 or SHA-512, or in another way than its key signs".into())
+    })?;
+    algorithm
+        .verify_signature(
+            &info.subject_pki.subject_public_key.data,
+            info.raw,
+            &csr.signature_value.data,
+        )
         .map_err(|_| refuse("is not signed by its own key".into()))?;
     if csr
         .requested_extensions()
@@ -207,4 +218,51 @@ fn proved_key(request: &CertRequest) -> Result<Vec<u8>, CaError> {
         tracing::info!(%id, "the CSR asks for extensions, which are not heard: names and usages are the CA's to say");
     }
     Ok(info.subject_pki.raw.to_vec())
+}
+
+/// How a key signs that is issued for, by the number of the algorithm. SHA-1 is not among them.
+fn algorithm(
+    key: &PublicKey,
+    signature: &oids::asn1_rs::Oid<'_>,
+) -> Option<&'static dyn SignatureVerificationAlgorithm> {
+    let ecdsa = [
+        oids::OID_SIG_ECDSA_WITH_SHA256,
+        oids::OID_SIG_ECDSA_WITH_SHA384,
+        oids::OID_SIG_ECDSA_WITH_SHA512,
+    ];
+    let rsa = [
+        oids::OID_PKCS1_SHA256WITHRSA,
+        oids::OID_PKCS1_SHA384WITHRSA,
+        oids::OID_PKCS1_SHA512WITHRSA,
+    ];
+    let (numbers, algorithms): (_, [&dyn SignatureVerificationAlgorithm; 3]) = match key {
+        PublicKey::Ed25519 => return (*signature == oids::OID_SIG_ED25519).then_some(algorithms::ED25519),
+        PublicKey::EcdsaP256 => (
+            ecdsa,
+            [
+                algorithms::ECDSA_P256_SHA256,
+                algorithms::ECDSA_P256_SHA384,
+                algorithms::ECDSA_P256_SHA512,
+            ],
+        ),
+        PublicKey::EcdsaP384 => (
+            ecdsa,
+            [
+                algorithms::ECDSA_P384_SHA256,
+                algorithms::ECDSA_P384_SHA384,
+                algorithms::ECDSA_P384_SHA512,
+            ],
+        ),
+        PublicKey::Rsa(_) => (
+            rsa,
+            [
+                algorithms::RSA_PKCS1_2048_8192_SHA256,
+                algorithms::RSA_PKCS1_2048_8192_SHA384,
+                algorithms::RSA_PKCS1_2048_8192_SHA512,
+            ],
+        ),
+        PublicKey::EcdsaP521 | PublicKey::Other(_) => return None,
+    };
+    let at = numbers.iter().position(|number| number == signature)?;
+    Some(algorithms[at])
 }

@@ -138,6 +138,83 @@ async fn a_csr_that_its_key_did_not_sign_is_refused() {
     assert!(ca.issued().expect("a list").is_empty());
 }
 
+/// A CSR of openssl, or `None` if it is not installed.
+fn openssl_csr(kind: &str, option: &str, hash: &str) -> Option<Vec<u8>> {
+    let made = std::process::Command::new("openssl")
+        .args([
+            "req",
+            "-new",
+            "-nodes",
+            "-subj",
+            "/CN=x",
+            "-keyout",
+            "/dev/null",
+            "-outform",
+            "DER",
+        ])
+        .args(["-newkey", kind, "-pkeyopt", option, hash])
+        .output();
+    match made {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            eprintln!("skipped: openssl is not installed");
+            None
+        }
+        made => {
+            let made = made.expect("started");
+            assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+            Some(made.stdout)
+        }
+    }
+}
+
+#[tokio::test]
+async fn csrs_of_another_tool_prove_their_key_unless_with_sha1_or_a_weak_one() {
+    let ca = LocalCa::in_memory(options()).expect("a CA");
+    for (kind, option, hash, refusal) in [
+        ("ec", "ec_paramgen_curve:P-256", "-sha256", None),
+        ("ec", "ec_paramgen_curve:P-256", "-sha512", None),
+        ("ec", "ec_paramgen_curve:P-384", "-sha256", None),
+        ("rsa", "rsa_keygen_bits:2048", "-sha384", None),
+        ("rsa", "rsa_keygen_bits:3072", "-sha512", None),
+        (
+            "rsa",
+            "rsa_keygen_bits:2048",
+            "-sha1",
+            Some("another hash than SHA-256"),
+        ),
+        (
+            "ec",
+            "ec_paramgen_curve:P-256",
+            "-sha1",
+            Some("another hash than SHA-256"),
+        ),
+        (
+            "rsa",
+            "rsa_keygen_bits:1024",
+            "-sha256",
+            Some("RSA 1024: expected"),
+        ),
+        (
+            "ec",
+            "ec_paramgen_curve:secp256k1",
+            "-sha256",
+            Some("expected ECDSA P-256"),
+        ),
+    ] {
+        let Some(csr) = openssl_csr(kind, option, hash) else {
+            return;
+        };
+        let answer = ca
+            .issue(CertRequest::new(csr, id("orders"), DAY).expect("a request"))
+            .await;
+        match (answer, refusal) {
+            (Ok(_), None) => {}
+            (Err(error), Some(why)) => assert!(error.to_string().contains(why), "{error}"),
+            (answer, _) => panic!("{kind} {option} {hash}: {answer:?}"),
+        }
+    }
+}
+
 #[tokio::test]
 async fn keys_and_names_that_are_not_the_meshs_are_refused() {
     let ca = LocalCa::in_memory(options()).expect("a CA");

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
 use std::time::{Duration, SystemTime};
 
+use aws_lc_rs::digest::{SHA256, digest};
 use mesh_core::SpiffeId;
 use serde::{Deserialize, Serialize};
 
@@ -33,6 +34,7 @@ pub struct IssuedRecord {
 
 /// As it is written: one a line, times in seconds since 1970.
 #[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Line {
     serial: String,
     id: String,
@@ -40,6 +42,9 @@ struct Line {
     not_after: u64,
     issued_at: u64,
     key: String,
+    /// Half of the SHA-256 of the rest, so that a changed digit is seen. Lines of before it was there have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    sum: Option<String>,
 }
 
 /// What was issued, as far as it was read.
@@ -47,6 +52,7 @@ struct Line {
 pub(super) struct Index {
     records: Vec<IssuedRecord>,
     serials: HashSet<SerialNumber>,
+    last_issued: Option<SystemTime>,
     /// Up to here the file was read.
     read: u64,
 }
@@ -68,7 +74,7 @@ impl Index {
 
     /// When the newest was issued.
     pub(super) fn last_issued(&self) -> Option<SystemTime> {
-        self.records.iter().map(|record| record.issued_at).max()
+        self.last_issued
     }
 
     /// Reads what another process added. A last line without an end is one that a crash cut: its certificate was
@@ -88,27 +94,44 @@ impl Index {
                 "it became shorter: bring it back from a backup, and restart",
             ));
         }
-        let mut added = String::new();
+        let mut added = Vec::new();
         file.seek(SeekFrom::Start(self.read))
-            .and_then(|_| file.read_to_string(&mut added))
+            .and_then(|_| file.read_to_end(&mut added))
             .map_err(|error| failed(dir, &error.to_string()))?;
-        let whole = added.rfind('\n').map_or(0, |end| end + 1);
-        let before = self.records.len();
-        let records = added[..whole].lines().enumerate().map(|(number, line)| {
-            parse(line).map_err(|why| failed(dir, &format!("line {}: {why}", before + number + 1)))
-        });
-        let records = records.collect::<Result<Vec<_>, _>>()?;
-        self.serials.extend(records.iter().map(|record| record.serial));
-        self.records.extend(records);
-        self.read += whole as u64;
+        let mut lines = added.split_inclusive(|byte| *byte == b'\n').peekable();
+        let (mut records, mut read) = (Vec::new(), self.read);
+        while let Some(line) = lines.next() {
+            let Some(content) = line.strip_suffix(b"\n") else {
+                break;
+            };
+            match parse(content) {
+                Ok(record) => records.push(record),
+                // A block that did not reach the disk before the crash is read as zeros.
+                Err(_) if lines.peek().is_none() && content.contains(&0) => break,
+                Err(why) => {
+                    let number = self.records.len() + records.len() + 1;
+                    return Err(failed(dir, &format!("line {number}: {why}")));
+                }
+            }
+            read += line.len() as u64;
+        }
+        records.into_iter().for_each(|record| self.add(record));
+        self.read = read;
         Ok(())
+    }
+
+    fn add(&mut self, record: IssuedRecord) {
+        self.serials.insert(record.serial);
+        self.last_issued = self.last_issued.max(Some(record.issued_at));
+        self.records.push(record);
     }
 
     /// Adds one, and returns when no crash can lose it. The directory has to be locked.
     pub(super) fn append(&mut self, dir: Option<&SecureDir>, record: IssuedRecord) -> Result<(), CaError> {
         if let Some(dir) = dir {
-            let line =
-                serde_json::to_string(&Line::of(&record)).map_err(|error| failed(dir, &error.to_string()))?;
+            let line = Line::of(&record)
+                .sealed()
+                .map_err(|error| failed(dir, &error.to_string()))?;
             let mut file = dir.append(FILE).map_err(storage)?;
             let write = || {
                 // Behind the last whole line: what a crash cut is written over.
@@ -127,8 +150,7 @@ impl Index {
             write().map_err(|error| failed(dir, &error.to_string()))?;
             self.read += line.len() as u64 + 1;
         }
-        self.serials.insert(record.serial);
-        self.records.push(record);
+        self.add(record);
         Ok(())
     }
 }
@@ -142,12 +164,34 @@ impl Line {
             not_after: seconds(record.not_after),
             issued_at: seconds(record.issued_at),
             key: record.key_hash.clone(),
+            sum: None,
         }
+    }
+
+    /// The line, with its sum.
+    fn sealed(mut self) -> serde_json::Result<String> {
+        self.sum = None;
+        self.sum = Some(half_hash(&serde_json::to_string(&self)?));
+        serde_json::to_string(&self)
     }
 }
 
-fn parse(line: &str) -> Result<IssuedRecord, String> {
-    let line: Line = serde_json::from_str(line).map_err(|error| error.to_string())?;
+fn half_hash(text: &str) -> String {
+    let hash = digest(&SHA256, text.as_bytes());
+    hash.as_ref()
+        .iter()
+        .take(16)
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
+}
+
+fn parse(line: &[u8]) -> Result<IssuedRecord, String> {
+    let mut line: Line = serde_json::from_slice(line).map_err(|error| error.to_string())?;
+    if let Some(sum) = line.sum.take()
+        && serde_json::to_string(&line).map(|rest| half_hash(&rest)).ok() != Some(sum)
+    {
+        return Err("it was changed after it was written: bring the list back from a backup".into());
+    }
     let time = |seconds| {
         let time = SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(seconds));
         time.ok_or_else(|| format!("the time {seconds} is out of range"))

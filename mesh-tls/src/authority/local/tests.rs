@@ -491,6 +491,56 @@ async fn a_list_that_a_crash_cut_goes_on_behind_its_last_whole_line() {
     assert!(error.to_string().contains("line 1"), "{error}");
 }
 
+#[tokio::test]
+async fn no_changed_byte_of_the_list_goes_unseen() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("ca");
+    let ca = LocalCa::init(&path, options()).expect("a CA");
+    for _ in 0..2 {
+        ca.issue(request("orders", DAY)).await.expect("issued");
+    }
+    let (file, listed) = (path.join(index::FILE), ca.issued().expect("a list"));
+    let whole = fs::read(&file).expect("read");
+    for at in 0..whole.len() {
+        let mut changed = whole.clone();
+        changed[at] ^= 1;
+        fs::write(&file, &changed).expect("changed");
+        if let Ok(read) = LocalCa::open(&path).and_then(|ca| ca.issued()) {
+            // Its end was changed: that looks as if a crash had cut it.
+            assert_eq!((at, &read[..]), (whole.len() - 1, &listed[..1]));
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_last_block_that_a_crash_left_as_zeros_is_written_over() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("ca");
+    let ca = LocalCa::init(&path, options()).expect("a CA");
+    let first = ca.issue(request("orders", DAY)).await.expect("issued").serial();
+    let file = path.join(index::FILE);
+    let whole = fs::read(&file).expect("read");
+    for left in [
+        vec![0; 4096],
+        [vec![0; 100], b"7}\n".to_vec()].concat(),
+        vec![0xff; 10],
+    ] {
+        fs::write(&file, [&whole[..], &left].concat()).expect("cut");
+        let ca = LocalCa::open(&path).expect("the CA");
+        let second = ca.issue(request("orders", DAY)).await.expect("issued").serial();
+        let listed = LocalCa::open(&path).and_then(|ca| ca.issued()).expect("a list");
+        assert_eq!([listed[0].serial, listed[1].serial], [first, second]);
+    }
+    // In the middle nothing explains them.
+    fs::write(&file, [&[0; 100][..], b"\n", &whole].concat()).expect("damaged");
+    assert!(
+        LocalCa::open(&path)
+            .expect_err("damaged")
+            .to_string()
+            .contains("line 1")
+    );
+}
+
 #[test]
 fn options_that_make_no_ca_are_refused() {
     for domain in ["", "Cluster.Local", "a/b", "a b"] {

@@ -1,11 +1,12 @@
 //! A directory for secrets: nobody else can read it, and nothing in it is ever half written.
 
 use std::ffi::OsStr;
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use rustix::fs::OFlags;
 use zeroize::Zeroizing;
@@ -15,6 +16,9 @@ use crate::store::{StoreError, StoreErrorKind};
 /// What a file that is not finished is called, behind the name it will have.
 const UNFINISHED: &str = ".new";
 const LOCK: &str = "lock";
+/// How long is waited for who writes.
+const PATIENCE: Duration = Duration::from_secs(5);
+const RETRY: Duration = Duration::from_millis(5);
 
 /// A directory of mode 0700 with files of mode 0600.
 #[derive(Clone, Debug)]
@@ -139,13 +143,32 @@ impl SecureDir {
         Ok(file)
     }
 
-    /// Waits until nobody else writes here. What others hold it for takes milliseconds.
+    /// Waits until nobody else writes here, on a thread that may block. What others hold it for takes milliseconds: who
+    /// holds it for [`PATIENCE`] was stopped, and may never go on.
     pub(crate) fn lock(&self) -> Result<Lock, StoreError> {
         let file = self.append(LOCK)?;
         let path = self.file(LOCK);
-        file.lock()
-            .map_err(|error| unavailable(&path, "it cannot be locked", error))?;
-        Ok(Lock(file))
+        let mut waited = Duration::ZERO;
+        loop {
+            match file.try_lock() {
+                Ok(()) => return Ok(Lock(file)),
+                Err(TryLockError::WouldBlock) if waited < PATIENCE => {
+                    std::thread::park_timeout(RETRY);
+                    waited += RETRY;
+                }
+                Err(TryLockError::WouldBlock) => {
+                    let message = format!(
+                        "{}: another process has held this lock for {} s: see which one it is, and end it",
+                        path.display(),
+                        PATIENCE.as_secs()
+                    );
+                    return Err(StoreError::new(StoreErrorKind::Locked, message));
+                }
+                Err(TryLockError::Error(error)) => {
+                    return Err(unavailable(&path, "it cannot be locked", error));
+                }
+            }
+        }
     }
 }
 
@@ -258,6 +281,20 @@ mod tests {
         }
         symlink(dir.path(), dir.file("loop")).expect("a link");
         assert!(SecureDir::open(dir.file("loop")).is_err());
+    }
+
+    #[test]
+    fn who_never_gives_the_lock_back_is_not_waited_for_for_ever() {
+        let (_temporary, dir) = secret();
+        let held = dir.lock().expect("free");
+        let error = dir.lock().err().expect("held");
+        assert_eq!(error.kind(), StoreErrorKind::Locked);
+        assert!(
+            error.to_string().contains("state/lock: another process"),
+            "{error}"
+        );
+        drop(held);
+        dir.lock().expect("free again");
     }
 
     #[test]

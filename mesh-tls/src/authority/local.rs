@@ -132,6 +132,8 @@ struct Inner {
     index: Mutex<Index>,
     clock: Arc<dyn WallClock>,
     dir: Option<SecureDir>,
+    /// Whose turn it is to add to the index: the others wait without a thread.
+    turn: Arc<tokio::sync::Mutex<()>>,
 }
 
 impl LocalCa {
@@ -152,6 +154,7 @@ impl LocalCa {
     pub fn init(directory: impl Into<PathBuf>, options: impl Into<LocalCaOptions>) -> Result<Self, CaError> {
         let options = options.into();
         let dir = SecureDir::create(directory).map_err(storage)?;
+        let made = Record::make_if_missing(&dir, &options)?;
         let _lock = dir.lock().map_err(storage)?;
         if Record::load(&dir)?.is_some() {
             return Err(CaError::new(
@@ -166,7 +169,7 @@ impl LocalCa {
         if SecureDir::exists(&dir.file(index::FILE)) {
             return Err(lost(&dir));
         }
-        let record = Record::make(&options)?;
+        let record = made.map_or_else(|| Record::make(&options), Ok)?;
         record.save(&dir)?;
         tracing::info!(directory = %dir.path().display(), trust_domain = %options.trust_domain, "a CA was made");
         Self::of(&record, &options.clock, Index::default(), Some(dir.clone()))
@@ -222,13 +225,14 @@ impl LocalCa {
     ) -> Result<Self, CaError> {
         let (directory, options) = (directory.into(), options.into());
         let dir = SecureDir::create(&directory).map_err(storage)?;
+        let made = Record::make_if_missing(&dir, &options)?;
         let record = {
             let _lock = dir.lock().map_err(storage)?;
             match Record::load(&dir)? {
                 Some(record) => record,
                 None if SecureDir::exists(&dir.file(index::FILE)) => return Err(lost(&dir)),
                 None => {
-                    let record = Record::make(&options)?;
+                    let record = made.map_or_else(|| Record::make(&options), Ok)?;
                     record.save(&dir)?;
                     tracing::info!(directory = %dir.path().display(), trust_domain = %options.trust_domain, "a CA was made");
                     record
@@ -278,6 +282,7 @@ impl LocalCa {
                 index: Mutex::new(index),
                 clock: Arc::clone(clock),
                 dir,
+                turn: Arc::default(),
             }),
         })
     }
@@ -308,13 +313,20 @@ impl LocalCa {
 impl CertAuthority for LocalCa {
     async fn issue(&self, request: CertRequest) -> Result<IssuedCert, CaError> {
         let inner = Arc::clone(&self.inner);
-        let issued = tokio::task::spawn_blocking(move || inner.issue(&request)).await;
-        issued.unwrap_or_else(|error| {
-            Err(CaError::new(
-                CaErrorKind::Internal,
-                format!("signing ended without a result: {error}"),
-            ))
+        let (request, key) = blocking(move || {
+            let key = inner.prove(&request)?;
+            Ok((request, key))
         })
+        .await?;
+        let turn = Arc::clone(&self.inner.turn).lock_owned().await;
+        let inner = Arc::clone(&self.inner);
+        blocking(move || {
+            let issued = inner.issue(&request, &key);
+            // Held until it is done, also if nobody waits for it any more.
+            drop(turn);
+            issued
+        })
+        .await
     }
 
     async fn next_bundle(&self, seen: u64) -> Result<TrustBundle, CaError> {
@@ -329,6 +341,18 @@ impl fmt::Debug for LocalCa {
             .field("directory", &self.inner.dir.as_ref().map(SecureDir::path))
             .finish_non_exhaustive()
     }
+}
+
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, CaError> + Send + 'static,
+) -> Result<T, CaError> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.unwrap_or_else(|error| {
+        Err(CaError::new(
+            CaErrorKind::Internal,
+            format!("signing ended without a result: {error}"),
+        ))
+    })
 }
 
 fn storage(error: StoreError) -> CaError {

@@ -29,7 +29,8 @@ const SHORTEST: Duration = Duration::from_secs(1);
 const MAX_DNS_NAMES: usize = 100;
 
 impl Inner {
-    pub(super) fn issue(&self, request: &CertRequest) -> Result<IssuedCert, CaError> {
+    /// The public key of who asks, if it may have a certificate.
+    pub(super) fn prove(&self, request: &CertRequest) -> Result<Vec<u8>, CaError> {
         let id = &request.spiffe_id;
         if id.trust_domain() != self.trust_domain {
             let message = format!(
@@ -39,7 +40,11 @@ impl Inner {
             return Err(CaError::new(CaErrorKind::Denied, message));
         }
         check(request)?;
-        let spki = proved_key(request)?;
+        proved_key(request)
+    }
+
+    pub(super) fn issue(&self, request: &CertRequest, spki: &[u8]) -> Result<IssuedCert, CaError> {
+        let id = &request.spiffe_id;
         let now = self.clock.now();
         let (not_before, not_after) = self.validity(request, now)?;
 
@@ -68,7 +73,7 @@ impl Inner {
             serial = random_serial()?;
         }
         let params = params(request, serial, not_before, not_after)?;
-        let key = SubjectPublicKeyInfo::from_der(&spki).map_err(|error| {
+        let key = SubjectPublicKeyInfo::from_der(spki).map_err(|error| {
             CaError::new(
                 CaErrorKind::InvalidRequest,
                 format!("the key of {id} cannot be used: {error}"),
@@ -77,7 +82,7 @@ impl Inner {
         let signed = params
             .signed_by(&key, &self.issuer)
             .map_err(|error| internal(&error))?;
-        let key_hash: String = digest(&SHA256, &spki)
+        let key_hash: String = digest(&SHA256, spki)
             .as_ref()
             .iter()
             .map(|byte| format!("{byte:02x}"))

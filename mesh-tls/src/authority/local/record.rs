@@ -85,6 +85,17 @@ impl Record {
         })
     }
 
+    /// A new CA for a directory that has none, made before others have to wait for it: a key of RSA takes seconds.
+    pub(super) fn make_if_missing(
+        dir: &SecureDir,
+        options: &LocalCaOptions,
+    ) -> Result<Option<Self>, CaError> {
+        match Self::load(dir)? {
+            Some(_) => Ok(None),
+            None => Self::make(options).map(Some),
+        }
+    }
+
     /// The record in a directory, if there is one. One that is damaged is an error, never nothing.
     pub(super) fn load(dir: &SecureDir) -> Result<Option<Self>, CaError> {
         let Some(content) = dir.read(FILE, MAX_LEN).map_err(storage)? else {

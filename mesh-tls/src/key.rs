@@ -4,9 +4,11 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use rcgen::{CertificateParams, DistinguishedName, KeyPair, RsaKeySize};
+use rcgen::{
+    CertificateParams, DistinguishedName, KeyPair, PublicKeyData, RsaKeySize, SignatureAlgorithm, SigningKey,
+};
 use rustls_pki_types::{CertificateSigningRequestDer, PrivateKeyDer, PrivatePkcs8KeyDer};
-use zeroize::Zeroize;
+use zeroize::{Zeroize, Zeroizing};
 
 /// The kind and size of a key.
 ///
@@ -152,10 +154,10 @@ impl PrivateKey {
             KeyType::Rsa3072 => rsa(RsaKeySize::_3072),
             KeyType::Rsa4096 => rsa(RsaKeySize::_4096),
         };
-        let mut pair = made.map_err(|error| KeyError(format!("no {kind} key could be made: {error}")))?;
-        let key = Self::from_pkcs8(pair.serialize_der());
-        pair.zeroize();
-        Ok(key)
+        let pair = made.map_err(|error| KeyError(format!("no {kind} key could be made: {error}")))?;
+        Ok(Self::from_pkcs8(
+            SigningPair(Zeroizing::new(pair)).0.serialize_der(),
+        ))
     }
 
     /// A request for a certificate of this key. It proves that the key is there, and asks for nothing else: identity,
@@ -166,22 +168,40 @@ impl PrivateKey {
     pub fn certificate_request(&self) -> Result<CertificateSigningRequestDer<'static>, KeyError> {
         let wrong =
             |error: rcgen::Error| KeyError(format!("the key signs no request for a certificate: {error}"));
-        let mut pair = self.pair().map_err(wrong)?;
+        let pair = self.pair().map_err(wrong)?;
         let mut params = CertificateParams::default();
         params.distinguished_name = DistinguishedName::new();
-        let request = params.serialize_request(&pair).map_err(wrong);
-        pair.zeroize();
-        Ok(request?.der().clone())
+        let request = params.serialize_request(&pair).map_err(wrong)?;
+        Ok(request.der().clone())
     }
 
     /// The key, as what signs certificates takes it.
-    pub(crate) fn pair(&self) -> Result<KeyPair, rcgen::Error> {
-        KeyPair::try_from(self.expose_secret())
+    pub(crate) fn pair(&self) -> Result<SigningPair, rcgen::Error> {
+        KeyPair::try_from(self.expose_secret()).map(|pair| SigningPair(Zeroizing::new(pair)))
     }
 
     /// The key itself: for who signs with it or stores it. What is copied out of here nobody overwrites.
     pub fn expose_secret(&self) -> &PrivateKeyDer<'static> {
         &self.0.0
+    }
+}
+
+/// A key that signs. Its copy of the bytes is overwritten when it is dropped, which rcgen leaves to its user.
+pub(crate) struct SigningPair(Zeroizing<KeyPair>);
+
+impl PublicKeyData for SigningPair {
+    fn der_bytes(&self) -> &[u8] {
+        self.0.der_bytes()
+    }
+
+    fn algorithm(&self) -> &'static SignatureAlgorithm {
+        PublicKeyData::algorithm(&*self.0)
+    }
+}
+
+impl SigningKey for SigningPair {
+    fn sign(&self, message: &[u8]) -> Result<Vec<u8>, rcgen::Error> {
+        self.0.sign(message)
     }
 }
 

@@ -1,5 +1,7 @@
 //! Records that know whether they are whole.
 
+use std::io;
+
 use aws_lc_rs::digest::{SHA256, digest};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -7,14 +9,37 @@ use zeroize::Zeroizing;
 
 /// A record as JSON, and a line with its hash.
 pub(crate) fn seal(record: &impl Serialize) -> Result<Zeroizing<Vec<u8>>, String> {
-    // Sized ahead, so that growing leaves no copy of a key behind.
-    let mut sealed = Zeroizing::new(Vec::with_capacity(64 * 1024));
-    serde_json::to_writer(&mut *sealed, record).map_err(|error| error.to_string())?;
-    let hash = hash(&sealed);
-    sealed.extend_from_slice(b"\nsha256 ");
-    sealed.extend_from_slice(hash.as_bytes());
-    sealed.push(b'\n');
-    Ok(sealed)
+    let mut sealed = Growing(Zeroizing::new(Vec::with_capacity(16 * 1024)));
+    serde_json::to_writer(&mut sealed, record).map_err(|error| error.to_string())?;
+    let hash = hash(&sealed.0);
+    sealed.push(format!("\nsha256 {hash}\n").as_bytes());
+    Ok(sealed.0)
+}
+
+/// Grows into a new buffer and overwrites the old one, which may hold a key: revocation lists behind it are of any size.
+struct Growing(Zeroizing<Vec<u8>>);
+
+impl Growing {
+    fn push(&mut self, bytes: &[u8]) {
+        let needed = self.0.len() + bytes.len();
+        if needed > self.0.capacity() {
+            let mut larger = Zeroizing::new(Vec::with_capacity(needed.max(2 * self.0.capacity())));
+            larger.extend_from_slice(&self.0);
+            self.0 = larger;
+        }
+        self.0.extend_from_slice(bytes);
+    }
+}
+
+impl io::Write for Growing {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.push(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// The record, if it is whole.
@@ -60,6 +85,13 @@ mod tests {
                 .expect_err("another shape")
                 .contains("newer version")
         );
+    }
+
+    #[test]
+    fn what_is_larger_than_the_first_buffer_is_sealed_whole() {
+        let large = "x".repeat(300_000);
+        let sealed = seal(&[&large, &large]).expect("sealed");
+        assert_eq!(open::<Vec<String>>(&sealed).expect("whole"), [&*large, &*large]);
     }
 
     proptest! {

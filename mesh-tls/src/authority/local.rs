@@ -14,12 +14,12 @@ use std::time::Duration;
 use mesh_core::clock::{SystemClock, WallClock};
 use mesh_core::{Live, live};
 use parking_lot::Mutex;
-use rcgen::{Issuer, KeyPair};
+use rcgen::Issuer;
 use rustls_pki_types::CertificateDer;
 
 use super::{CaError, CaErrorKind, CertAuthority, CertRequest, IssuedCert, TrustBundle, TrustRoot, newer};
 use crate::certificate::Certificate;
-use crate::key::KeyType;
+use crate::key::{KeyType, SigningPair};
 use crate::secure_dir::SecureDir;
 use crate::store::StoreError;
 use index::Index;
@@ -127,7 +127,7 @@ struct Inner {
     root: CertificateDer<'static>,
     root_certificate: Certificate,
     longest_leaf: Duration,
-    issuer: Issuer<'static, KeyPair>,
+    issuer: Issuer<'static, SigningPair>,
     bundle: Live<TrustBundle>,
     index: Mutex<Index>,
     clock: Arc<dyn WallClock>,

@@ -3,7 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use rcgen::{
-    BasicConstraints, CertificateParams, CustomExtension, DistinguishedName, DnType, IsCa, Issuer, KeyPair,
+    BasicConstraints, CertificateParams, CustomExtension, DistinguishedName, DnType, IsCa, Issuer,
     KeyUsagePurpose,
 };
 use rustls_pki_types::CertificateDer;
@@ -13,7 +13,7 @@ use zeroize::Zeroizing;
 
 use super::{LONGEST_LEAF, LocalCaOptions, storage};
 use crate::authority::{CaError, CaErrorKind, SerialNumber};
-use crate::key::PrivateKey;
+use crate::key::{PrivateKey, SigningPair};
 use crate::secure_dir::SecureDir;
 use crate::{pem, sealed};
 
@@ -150,7 +150,7 @@ impl Record {
     }
 
     /// What signs, and its certificate.
-    pub(super) fn issuer(&self) -> Result<(Issuer<'static, KeyPair>, CertificateDer<'static>), CaError> {
+    pub(super) fn issuer(&self) -> Result<(Issuer<'static, SigningPair>, CertificateDer<'static>), CaError> {
         let active = self.active();
         let active =
             active.ok_or_else(|| CaError::new(CaErrorKind::Storage, "no generation of the CA is active"))?;

@@ -3,7 +3,7 @@
 
 use http::header::{CONNECTION, HeaderValue, UPGRADE};
 use http::request::Parts;
-use http::{Response, StatusCode};
+use http::{Response, StatusCode, Version};
 use hyper::upgrade::OnUpgrade;
 
 use crate::context::MeshContext;
@@ -13,6 +13,7 @@ use crate::forwarded::{
     Believed, PeerMarks, RequestMarks, TargetMarks, inherit, mark_request, mark_response,
 };
 use crate::hop;
+use crate::reject::{RejectBody, reject};
 
 /// A request of which what is for this hop only, and what is not believed, was taken.
 #[derive(Debug)]
@@ -70,6 +71,25 @@ pub fn prepare(
         websocket_fields(&mut parts.headers);
     }
     Outgoing { marks, upgrade }
+}
+
+/// Refuses a request, with what each response of the mesh carries. Behind one that is not what HTTP allows nothing is
+/// believed either: over HTTP/1.1 its connection ends.
+pub fn refuse<B>(
+    error: &Error,
+    grpc: bool,
+    version: Version,
+    marks: RequestMarks,
+    peer: &PeerMarks,
+) -> Response<RejectBody<B>> {
+    let mut response = reject(error, grpc);
+    mark_response(response.headers_mut(), marks, peer);
+    if error.kind() == ErrorKind::BadRequest && version != Version::HTTP_2 {
+        response
+            .headers_mut()
+            .insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
 }
 
 /// Fits a response to go back.

@@ -11,7 +11,7 @@ use mesh_core::endpoint::{Address, Endpoint};
 use mesh_core::{ServiceName, SpiffeId};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{Resumption, WebPkiServerVerifier};
-use rustls::crypto::CryptoProvider;
+use rustls::crypto::WebPkiSupportedAlgorithms;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::sign::SingleCertAndKey;
 use rustls::{
@@ -226,7 +226,7 @@ impl Mesh {
         let verifier = ServerVerifier {
             trust,
             expected: expected.clone(),
-            provider: Arc::clone(&crypto.provider),
+            signatures: crypto.provider.signature_verification_algorithms,
         };
         let mut config = ClientConfig::builder_with_provider(Arc::clone(&crypto.provider))
             .with_protocol_versions(&crypto.versions)?
@@ -319,7 +319,7 @@ fn is_suspicious(error: &io::Error) -> bool {
 struct ServerVerifier {
     trust: Trust,
     expected: Expected,
-    provider: Arc<CryptoProvider>,
+    signatures: WebPkiSupportedAlgorithms,
 }
 
 impl ServerCertVerifier for ServerVerifier {
@@ -348,8 +348,7 @@ impl ServerCertVerifier for ServerVerifier {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        let algorithms = &self.provider.signature_verification_algorithms;
-        rustls::crypto::verify_tls12_signature(message, cert, dss, algorithms)
+        rustls::crypto::verify_tls12_signature(message, cert, dss, &self.signatures)
     }
 
     fn verify_tls13_signature(
@@ -358,13 +357,10 @@ impl ServerCertVerifier for ServerVerifier {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        let algorithms = &self.provider.signature_verification_algorithms;
-        rustls::crypto::verify_tls13_signature(message, cert, dss, algorithms)
+        rustls::crypto::verify_tls13_signature(message, cert, dss, &self.signatures)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.provider
-            .signature_verification_algorithms
-            .supported_schemes()
+        self.signatures.supported_schemes()
     }
 }

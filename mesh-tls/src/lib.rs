@@ -19,6 +19,7 @@ pub mod axum;
 pub mod certificate;
 pub mod client;
 mod erase;
+mod hash;
 pub mod identity;
 pub mod key;
 mod peer;

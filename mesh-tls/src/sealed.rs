@@ -2,16 +2,17 @@
 
 use std::io;
 
-use aws_lc_rs::digest::{SHA256, digest};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use zeroize::Zeroizing;
+
+use crate::hash::sha256;
 
 /// A record as JSON, and a line with its hash.
 pub(crate) fn seal(record: &impl Serialize) -> Result<Zeroizing<Vec<u8>>, String> {
     let mut sealed = Growing(Zeroizing::new(Vec::with_capacity(16 * 1024)));
     serde_json::to_writer(&mut sealed, record).map_err(|error| error.to_string())?;
-    let hash = hash(&sealed.0);
+    let hash = sha256(&sealed.0);
     sealed.push(format!("\nsha256 {hash}\n").as_bytes());
     Ok(sealed.0)
 }
@@ -50,7 +51,7 @@ pub(crate) fn open<T: DeserializeOwned>(sealed: &[u8]) -> Result<T, String> {
         .rposition(|byte| *byte == b'\n')
         .ok_or("it was cut short")?;
     let (record, said) = (&text[..line], text.get(line + 1..).unwrap_or_default());
-    if said.strip_prefix(b"sha256 ") != Some(hash(record).as_bytes()) {
+    if said.strip_prefix(b"sha256 ") != Some(sha256(record).as_bytes()) {
         return Err("it was changed or cut short: its hash is another one".into());
     }
     // The parser's message may quote what it read.
@@ -60,14 +61,6 @@ pub(crate) fn open<T: DeserializeOwned>(sealed: &[u8]) -> Result<T, String> {
             error.column()
         )
     })
-}
-
-fn hash(bytes: &[u8]) -> String {
-    digest(&SHA256, bytes)
-        .as_ref()
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
 }
 
 #[cfg(test)]

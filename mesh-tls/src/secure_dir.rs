@@ -1,9 +1,7 @@
 //! A directory for secrets: nobody else can read it, and nothing in it is ever half written.
 
-use std::ffi::OsStr;
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Read as _, Write as _};
-use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -146,21 +144,24 @@ impl SecureDir {
     /// Waits until nobody else writes here, on a thread that may block. What others hold it for takes milliseconds: who
     /// holds it for [`PATIENCE`] was stopped, and may never go on.
     pub(crate) fn lock(&self) -> Result<Lock, StoreError> {
+        self.lock_within(PATIENCE)
+    }
+
+    fn lock_within(&self, patience: Duration) -> Result<Lock, StoreError> {
         let file = self.append(LOCK)?;
         let path = self.file(LOCK);
         let mut waited = Duration::ZERO;
         loop {
             match file.try_lock() {
                 Ok(()) => return Ok(Lock(file)),
-                Err(TryLockError::WouldBlock) if waited < PATIENCE => {
+                Err(TryLockError::WouldBlock) if waited < patience => {
                     std::thread::park_timeout(RETRY);
                     waited += RETRY;
                 }
                 Err(TryLockError::WouldBlock) => {
                     let message = format!(
-                        "{}: another process has held this lock for {} s: see which one it is, and end it",
-                        path.display(),
-                        PATIENCE.as_secs()
+                        "{}: another process has held this lock for {patience:?}: see which one it is, and end it",
+                        path.display()
                     );
                     return Err(StoreError::new(StoreErrorKind::Locked, message));
                 }
@@ -198,16 +199,6 @@ fn insecure(path: &Path, what: &str) -> StoreError {
 fn unavailable(path: &Path, what: &str, error: io::Error) -> StoreError {
     let message = format!("{}: {what}: {error}", path.display());
     StoreError::new(StoreErrorKind::Unavailable, message).with_source(error)
-}
-
-/// A name that says nothing and is safe in any file system.
-pub(crate) fn hashed_name(text: &str) -> String {
-    let hash = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, OsStr::new(text).as_bytes());
-    hash.as_ref()
-        .iter()
-        .take(16)
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
 }
 
 #[cfg(test)]
@@ -287,7 +278,7 @@ mod tests {
     fn who_never_gives_the_lock_back_is_not_waited_for_for_ever() {
         let (_temporary, dir) = secret();
         let held = dir.lock().expect("free");
-        let error = dir.lock().err().expect("held");
+        let error = dir.lock_within(RETRY).err().expect("held");
         assert_eq!(error.kind(), StoreErrorKind::Locked);
         assert!(
             error.to_string().contains("state/lock: another process"),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use mesh_core::clock::WallClock;
 use mesh_core::connect::HttpProtocol;
 use rustls::client::danger::HandshakeSignatureValid;
-use rustls::crypto::CryptoProvider;
+use rustls::crypto::WebPkiSupportedAlgorithms;
 use rustls::pki_types::{CertificateDer, UnixTime};
 use rustls::server::NoServerSessionStorage;
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
@@ -40,7 +40,7 @@ pub(crate) fn config(
         root_hints: trust.verifier.root_subjects(),
         trust: trust.clone(),
         mandatory: client_certs == ClientCerts::Required,
-        provider: Arc::clone(&crypto.provider),
+        signatures: crypto.provider.signature_verification_algorithms,
         warned: Seldom::default(),
     };
     let mut config = ServerConfig::builder_with_provider(Arc::clone(&crypto.provider))
@@ -76,7 +76,7 @@ struct ClientVerifier {
     trust: Trust,
     root_hints: Arc<[DistinguishedName]>,
     mandatory: bool,
-    provider: Arc<CryptoProvider>,
+    signatures: WebPkiSupportedAlgorithms,
     warned: Seldom,
 }
 
@@ -122,8 +122,7 @@ impl ClientCertVerifier for ClientVerifier {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        let algorithms = &self.provider.signature_verification_algorithms;
-        rustls::crypto::verify_tls12_signature(message, cert, dss, algorithms)
+        rustls::crypto::verify_tls12_signature(message, cert, dss, &self.signatures)
     }
 
     fn verify_tls13_signature(
@@ -132,13 +131,10 @@ impl ClientCertVerifier for ClientVerifier {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        let algorithms = &self.provider.signature_verification_algorithms;
-        rustls::crypto::verify_tls13_signature(message, cert, dss, algorithms)
+        rustls::crypto::verify_tls13_signature(message, cert, dss, &self.signatures)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.provider
-            .signature_verification_algorithms
-            .supported_schemes()
+        self.signatures.supported_schemes()
     }
 }

@@ -9,18 +9,25 @@ use mesh_tls::{FileStore, Identity, IdentityFiles, LocalCa, Peers, TlsPolicy};
 use crate::config::{Authority, Mesh, MutualTls};
 
 /// The identity that is in use, and what it was made from.
+#[derive(Clone)]
 pub struct InUse {
     made_from: (MutualTls, SpiffeId),
     identity: Identity,
+}
+
+impl InUse {
+    /// The identity.
+    pub fn identity(&self) -> &Identity {
+        &self.identity
+    }
 }
 
 /// The identity that the configuration asks for; the one in use, if it asks for the same.
 ///
 /// # Errors
 /// Files cannot be read or do not fit, the CA cannot be opened, or nobody signs.
-pub async fn identity(mesh: &Mesh, in_use: &mut Option<InUse>) -> Result<Option<Identity>, String> {
+pub async fn identity(mesh: &Mesh, in_use: Option<&InUse>) -> Result<Option<InUse>, String> {
     let Some(mutual_tls) = &mesh.mutual_tls else {
-        *in_use = None;
         return Ok(None);
     };
     let id = SpiffeId::of_service(
@@ -30,19 +37,13 @@ pub async fn identity(mesh: &Mesh, in_use: &mut Option<InUse>) -> Result<Option<
     )
     .map_err(|error| error.to_string())?;
     let made_from = (mutual_tls.clone(), id.clone());
-    if let Some(in_use) = in_use
-        && in_use.made_from == made_from
-    {
-        return Ok(Some(in_use.identity.clone()));
+    if let Some(in_use) = in_use.filter(|in_use| in_use.made_from == made_from) {
+        return Ok(Some(in_use.clone()));
     }
     let identity = make(mutual_tls, id).await?;
     let certificate = identity.certificate();
     tracing::info!(id = %identity.id(), serial = %certificate.serial(), "this process has an identity");
-    *in_use = Some(InUse {
-        made_from,
-        identity: identity.clone(),
-    });
-    Ok(Some(identity))
+    Ok(Some(InUse { made_from, identity }))
 }
 
 async fn make(mutual_tls: &MutualTls, id: SpiffeId) -> Result<Identity, String> {

@@ -7,7 +7,6 @@ use std::sync::Arc;
 use std::task::Poll;
 
 use arc_swap::ArcSwap;
-use http::header::{CONNECTION, HeaderValue};
 use http::request::Parts;
 use http::{Request, Response, Version};
 use hyper::upgrade::OnUpgrade;
@@ -17,7 +16,7 @@ use mesh_core::drain::DrainWatcher;
 use mesh_core::edge::admit;
 use mesh_core::forward::{self, Outgoing};
 use mesh_core::forwarded::{PeerMarks, RequestMarks, mark_response};
-use mesh_core::reject::{RejectBody, is_grpc, reject};
+use mesh_core::reject::{RejectBody, is_grpc};
 use mesh_core::upgrade::tunnel;
 use mesh_core::{Error, ErrorKind, MeshContext, PeerInfo, RequestHead};
 use mesh_lb::Balance;
@@ -151,14 +150,14 @@ impl Connection {
         let facts = match admit(&mut parts, &listener.edge) {
             Ok(facts) => facts,
             Err(error) => {
-                return Err(self.malformed(&parts, self.record(unrouted, &context, &parts), &error));
+                return Err(self.refuse(&parts, self.record(unrouted, &context, &parts), &error));
             }
         };
         let received = forward::receive(&mut parts, facts, &mut context, &self.peer, listener.websocket);
         let received = match received {
             Ok(received) => received,
             Err(error) => {
-                return Err(self.malformed(&parts, self.record(unrouted, &context, &parts), &error));
+                return Err(self.refuse(&parts, self.record(unrouted, &context, &parts), &error));
             }
         };
         let decided = serving.plan.table.route(
@@ -264,17 +263,6 @@ impl Connection {
         )
     }
 
-    /// Refuses a request that is not what HTTP allows. On HTTP/1.1 nothing behind it is believed either.
-    fn malformed(&self, parts: &Parts, record: RequestRecord, error: &Error) -> Answer {
-        let mut answer = self.refuse(parts, record, error);
-        if parts.version != Version::HTTP_2 {
-            answer
-                .headers_mut()
-                .insert(CONNECTION, HeaderValue::from_static("close"));
-        }
-        answer
-    }
-
     fn refuse(&self, parts: &Parts, record: RequestRecord, error: &Error) -> Answer {
         let marks = RequestMarks::of_refused(&parts.headers, &self.peer);
         self.refuse_marked(marks, parts.version, is_grpc(&parts.headers), record, error)
@@ -291,9 +279,7 @@ impl Connection {
         if error.kind() == ErrorKind::BadRequest {
             tracing::debug!(peer = %self.peer.peer().address, %error, ?version, "refused a request");
         }
-        let mut response = reject(error, grpc);
-        mark_response(response.headers_mut(), marks, &self.peer);
-        record.on_response(response)
+        record.on_response(forward::refuse(error, grpc, version, marks, &self.peer))
     }
 }
 

@@ -188,10 +188,11 @@ impl Process {
     /// Serves by this configuration: first the plan on every worker, then the listeners, so that no request
     /// meets a listener without a plan. New addresses are bound before anything changes.
     async fn adopt(&mut self, config: &Config) -> Result<(), RunError> {
-        let identity = identity(&config.mesh, &mut self.identity)
+        let identity = identity(&config.mesh, self.identity.as_ref())
             .await
             .map_err(RunError)?;
-        let plan = Plan::compile(config, identity.as_ref(), &self.telemetry, &mut self.kept);
+        let own = identity.as_ref().map(InUse::identity);
+        let plan = Plan::compile(config, own, &self.telemetry, &mut self.kept);
         let plan = plan.map_err(RunError)?;
         let plan = Arc::new(plan);
         let bound = |plan: &ListenerPlan| {
@@ -213,6 +214,8 @@ impl Process {
             .iter()
             .map(bound)
             .collect::<Result<Vec<_>, RunError>>()?;
+        // Nothing but the system refuses any more: from here on it counts.
+        self.identity = identity;
         for worker in &self.workers {
             worker.adopt(&plan).await;
         }

@@ -6,20 +6,18 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use arc_swap::ArcSwapOption;
-use http::header::{CONNECTION, HeaderValue};
-use http::{Request, Response, Version};
+use http::{Request, Response};
 use tokio::time::Instant;
 use tower_layer::Layer;
 use tower_service::Service;
 
 use super::{EdgePolicy, admit};
 use crate::context::{Direction, MeshContext};
-use crate::error::Error;
 use crate::forward::{self, Outgoing};
 use crate::forwarded::{PeerMarks, RequestMarks, TargetMarks, Trust, mark_response};
 use crate::name::ServiceName;
 use crate::peer::PeerInfo;
-use crate::reject::{RejectBody, is_grpc, reject};
+use crate::reject::{RejectBody, is_grpc};
 
 /// The outermost layer of a service that is part of the mesh.
 ///
@@ -171,7 +169,11 @@ where
             .and_then(|facts| forward::receive(&mut parts, facts, &mut context, &peer, true));
         let received = match received {
             Ok(received) => received,
-            Err(error) => return EdgeFuture::refused(refuse(&parts, &peer, &error)),
+            Err(error) => {
+                let marks = RequestMarks::of_refused(&parts.headers, &peer);
+                let grpc = is_grpc(&parts.headers);
+                return EdgeFuture::refused(forward::refuse(&error, grpc, parts.version, marks, &peer));
+            }
         };
         let Outgoing { marks, upgrade } =
             forward::prepare(&mut parts, received, &context, &peer, &self.edge.target);
@@ -181,22 +183,6 @@ where
         parts.extensions.insert(context);
         EdgeFuture::called(self.inner.call(Request::from_parts(parts, body)), marks, peer)
     }
-}
-
-/// Refuses a request that is not what HTTP allows. On HTTP/1.1 nothing behind it is believed either.
-fn refuse<R>(parts: &http::request::Parts, peer: &PeerMarks, error: &Error) -> Response<RejectBody<R>> {
-    let mut response = reject(error, is_grpc(&parts.headers));
-    mark_response(
-        response.headers_mut(),
-        RequestMarks::of_refused(&parts.headers, peer),
-        peer,
-    );
-    if parts.version != Version::HTTP_2 {
-        response
-            .headers_mut()
-            .insert(CONNECTION, HeaderValue::from_static("close"));
-    }
-    response
 }
 
 pin_project_lite::pin_project! {
@@ -309,37 +295,31 @@ mod tests {
         "x-forwarded-for",
     ];
 
+    /// A request with every field of the mesh, more than once and in the spelling that some applications take for it.
+    fn forged() -> http::request::Builder {
+        let request = Request::get("/").header("host", "orders");
+        MESH.iter().fold(request, |request, name| {
+            let twin = name.replace('-', "_");
+            request
+                .header(*name, "forged")
+                .header(*name, "forged too")
+                .header(twin, "forged")
+        })
+    }
+
     #[tokio::test]
     async fn what_only_the_mesh_may_say_is_never_the_clients_word() {
-        let mut request = Request::get("/")
-            .header("host", "orders")
-            .header("connection", "x-mesh-mtls");
-        for name in MESH {
-            let twin = name.replace('-', "_");
-            request = request
-                .header(name, "forged")
-                .header(name, "forged too")
-                .header(&*twin, "forged");
-        }
-        let (seen, _) = through(None, request).await;
-        assert!(
-            seen.is_none(),
-            "a field of the mesh is not for one hop to take away"
-        );
-        let mut request = Request::get("/").header("host", "orders");
-        for name in MESH {
-            let twin = name.replace('-', "_");
-            request = request
-                .header(name, "forged")
-                .header(name, "forged too")
-                .header(&*twin, "forged");
-        }
-        let (seen, response) = through(None, request).await;
+        let (seen, response) = through(None, forged()).await;
         let seen = seen.expect("it got through");
         assert!(!format!("{seen:?}").contains("forged"), "{seen:?}");
         assert_eq!(seen["x-source-service"], "unknown");
         assert_eq!(seen["x-mesh-mtls"], "false");
         assert_eq!(response.headers()["x-mesh-mtls"], "false");
+        let (seen, _) = through(None, forged().header("connection", "x-mesh-mtls")).await;
+        assert!(
+            seen.is_none(),
+            "a field of the mesh is not for one hop to take away"
+        );
     }
 
     #[tokio::test]

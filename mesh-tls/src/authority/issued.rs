@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime};
 use rustls_pki_types::CertificateDer;
 
 use super::{CaError, CaErrorKind, SerialNumber};
+use crate::certificate::Certificate;
 
 /// A certificate and the chain up to, but without, a root.
 ///
@@ -63,6 +64,19 @@ impl IssuedCert {
             not_after,
             serial,
         })
+    }
+
+    /// A chain in DER, the leaf first; validity and serial number are what the leaf says.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new), or the leaf cannot be read.
+    pub fn of_chain(chain: Vec<CertificateDer<'static>>) -> Result<Self, CaError> {
+        let invalid = |message| CaError::new(CaErrorKind::InvalidAnswer, message);
+        let leaf = chain
+            .first()
+            .ok_or_else(|| invalid("there is no certificate in the chain".into()))?;
+        let leaf = Certificate::parse(leaf).map_err(|error| invalid(error.to_string()))?;
+        Self::new(chain, (leaf.not_before(), leaf.not_after()), leaf.serial())
     }
 
     /// The chain in DER, the leaf first.

@@ -1,10 +1,8 @@
 //! Reads a certificate.
 
-use std::fmt::Write as _;
 use std::net::IpAddr;
 use std::time::{Duration, SystemTime};
 
-use aws_lc_rs::digest::{SHA256, digest};
 use mesh_core::SpiffeId;
 use rustls_pki_types::CertificateDer;
 use x509_parser::asn1_rs::Oid;
@@ -22,6 +20,7 @@ use super::{
     Purpose,
 };
 use crate::authority::SerialNumber;
+use crate::hash;
 use crate::printable::{printable, shortened};
 use crate::verify::uris;
 
@@ -54,7 +53,7 @@ pub(super) fn certificate(der: &CertificateDer<'_>) -> Result<Certificate, Certi
         serial: serial(tbs.raw_serial(), is_root(&read, tbs))?,
         not_before: time(tbs.validity.not_before)?,
         not_after: time(tbs.validity.not_after)?,
-        fingerprint: hex(digest(&SHA256, der).as_ref()),
+        fingerprint: hash::sha256(der),
         subject: Name {
             text: printable(&tbs.subject.to_string()),
             der: tbs.subject.as_raw().to_vec(),
@@ -288,14 +287,4 @@ impl PublicKey {
             _ => Self::Other(algorithm.to_string()),
         }
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes
-        .iter()
-        .fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-            // Writing to a String does not fail.
-            let _ = write!(text, "{byte:02x}");
-            text
-        })
 }

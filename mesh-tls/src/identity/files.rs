@@ -15,7 +15,6 @@ use super::driver::Driver;
 use super::epoch::{Compiler, Epoch};
 use super::{Identity, IdentityError};
 use crate::authority::{IssuedCert, TrustBundle, TrustRoot};
-use crate::certificate::Certificate;
 use crate::key::PrivateKey;
 use crate::pem;
 use crate::policy::TlsPolicy;
@@ -147,17 +146,15 @@ impl Follow {
             (Some(path), Some(crl)) => pem::crls(crl).map_err(|error| wrong(path, error.into()))?,
             _ => Vec::new(),
         };
-        let Some(leaf) = chain.first() else {
-            return Err(wrong(&files.cert, "there is no certificate in it".into()));
-        };
-        let leaf = Certificate::parse(leaf).map_err(|error| wrong(&files.cert, error.into()))?;
-        let validity = (leaf.not_before(), leaf.not_after());
-        let issued = IssuedCert::new(chain, validity, leaf.serial())
-            .map_err(|error| wrong(&files.cert, error.into()))?;
+        let issued = IssuedCert::of_chain(chain).map_err(|error| wrong(&files.cert, error.into()))?;
         let bundle = TrustBundle::new(self.sequence, roots.into_iter().map(TrustRoot::new)).with_crls(crls);
         self.compiler
             .compile(&key, &issued, &bundle)
-            .map_err(|error| wrong(&files.cert, error.into()))
+            // It may be any of them, and says of what it speaks.
+            .map_err(|error| {
+                let files = [&files.cert, &files.key, &files.ca].map(|path| path.display().to_string());
+                IdentityError::because(files.join(", "), error)
+            })
     }
 
     /// Runs until it is dropped.

@@ -10,8 +10,8 @@ use zeroize::Zeroizing;
 
 use super::{CertStore, StoreError, StoreErrorKind, StoredCert};
 use crate::authority::{IssuedCert, TrustBundle, TrustRoot};
-use crate::certificate::Certificate;
-use crate::secure_dir::{SecureDir, hashed_name};
+use crate::hash::sha256_half;
+use crate::secure_dir::SecureDir;
 use crate::{pem, sealed};
 
 /// Keeps identities in a directory of mode 0700, one file of mode 0600 for each: key, certificate and bundle
@@ -99,7 +99,8 @@ impl fmt::Debug for FileStore {
 
 /// The newest, and the one before it.
 fn names(id: &SpiffeId) -> [String; 2] {
-    let name = hashed_name(id.as_str());
+    // It says nothing, and is safe in any file system.
+    let name = sha256_half(id.as_str().as_bytes());
     [format!("{name}.identity"), format!("{name}.identity.before")]
 }
 
@@ -166,7 +167,7 @@ fn decode(content: &[u8], id: &SpiffeId) -> Result<StoredCert, String> {
     let text = |error: pem::PemError| error.to_string();
     let key = pem::private_key(record.key.as_bytes()).map_err(text)?;
     let chain = pem::certificates(record.chain.as_bytes()).map_err(text)?;
-    let cert = issued(chain)?;
+    let cert = IssuedCert::of_chain(chain).map_err(|error| error.to_string())?;
     let root = |root: &Root| {
         let mut certificates = pem::certificates(root.certificate.as_bytes()).map_err(text)?;
         let mut trusted = TrustRoot::new(certificates.swap_remove(0));
@@ -181,13 +182,6 @@ fn decode(content: &[u8], id: &SpiffeId) -> Result<StoredCert, String> {
     }
     let bundle = TrustBundle::new(record.sequence, roots).with_crls(crls);
     Ok(StoredCert::new(id.clone(), key, cert, bundle))
-}
-
-fn issued(chain: Vec<rustls_pki_types::CertificateDer<'static>>) -> Result<IssuedCert, String> {
-    let leaf = chain.first().ok_or("there is no certificate in it")?;
-    let leaf = Certificate::parse(leaf).map_err(|error| error.to_string())?;
-    IssuedCert::new(chain, (leaf.not_before(), leaf.not_after()), leaf.serial())
-        .map_err(|error| error.to_string())
 }
 
 #[cfg(test)]

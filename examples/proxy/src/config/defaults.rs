@@ -8,7 +8,6 @@ use super::share::{Percent, Ratio};
 
 const ANY: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
 const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
-const DAY: Duration = Duration::from_secs(86_400);
 
 /// What cannot fail for the constants below.
 const fn percent(number: f64) -> Percent {
@@ -74,9 +73,6 @@ pub(super) const MIRROR_PERCENTAGE: Percent = percent(100.0);
 pub(super) const VERSION_LABEL: &str = "version";
 
 pub(super) const CERTIFICATE_VALIDITY_DAYS: u32 = 90;
-pub(super) const RENEW_BEFORE: Duration = DAY.saturating_mul(7);
-/// Certificates that live shorter than this are renewed after two thirds of their life.
-pub(super) const SHORT_LIFETIME: Duration = DAY.saturating_mul(14);
 pub(super) const MUTUAL_TLS_STATE_DIR: &str = "./mesh-state/ca";
 
 pub(super) const SAMPLE_RATIO: Ratio = ratio(1.0);

@@ -9,7 +9,7 @@ use super::context::Wrong;
 use super::defaults;
 use super::near::nearest;
 use super::shape::{Fields, boolean, duration, integer, list, object, parsed, path, word};
-use mesh_tls::{CipherSuite, KeyType, StaleCrl, TlsVersion};
+use mesh_tls::{CipherSuite, KeyType, StaleCrl, TlsVersion, rotation};
 
 /// `serviceMesh.mutualTLS`, enabled.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -108,10 +108,10 @@ fn read_key_type(fields: &mut Fields<'_>) -> KeyType {
         _ => None,
     };
     match (kind, of_size) {
-        (Some(kind), _) if bits(kind) != size => {
+        (Some(kind), _) if kind.bits() != size => {
             let wrong = Wrong::expected(format!(
                 "{}, the size of the keyType beside it, or no keySize",
-                bits(kind)
+                kind.bits()
             ));
             fields.refuse("keySize", size.to_string(), wrong);
             kind
@@ -134,16 +134,6 @@ fn read_key_type(fields: &mut Fields<'_>) -> KeyType {
     }
 }
 
-const fn bits(kind: KeyType) -> u32 {
-    match kind {
-        KeyType::EcdsaP256 => 256,
-        KeyType::EcdsaP384 => 384,
-        KeyType::Rsa2048 => 2048,
-        KeyType::Rsa3072 => 3072,
-        KeyType::Rsa4096 => 4096,
-    }
-}
-
 fn read_lifetime(fields: &mut Fields<'_>) -> Duration {
     let days = integer(90..=365_u32);
     let days = fields.or(
@@ -153,7 +143,7 @@ fn read_lifetime(fields: &mut Fields<'_>) -> Duration {
     );
     let short = duration()
         .at_least(Duration::from_secs(5 * 60))
-        .at_most(defaults::SHORT_LIFETIME);
+        .at_most(rotation::SHORT_LIFETIME);
     let ttl = fields.optional("workloadTtl", short);
     if fields.has("certificateValidityDays") && fields.has("workloadTtl") {
         let wrong = Wrong::expected("one of both");
@@ -163,11 +153,9 @@ fn read_lifetime(fields: &mut Fields<'_>) -> Duration {
 }
 
 fn read_renew_before(fields: &mut Fields<'_>, lifetime: Duration) -> Duration {
-    let default = match lifetime < defaults::SHORT_LIFETIME {
-        true => lifetime / 3,
-        false => defaults::RENEW_BEFORE,
-    };
-    let before = fields.optional("renewBefore", duration()).unwrap_or(default);
+    let before = fields
+        .optional("renewBefore", duration())
+        .unwrap_or_else(|| rotation::renew_before(lifetime));
     if before >= lifetime {
         let found = mesh_core::duration::display(before).to_string();
         let wrong = Wrong::expected(format!(

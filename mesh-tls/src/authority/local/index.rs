@@ -4,12 +4,12 @@ use std::collections::HashSet;
 use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
 use std::time::{Duration, SystemTime};
 
-use aws_lc_rs::digest::{SHA256, digest};
 use mesh_core::SpiffeId;
 use serde::{Deserialize, Serialize};
 
 use super::storage;
 use crate::authority::{CaError, CaErrorKind, SerialNumber};
+use crate::hash::sha256_half;
 use crate::secure_dir::SecureDir;
 
 pub(super) const FILE: &str = "issued.jsonl";
@@ -42,9 +42,14 @@ struct Line {
     not_after: u64,
     issued_at: u64,
     key: String,
-    /// Half of the SHA-256 of the rest, so that a changed digit is seen. Lines of before it was there have none.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    sum: Option<String>,
+}
+
+/// A line, with half of the SHA-256 of it, so that a changed digit is seen.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Summed {
+    line: Line,
+    sum: String,
 }
 
 /// What was issued, as far as it was read.
@@ -130,7 +135,7 @@ impl Index {
     pub(super) fn append(&mut self, dir: Option<&SecureDir>, record: IssuedRecord) -> Result<(), CaError> {
         if let Some(dir) = dir {
             let line = Line::of(&record)
-                .sealed()
+                .summed()
                 .map_err(|error| failed(dir, &error.to_string()))?;
             let mut file = dir.append(FILE).map_err(storage)?;
             let write = || {
@@ -164,32 +169,22 @@ impl Line {
             not_after: seconds(record.not_after),
             issued_at: seconds(record.issued_at),
             key: record.key_hash.clone(),
-            sum: None,
         }
     }
 
-    /// The line, with its sum.
-    fn sealed(mut self) -> serde_json::Result<String> {
-        self.sum = None;
-        self.sum = Some(half_hash(&serde_json::to_string(&self)?));
-        serde_json::to_string(&self)
+    fn sum(&self) -> serde_json::Result<String> {
+        serde_json::to_vec(self).map(|line| sha256_half(&line))
+    }
+
+    fn summed(self) -> serde_json::Result<String> {
+        let sum = self.sum()?;
+        serde_json::to_string(&Summed { line: self, sum })
     }
 }
 
-fn half_hash(text: &str) -> String {
-    let hash = digest(&SHA256, text.as_bytes());
-    hash.as_ref()
-        .iter()
-        .take(16)
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
-}
-
 fn parse(line: &[u8]) -> Result<IssuedRecord, String> {
-    let mut line: Line = serde_json::from_slice(line).map_err(|error| error.to_string())?;
-    if let Some(sum) = line.sum.take()
-        && serde_json::to_string(&line).map(|rest| half_hash(&rest)).ok() != Some(sum)
-    {
+    let Summed { line, sum } = serde_json::from_slice(line).map_err(|error| error.to_string())?;
+    if line.sum().ok() != Some(sum) {
         return Err("it was changed after it was written: bring the list back from a backup".into());
     }
     let time = |seconds| {

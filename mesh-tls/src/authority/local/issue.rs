@@ -2,7 +2,6 @@
 
 use std::time::{Duration, SystemTime};
 
-use aws_lc_rs::digest::{SHA256, digest};
 use rcgen::{
     CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, KeyUsagePurpose, SanType,
     SubjectPublicKeyInfo,
@@ -18,6 +17,7 @@ use super::record::{date, internal, random_serial, whole_seconds};
 use super::{Inner, storage};
 use crate::authority::{CaError, CaErrorKind, CertRequest, IssuedCert, SerialNumber};
 use crate::certificate::PublicKey;
+use crate::hash::sha256;
 
 /// How far the clock of a peer may be behind.
 const BACK_DATED: Duration = Duration::from_secs(300);
@@ -82,11 +82,7 @@ impl Inner {
         let signed = params
             .signed_by(&key, &self.issuer)
             .map_err(|error| internal(&error))?;
-        let key_hash: String = digest(&SHA256, spki)
-            .as_ref()
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect();
+        let key_hash = sha256(spki);
         // Known before it is handed out: what was issued can be found, and taken back, whatever happens now.
         let record = IssuedRecord {
             serial,

@@ -11,8 +11,9 @@ use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 use zeroize::Zeroizing;
 
-use super::{LONGEST_LEAF, LocalCaOptions, storage};
+use super::{LocalCaOptions, storage};
 use crate::authority::{CaError, CaErrorKind, SerialNumber};
+use crate::hash::sha256_half;
 use crate::key::{PrivateKey, SigningPair};
 use crate::secure_dir::SecureDir;
 use crate::{pem, sealed};
@@ -31,15 +32,9 @@ pub(super) struct Record {
     /// The sequence of the trust bundle.
     sequence: u64,
     /// How long a certificate is good for at most, in seconds.
-    #[serde(default = "longest_leaf")]
     longest_leaf: u64,
     /// The active one; others come with rotation.
     generations: Vec<Generation>,
-}
-
-/// Of a record that was written before it said so.
-fn longest_leaf() -> u64 {
-    LONGEST_LEAF.as_secs()
 }
 
 #[derive(Serialize, Deserialize)]
@@ -211,7 +206,7 @@ pub(super) fn date(time: SystemTime) -> Result<OffsetDateTime, CaError> {
 /// revocation list is.
 fn root(key: &PrivateKey, options: &LocalCaOptions) -> Result<CertificateDer<'static>, CaError> {
     let pair = key.pair().map_err(|error| internal(&error))?;
-    let key_id = crate::secure_dir::hashed_name(&format!("{:?}", rcgen::PublicKeyData::der_bytes(&pair)));
+    let key_id = sha256_half(rcgen::PublicKeyData::der_bytes(&pair));
     let mut params = CertificateParams::default();
     let mut name = DistinguishedName::new();
     // 64 characters are the most that a common name may have.

@@ -95,20 +95,6 @@ async fn a_list_that_a_crash_cut_goes_on_behind_its_last_whole_line() {
 }
 
 #[tokio::test]
-async fn a_process_that_was_stopped_with_the_lock_stops_nobody_for_ever() {
-    let dir = tempfile::tempdir().expect("a directory");
-    let path = dir.path().join("ca");
-    let ca = LocalCa::init(&path, options()).expect("a CA");
-    let held = SecureDir::open(&path).and_then(|dir| dir.lock()).expect("free");
-    let error = refused(&ca, request("orders", DAY)).await;
-    assert_eq!(error.kind(), CaErrorKind::Storage);
-    assert!(error.to_string().contains("has held this lock"), "{error}");
-    assert!(ca.issued().expect("a reader waits for nobody").is_empty());
-    drop(held);
-    ca.issue(request("orders", DAY)).await.expect("issued");
-}
-
-#[tokio::test]
 async fn no_changed_byte_of_the_list_goes_unseen() {
     let dir = tempfile::tempdir().expect("a directory");
     let path = dir.path().join("ca");

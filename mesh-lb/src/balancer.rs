@@ -54,12 +54,27 @@ pub struct SlotView {
     pub endpoint: Arc<Endpoint>,
     /// What it is carrying right now; read at every pick.
     pub load: Arc<EndpointLoad>,
+    /// Its share relative to the other slots': the endpoint's weight, less while it starts slowly. What an
+    /// algorithm goes by.
+    pub weight: u32,
 }
 
 impl SlotView {
-    /// An endpoint and its load.
+    /// An endpoint with the weight it has, and its load.
     pub fn new(endpoint: Arc<Endpoint>, load: Arc<EndpointLoad>) -> Self {
-        Self { endpoint, load }
+        let weight = endpoint.weight;
+        Self {
+            endpoint,
+            load,
+            weight,
+        }
+    }
+
+    /// With another weight.
+    #[must_use]
+    pub fn with_weight(mut self, weight: u32) -> Self {
+        self.weight = weight;
+        self
     }
 }
 

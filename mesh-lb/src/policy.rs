@@ -10,10 +10,10 @@ use crate::balancer::SlotView;
 
 /// The weights of the slots, divided by what they have in common.
 fn reduced_weights(slots: &[SlotView]) -> Vec<u32> {
-    let gcd = slots.iter().fold(0, |a, slot| gcd(a, slot.endpoint.weight));
+    let gcd = slots.iter().fold(0, |a, slot| gcd(a, slot.weight));
     slots
         .iter()
-        .map(|slot| slot.endpoint.weight.checked_div(gcd).unwrap_or(0))
+        .map(|slot| slot.weight.checked_div(gcd).unwrap_or(0))
         .collect()
 }
 

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use mesh_core::{Endpoint, RequestHead};
+use tokio::time::Instant;
 
 use crate::load::EndpointLoad;
 
@@ -86,16 +87,19 @@ pub struct PickContext<'a> {
     pub head: Option<RequestHead<'a>>,
     /// The random source of this pick: 64 random bits.
     pub random: u64,
+    /// The time of the pick, for what depends on it.
+    pub now: Instant,
     /// The slots earlier attempts of this request used.
     pub tried: &'a [usize],
 }
 
 impl<'a> PickContext<'a> {
     /// A first attempt.
-    pub fn new(random: u64) -> Self {
+    pub fn new(random: u64, now: Instant) -> Self {
         Self {
             head: None,
             random,
+            now,
             tried: &[],
         }
     }

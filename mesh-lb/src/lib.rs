@@ -14,8 +14,9 @@ pub mod health;
 pub mod load;
 pub mod policy;
 mod snapshot;
+mod sync;
 
 pub use balance::Balance;
 pub use balancer::{LoadBalancer, PickContext, Picker, SlotView};
 pub use endpoint::{PoolSettings, Protocol};
-pub use policy::{LeastConnections, RoundRobin};
+pub use policy::{LeastConnections, PeakEwma, Random, RoundRobin, Weighted};

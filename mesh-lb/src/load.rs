@@ -1,30 +1,102 @@
-//! What an endpoint is carrying: kept by its identity, so that it survives a discovery update, and shared by
-//! all pools to it.
+//! What an endpoint is carrying and how long it takes to answer: kept by its identity, so that it survives a
+//! discovery update, and shared by all pools to it.
+
+mod latency;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use crossbeam_utils::CachePadded;
 use mesh_core::EndpointId;
 use parking_lot::Mutex;
+use tokio::time::Instant;
+
+use latency::LatencyEstimate;
 
 /// The load of one endpoint.
-#[derive(Debug, Default)]
+///
+/// Its latency is an estimate that goes up at once and comes down with time (a peak EWMA): it starts at 30 ms,
+/// and of a peak 1/e is left after 10 s, so that an endpoint that was slow is tried again. No sample counts
+/// more than 300 s.
+///
+/// ```
+/// use std::time::Duration;
+/// use mesh_lb::load::EndpointLoad;
+/// use tokio::time::Instant;
+///
+/// let start = Instant::now();
+/// let load = EndpointLoad::new(start);
+/// load.record_latency(Duration::from_millis(400), start);
+/// load.record_latency(Duration::from_millis(2), start);
+/// assert_eq!(load.latency(start), Duration::from_millis(400));
+/// assert!(load.latency(start + Duration::from_secs(30)) < Duration::from_millis(20));
+/// ```
+#[derive(Debug)]
 pub struct EndpointLoad {
-    in_flight: CachePadded<AtomicU32>,
+    /// On one cache line: who compares endpoints reads both.
+    counters: CachePadded<Counters>,
+}
+
+#[derive(Debug)]
+struct Counters {
+    in_flight: AtomicU32,
+    latency: LatencyEstimate,
 }
 
 impl EndpointLoad {
+    /// What a failure counts at least as, however fast it came: 5 s.
+    pub const PENALTY: Duration = Duration::from_secs(5);
+
+    /// No load yet.
+    pub fn new(now: Instant) -> Self {
+        Self {
+            counters: CachePadded::new(Counters {
+                in_flight: AtomicU32::new(0),
+                latency: LatencyEstimate::new(now),
+            }),
+        }
+    }
+
     /// The requests it is answering now, each counted from the pick until the end of its response's body.
     pub fn in_flight(&self) -> u32 {
-        self.in_flight.load(Ordering::Relaxed)
+        self.counters.in_flight.load(Ordering::Relaxed)
     }
 
     /// Counts a request until the guard is dropped.
     pub fn begin(self: &Arc<Self>) -> InFlight {
-        self.in_flight.fetch_add(1, Ordering::Relaxed);
+        self.counters.in_flight.fetch_add(1, Ordering::Relaxed);
         InFlight(Arc::clone(self))
+    }
+
+    /// Takes in how long an answer took.
+    pub fn record_latency(&self, took: Duration, now: Instant) {
+        self.counters.latency.record(took, now);
+    }
+
+    /// Takes in a failure: an answer that took at least [`EndpointLoad::PENALTY`], so that who fails fast does
+    /// not look fast. `for_at_least` is how long it really took, or how long the endpoint asks to be spared
+    /// (`Retry-After`), whichever is longer.
+    pub fn penalise(&self, for_at_least: Duration, now: Instant) {
+        self.record_latency(for_at_least.max(Self::PENALTY), now);
+    }
+
+    /// How long it is expected to take. Reading changes nothing.
+    pub fn latency(&self, now: Instant) -> Duration {
+        Duration::from_nanos(self.latency_nanos(now) as u64)
+    }
+
+    /// The same, in nanoseconds.
+    pub(crate) fn latency_nanos(&self, now: Instant) -> f64 {
+        self.counters.latency.nanos(now)
+    }
+}
+
+impl Default for EndpointLoad {
+    /// No load yet, as of now.
+    fn default() -> Self {
+        Self::new(Instant::now())
     }
 }
 
@@ -34,7 +106,7 @@ pub struct InFlight(Arc<EndpointLoad>);
 
 impl Drop for InFlight {
     fn drop(&mut self) {
-        self.0.in_flight.fetch_sub(1, Ordering::Relaxed);
+        self.0.counters.in_flight.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -57,27 +129,4 @@ impl Loads {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_load_is_kept_by_the_identity_of_its_endpoint() {
-        let loads = Loads::default();
-        let endpoint = mesh_core::Endpoint::new("10.0.0.1:80".parse().expect("address"));
-        let first = loads.of(endpoint.id());
-        let guard = first.begin();
-        assert_eq!(loads.of(endpoint.id()).in_flight(), 1);
-        drop(guard);
-        assert_eq!(first.in_flight(), 0);
-    }
-
-    #[test]
-    fn loads_nobody_holds_are_forgotten() {
-        let loads = Loads::default();
-        for port in 1..=100_u16 {
-            let endpoint = mesh_core::Endpoint::new(std::net::SocketAddr::from(([10, 0, 0, 1], port)).into());
-            drop(loads.of(endpoint.id()));
-        }
-        assert!(loads.0.lock().len() <= 1);
-    }
-}
+mod tests;

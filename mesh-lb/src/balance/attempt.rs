@@ -6,7 +6,8 @@ use http::{HeaderName, HeaderValue, Method, Request, Response, Uri};
 use http_body::Body as _;
 use hyper::body::Incoming;
 use mesh_core::body::Body;
-use mesh_core::{AttemptInfo, EndpointId, Error, ErrorKind, Outcome, RequestHead, Version};
+use mesh_core::{AttemptInfo, EndpointId, Error, ErrorKind, MeshContext, Outcome, RequestHead, Version};
+use tokio::time::Instant;
 
 use super::Balance;
 use crate::balancer::PickContext;
@@ -147,7 +148,9 @@ impl Balance {
         tried: &[usize],
     ) -> Result<(usize, (EndpointId, Option<Version>), Arc<EndpointPool>, InFlight), Error> {
         let snapshot = self.shared.snapshot.load();
-        let cx = PickContext::new(fastrand::u64(..))
+        let context = request.extensions().get::<MeshContext>();
+        let now = context.map_or_else(Instant::now, |context| context.received);
+        let cx = PickContext::new(fastrand::u64(..), now)
             .for_request(RequestHead::of(request))
             .avoiding(tried);
         let subset = snapshot.subset(version);

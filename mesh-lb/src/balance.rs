@@ -17,9 +17,10 @@ use mesh_core::{Error, MeshContext, ServiceName};
 use attempt::Observer;
 
 pub use attempt::Attempt;
-pub use builder::{BalanceBuilder, SharedLoad};
+pub use builder::BalanceBuilder;
 
-use crate::endpoint::{ServiceLimits, Sweeper};
+use crate::endpoint::Sweeper;
+use crate::fleet::Fleet;
 use crate::snapshot::Snapshot;
 
 /// Sends each request to one of a service's endpoints.
@@ -59,9 +60,8 @@ pub struct Balance {
 }
 
 struct Shared {
-    service: ServiceName,
+    fleet: Fleet,
     snapshot: Arc<ArcSwap<Snapshot>>,
-    limits: Arc<ServiceLimits>,
     observe: Option<Observer>,
     _driver: driver::Driver,
     _sweeper: Sweeper,
@@ -75,14 +75,19 @@ impl Balance {
 
     /// The service.
     pub fn service(&self) -> &ServiceName {
-        &self.shared.service
+        self.shared.fleet.service()
+    }
+
+    /// Its endpoints and what is known of them.
+    pub fn fleet(&self) -> &Fleet {
+        &self.shared.fleet
     }
 }
 
 impl std::fmt::Debug for Balance {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Balance")
-            .field("service", &self.shared.service)
+            .field("service", self.service())
             .finish_non_exhaustive()
     }
 }

@@ -23,6 +23,6 @@ pub use settings::{Limits, PoolSettings, Protocol};
 
 pub(crate) use failure::SendFailure;
 pub(crate) use io::ErasedConnect;
-pub(crate) use limits::ServiceLimits;
+pub(crate) use limits::{RequestPermit, ServiceLimits};
 pub(crate) use pool::{EndpointPool, Guards, Rested};
 pub(crate) use sweep::Sweeper;

@@ -3,14 +3,11 @@
 
 mod latency;
 
-use std::collections::HashMap;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 use std::time::Duration;
 
 use crossbeam_utils::CachePadded;
-use mesh_core::EndpointId;
-use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use latency::LatencyEstimate;
@@ -70,6 +67,16 @@ impl EndpointLoad {
         InFlight(Arc::clone(self))
     }
 
+    /// Counts a request until the guard is dropped, unless it carries so many already.
+    pub(crate) fn begin_within(self: &Arc<Self>, max: u32) -> Option<InFlight> {
+        let in_flight = &self.counters.in_flight;
+        if in_flight.fetch_add(1, Ordering::Relaxed) < max {
+            return Some(InFlight(Arc::clone(self)));
+        }
+        in_flight.fetch_sub(1, Ordering::Relaxed);
+        None
+    }
+
     /// Takes in how long an answer took.
     pub fn record_latency(&self, took: Duration, now: Instant) {
         self.counters.latency.record(took, now);
@@ -107,24 +114,6 @@ pub struct InFlight(Arc<EndpointLoad>);
 impl Drop for InFlight {
     fn drop(&mut self) {
         self.0.counters.in_flight.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
-/// The loads of all endpoints someone still uses, by identity. Clones share them.
-#[derive(Clone, Debug, Default)]
-pub struct Loads(Arc<Mutex<HashMap<EndpointId, Weak<EndpointLoad>>>>);
-
-impl Loads {
-    /// The load of this endpoint: the one it had, if anyone still holds it. For publish time, not for picks.
-    pub fn of(&self, endpoint: &EndpointId) -> Arc<EndpointLoad> {
-        let mut loads = self.0.lock();
-        if let Some(load) = loads.get(endpoint).and_then(Weak::upgrade) {
-            return load;
-        }
-        loads.retain(|_, load| load.strong_count() > 0);
-        let load = Arc::new(EndpointLoad::default());
-        loads.insert(endpoint.clone(), Arc::downgrade(&load));
-        load
     }
 }
 

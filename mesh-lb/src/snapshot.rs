@@ -1,116 +1,274 @@
-//! Endpoints and pickers in one immutable value: a request sees both or neither.
+//! A roster, its pickers and its pools in one immutable value: a request sees all or none of it.
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use mesh_core::endpoint::Readiness;
-use mesh_core::{Endpoint, EndpointId, EndpointSet, Version};
+use mesh_core::breaker::Permit;
+use mesh_core::{EndpointId, Version};
+use tokio::time::Instant;
 
 use crate::balancer::{LoadBalancer, PickContext, Picker, SlotView};
 use crate::endpoint::EndpointPool;
-use crate::load::EndpointLoad;
+use crate::fleet::{Group, Roster, Seat};
+use crate::load::InFlight;
+use crate::zones::Zones;
 
-/// An endpoint, what it carries, and the connections to it.
-pub(crate) struct Slot {
-    pub(crate) endpoint: Arc<Endpoint>,
-    pub(crate) load: Arc<EndpointLoad>,
-    pub(crate) pool: Arc<EndpointPool>,
-}
-
-/// The endpoints of one version, and their picker.
-pub(crate) struct Subset {
-    version: Option<Version>,
-    slots: Vec<Slot>,
-    picker: Arc<dyn Picker>,
-}
-
-impl Subset {
-    pub(crate) fn pick(&self, cx: &PickContext<'_>) -> Option<(usize, &Slot)> {
-        let at = self.picker.pick(cx)?;
-        Some((at, self.slots.get(at)?))
-    }
-
-    pub(crate) fn len(&self) -> usize {
-        self.slots.len()
-    }
-}
-
-/// One state of discovery, ready to pick from.
-#[derive(Default)]
+/// One state of a fleet, ready to pick from.
 pub(crate) struct Snapshot {
-    /// The first is the stable one.
+    roster: Arc<Roster>,
+    /// Of each group of the roster.
     subsets: Vec<Subset>,
-    stable: Option<Version>,
+}
+
+/// The endpoints of one version: their pickers, and the connections of this balancer to them.
+struct Subset {
+    pools: Vec<Arc<EndpointPool>>,
+    picker: Arc<dyn Picker>,
+    zones: Option<Zones>,
+    trials: Trials,
+    /// How many requests an endpoint carries at most.
+    room: u32,
+}
+
+/// What was picked.
+pub(crate) struct Picked<'a> {
+    pub(crate) seat: &'a Seat,
+    pub(crate) pool: &'a Arc<EndpointPool>,
+    /// Leave of the endpoint's breaker; none in a panic, or if endpoints have no breaker.
+    pub(crate) permit: Option<Permit>,
+    pub(crate) in_flight: InFlight,
+}
+
+/// Why nothing was picked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NotPicked {
+    /// No endpoint takes requests.
+    Nobody,
+    /// Those that do are full.
+    Full,
 }
 
 impl Snapshot {
-    /// Builds the subsets of a set: the stable version first, then each version by itself.
-    ///
-    /// Stable are the endpoints of `stable`, those without a version, and, if no stable version is named, all.
     pub(crate) fn build(
-        set: &EndpointSet,
-        stable: Option<&Version>,
+        roster: Arc<Roster>,
         balancer: &dyn LoadBalancer,
-        mut slot: impl FnMut(&Arc<Endpoint>) -> Slot,
+        zone: Option<&str>,
+        origin: Instant,
+        room: u32,
+        mut pool: impl FnMut(&Seat) -> Arc<EndpointPool>,
     ) -> Self {
-        let mut versions: Vec<Option<&Version>> = vec![None];
-        for version in set.endpoints.iter().filter_map(|e| e.version.as_ref()) {
-            if !versions.contains(&Some(version)) && stable != Some(version) {
-                versions.push(Some(version));
-            }
-        }
-        let is_stable =
-            |e: &Endpoint| e.version.is_none() || stable.is_none() || e.version.as_ref() == stable;
-        let subset = |version: Option<&Version>| {
-            let members = set.endpoints.iter().filter(|e| match version {
-                None => is_stable(e),
-                Some(_) => e.version.as_ref() == version,
-            });
-            let members: Vec<&Arc<Endpoint>> = members.collect();
-            let of = |readiness| {
-                members
-                    .iter()
-                    .copied()
-                    .filter(|e| e.readiness == readiness)
-                    .collect::<Vec<_>>()
-            };
-            let ready = of(Readiness::Ready);
-            let usable = if ready.is_empty() {
-                of(Readiness::Terminating)
-            } else {
-                ready
-            };
-            let slots: Vec<Slot> = usable.into_iter().map(&mut slot).collect();
-            let views: Vec<_> = slots
-                .iter()
-                .map(|s| SlotView::new(Arc::clone(&s.endpoint), Arc::clone(&s.load)))
-                .collect();
+        let subsets = roster.groups.iter().map(|group| {
+            let views: Vec<SlotView> = group.seats.iter().map(view).collect();
+            let zones = zone.and_then(|zone| Zones::build(zone, &views, balancer));
             Subset {
-                version: version.cloned(),
+                pools: group.seats.iter().map(&mut pool).collect(),
                 picker: balancer.picker(&views),
-                slots,
+                zones,
+                trials: Trials::of(group, origin),
+                room,
             }
-        };
+        });
         Self {
-            subsets: versions.into_iter().map(subset).collect(),
-            stable: stable.cloned(),
+            subsets: subsets.collect(),
+            roster,
         }
     }
 
     /// The endpoints of this version; without one, the stable ones.
-    pub(crate) fn subset(&self, version: Option<&Version>) -> Option<&Subset> {
-        match version {
-            None => self.subsets.first(),
-            Some(_) if version == self.stable.as_ref() => self.subsets.first(),
-            Some(_) => self.subsets.iter().find(|s| s.version.as_ref() == version),
+    pub(crate) fn group(&self, version: Option<&Version>) -> Option<&Group> {
+        self.roster.groups.get(self.roster.at(version)?)
+    }
+
+    /// An endpoint of this version for a request that was tried at `tried` already.
+    pub(crate) fn pick(
+        &self,
+        version: Option<&Version>,
+        cx: PickContext<'_>,
+        tried: &[EndpointId],
+    ) -> Result<Picked<'_>, NotPicked> {
+        let at = self.roster.at(version).ok_or(NotPicked::Nobody)?;
+        let group = self.roster.groups.get(at).ok_or(NotPicked::Nobody)?;
+        let subset = self.subsets.get(at).ok_or(NotPicked::Nobody)?;
+        let (mut avoid, mut avoided) = ([0_usize; MAX_AVOIDED], 0);
+        for id in tried {
+            if let Some(at) = group.seats.iter().position(|seat| seat.endpoint.id() == id)
+                && let Some(place) = avoid.get_mut(avoided)
+            {
+                *place = at;
+                avoided += 1;
+            }
+        }
+        if let Some(picked) = subset.trial(group, &cx, &avoid[..avoided]) {
+            return Ok(picked);
+        }
+        let mut random = cx.random;
+        loop {
+            let cx = PickContext { random, ..cx }.avoiding(&avoid[..avoided]);
+            let at = subset.choose(&cx).ok_or(NotPicked::Nobody)?;
+            match subset.admitted(group, at, cx.now) {
+                Some(picked) => return Ok(picked),
+                // It was ejected, or filled up, a moment ago, and the next roster is not there yet.
+                None if avoided < MAX_AVOIDED && !cx.was_tried(at) => {
+                    avoid[avoided] = at;
+                    avoided += 1;
+                    random = random.rotate_left(17).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+                }
+                None => return subset.any(group, random, cx.now),
+            }
         }
     }
 
     /// Every pool, each once.
     pub(crate) fn pools(&self) -> HashMap<EndpointId, Arc<EndpointPool>> {
-        let slots = self.subsets.iter().flat_map(|s| &s.slots);
-        slots
-            .map(|s| (s.endpoint.id().clone(), Arc::clone(&s.pool)))
+        let seats = self
+            .roster
+            .groups
+            .iter()
+            .zip(&self.subsets)
+            .flat_map(|(group, subset)| group.seats.iter().zip(&subset.pools));
+        seats
+            .map(|(seat, pool)| (seat.endpoint.id().clone(), Arc::clone(pool)))
             .collect()
     }
+}
+
+impl Default for Snapshot {
+    fn default() -> Self {
+        Self {
+            roster: Arc::default(),
+            subsets: Vec::new(),
+        }
+    }
+}
+
+/// How many endpoints one pick avoids at most; after that it looks at one after the other.
+const MAX_AVOIDED: usize = 8;
+
+fn view(seat: &Seat) -> SlotView {
+    let (endpoint, load) = (Arc::clone(&seat.endpoint), Arc::clone(seat.member.load()));
+    SlotView::new(endpoint, load).with_weight(seat.weight)
+}
+
+impl Subset {
+    fn choose(&self, cx: &PickContext<'_>) -> Option<usize> {
+        match &self.zones {
+            Some(zones) => zones.pick(cx).or_else(|| self.picker.pick(cx)),
+            None => self.picker.pick(cx),
+        }
+    }
+
+    /// The endpoint, unless it does not take this request.
+    fn admitted<'a>(&'a self, group: &'a Group, at: usize, now: Instant) -> Option<Picked<'a>> {
+        let (seat, pool) = (group.seats.get(at)?, self.pools.get(at)?);
+        if !group.panic && !seat.member.takes_requests() {
+            return None;
+        }
+        let in_flight = seat.member.load().begin_within(self.room)?;
+        let permit = match seat.member.breaker() {
+            Some(breaker) if !group.panic => Some(breaker.admit(now).ok()?.permit),
+            _ => None,
+        };
+        Some(Picked {
+            seat,
+            pool,
+            permit,
+            in_flight,
+        })
+    }
+
+    /// The first that takes the request, from a random one on.
+    fn any<'a>(&'a self, group: &'a Group, random: u64, now: Instant) -> Result<Picked<'a>, NotPicked> {
+        let n = group.seats.len();
+        let start = usize::try_from(random >> 32).unwrap_or(0) % n.max(1);
+        let weighty = (0..n).map(|i| (start + i) % n).filter(|at| group.seats[*at].weight > 0);
+        let mut why = NotPicked::Nobody;
+        for at in weighty {
+            if let Some(picked) = self.admitted(group, at, now) {
+                return Ok(picked);
+            }
+            let seat = &group.seats[at];
+            if (group.panic || seat.member.takes_requests()) && seat.member.load().in_flight() >= self.room {
+                why = NotPicked::Full;
+            }
+        }
+        Err(why)
+    }
+
+    /// An ejected endpoint whose time is over, if this request may be its trial.
+    fn trial<'a>(&'a self, group: &'a Group, cx: &PickContext<'_>, tried: &[usize]) -> Option<Picked<'a>> {
+        if group.panic || !self.trials.are_due(cx.now) {
+            return None;
+        }
+        let mut next = None;
+        let mut found = None;
+        for at in self.trials.seats.iter().copied() {
+            let (seat, pool) = (group.seats.get(at)?, self.pools.get(at)?);
+            let Some(breaker) = seat.member.breaker().filter(|_| seat.member.is_ejected()) else {
+                continue;
+            };
+            if found.is_none() && !tried.contains(&at) && !seat.member.is_unhealthy() {
+                match breaker.admit(cx.now) {
+                    Ok(admission) => {
+                        found = Some(Picked {
+                            seat,
+                            pool,
+                            permit: Some(admission.permit),
+                            in_flight: seat.member.load().begin(),
+                        });
+                        continue;
+                    }
+                    Err(refused) => {
+                        let due = cx.now + refused.retry_after;
+                        next = Some(next.map_or(due, |next: Instant| next.min(due)));
+                        continue;
+                    }
+                }
+            }
+            let due = breaker.due().unwrap_or(cx.now).max(cx.now);
+            next = Some(next.map_or(due, |next: Instant| next.min(due)));
+        }
+        self.trials.next_at(next);
+        found
+    }
+}
+
+/// When the next of the ejected endpoints may be tried.
+struct Trials {
+    origin: Instant,
+    seats: Box<[usize]>,
+    /// In nanoseconds since `origin`.
+    due: AtomicU64,
+}
+
+impl Trials {
+    fn of(group: &Group, origin: Instant) -> Self {
+        let ejected = |at: &usize| group.seats[*at].member.is_ejected() && group.seats[*at].endpoint.weight > 0;
+        let seats: Box<[usize]> = (0..group.seats.len()).filter(ejected).collect();
+        let trials = Self {
+            origin,
+            due: AtomicU64::new(u64::MAX),
+            seats,
+        };
+        let due = |at: &usize| group.seats[*at].member.breaker().and_then(|b| b.due());
+        let first = trials.seats.iter().filter_map(due).min();
+        if !trials.seats.is_empty() {
+            trials.next_at(Some(first.unwrap_or(origin)));
+        }
+        trials
+    }
+
+    fn are_due(&self, now: Instant) -> bool {
+        let due = self.due.load(Ordering::Relaxed);
+        due != u64::MAX && nanos(self.origin, now) >= due
+    }
+
+    fn next_at(&self, due: Option<Instant>) {
+        let due = due.map_or(u64::MAX, |due| nanos(self.origin, due));
+        self.due.store(due, Ordering::Relaxed);
+    }
+}
+
+fn nanos(origin: Instant, at: Instant) -> u64 {
+    u64::try_from(at.saturating_duration_since(origin).as_nanos()).unwrap_or(u64::MAX - 1)
 }

@@ -6,13 +6,16 @@ use http::{HeaderName, HeaderValue, Method, Request, Response, Uri};
 use http_body::Body as _;
 use hyper::body::Incoming;
 use mesh_core::body::Body;
-use mesh_core::{AttemptInfo, EndpointId, Error, ErrorKind, MeshContext, Outcome, RequestHead, Version};
+use mesh_core::breaker::Permit;
+use mesh_core::{AttemptInfo, EndpointId, Error, ErrorKind, GrpcCode, Outcome, RequestHead, Version};
 use tokio::time::Instant;
 
 use super::Balance;
 use crate::balancer::PickContext;
-use crate::endpoint::{EndpointPool, Guards, Rested, SendFailure};
+use crate::endpoint::{EndpointPool, Guards, Limits, RequestPermit, Rested, SendFailure};
+use crate::fleet::{Group, Member};
 use crate::load::InFlight;
+use crate::snapshot::NotPicked;
 
 /// How often a request is sent at most, if it never reaches the application.
 const MAX_ATTEMPTS: usize = 4;
@@ -36,28 +39,35 @@ impl Balance {
     /// Sends a request to an endpoint of this version; without one, to a stable endpoint.
     ///
     /// # Errors
-    /// [`ErrorKind::NoHealthyEndpoint`] without an endpoint, [`ErrorKind::Overloaded`] at a limit,
-    /// [`ErrorKind::UpstreamConnect`] and [`ErrorKind::UpstreamReset`] when the attempts are used up.
+    /// [`ErrorKind::NoHealthyEndpoint`] without an endpoint that takes requests, [`ErrorKind::Overloaded`] when a
+    /// limit left no room in time, [`ErrorKind::UpstreamConnect`] and [`ErrorKind::UpstreamReset`] when the
+    /// attempts are used up.
     pub async fn send(
         &self,
         mut request: Request<Body>,
         version: Option<&Version>,
     ) -> Result<(Response<Body>, AttemptInfo), Error> {
-        let shared = &*self.shared;
         let mut tried = Tried::default();
         let mut rested = Rested::Use;
-        for attempt in 1.. {
-            let (slot, endpoint, pool, in_flight) = self.pick(&request, version, tried.slots())?;
+        for number in 1.. {
+            let begun = self.begin(&mut request, version, tried.endpoints()).await?;
+            let Claim {
+                pool,
+                in_flight,
+                permit,
+                judged,
+            } = begun;
             let guards = Guards {
                 _in_flight: in_flight,
-                _permit: shared.limits.request()?,
+                _permit: permit,
             };
             let copy = Copy::of(&request);
             let mut reused = false;
             let failure = match pool.send(request, guards, rested, &mut reused).await {
                 Ok((response, peer)) => {
-                    self.tell(&endpoint, Outcome::of_status(response.status()), attempt);
-                    let info = AttemptInfo::new(endpoint.0, endpoint.1, attempt).with_peer(peer);
+                    let endpoint = judged.endpoint.clone();
+                    self.judge(judged, outcome_of(&response), number);
+                    let info = AttemptInfo::new(endpoint.0, endpoint.1, number).with_peer(peer);
                     return Ok((response, info));
                 }
                 Err(failure) => failure,
@@ -71,22 +81,23 @@ impl Balance {
                 SendFailure::Broken(error) if reused => (error, copy.map(Copy::into_request)),
                 SendFailure::Broken(error) | SendFailure::Failed(error) => (error, None),
             };
+            let endpoint = judged.endpoint.0.clone();
             // That a rested connection was closed says nothing against its endpoint.
             if avoid || again.is_none() {
-                self.tell(&endpoint, Outcome::Refused(error.kind()), attempt);
+                self.judge(judged, Outcome::Refused(error.kind()), number);
             }
             let hopeless = matches!(
                 error.kind(),
                 ErrorKind::Overloaded | ErrorKind::Timeout | ErrorKind::BadRequest
             );
             match again {
-                Some(again) if !hopeless && (attempt as usize) < MAX_ATTEMPTS => {
-                    tracing::debug!(%error, attempt, "sending again");
+                Some(again) if !hopeless && (number as usize) < MAX_ATTEMPTS => {
+                    tracing::debug!(%error, attempt = number, "sending again");
                     if !avoid {
                         // Where one broke, those beside it are about to: they must not use up the attempts.
                         rested = Rested::Avoid;
                     }
-                    tried.add(slot);
+                    tried.add(endpoint);
                     request = again;
                 }
                 _ => return Err(error),
@@ -106,21 +117,26 @@ impl Balance {
         version: Option<&Version>,
     ) -> Result<(Response<Incoming>, AttemptInfo, InFlight), Error> {
         let mut tried = Tried::default();
-        for attempt in 1.. {
-            let (slot, endpoint, pool, in_flight) = self.pick(&request, version, tried.slots())?;
-            let permit = self.shared.limits.request()?;
+        for number in 1.. {
+            let Claim {
+                pool,
+                in_flight,
+                permit,
+                judged,
+            } = self.begin(&mut request, version, tried.endpoints()).await?;
+            let endpoint = judged.endpoint.clone();
             match pool.send_upgrade(request, permit).await {
                 Ok((response, peer)) => {
-                    self.tell(&endpoint, Outcome::of_status(response.status()), attempt);
-                    let info = AttemptInfo::new(endpoint.0, endpoint.1, attempt).with_peer(peer);
+                    self.judge(judged, outcome_of(&response), number);
+                    let info = AttemptInfo::new(endpoint.0, endpoint.1, number).with_peer(peer);
                     return Ok((response, info, in_flight));
                 }
                 Err(SendFailure::Unsent(error, again)) => {
-                    self.tell(&endpoint, Outcome::Refused(error.kind()), attempt);
-                    if attempt as usize >= MAX_ATTEMPTS || error.kind() != ErrorKind::UpstreamConnect {
+                    self.judge(judged, Outcome::Refused(error.kind()), number);
+                    if number as usize >= MAX_ATTEMPTS || error.kind() != ErrorKind::UpstreamConnect {
                         return Err(error);
                     }
-                    tried.add(slot);
+                    tried.add(endpoint.0);
                     request = *again;
                 }
                 Err(
@@ -129,7 +145,7 @@ impl Balance {
                     | SendFailure::Reset(error)
                     | SendFailure::Failed(error),
                 ) => {
-                    self.tell(&endpoint, Outcome::Refused(error.kind()), attempt);
+                    self.judge(judged, Outcome::Refused(error.kind()), number);
                     return Err(error);
                 }
             }
@@ -137,44 +153,97 @@ impl Balance {
         Err(Error::new(ErrorKind::UpstreamConnect, "no attempt was made"))
     }
 
-    #[expect(
-        clippy::type_complexity,
-        reason = "the four facts of a pick, used in two places right above"
-    )]
-    fn pick(
+    /// An endpoint and room for a request; waits for room if there is none.
+    async fn begin(
         &self,
-        request: &Request<Body>,
+        request: &mut Request<Body>,
         version: Option<&Version>,
-        tried: &[usize],
-    ) -> Result<(usize, (EndpointId, Option<Version>), Arc<EndpointPool>, InFlight), Error> {
-        let snapshot = self.shared.snapshot.load();
-        let context = request.extensions().get::<MeshContext>();
-        let now = context.map_or_else(Instant::now, |context| context.received);
-        let cx = PickContext::new(fastrand::u64(..), now)
-            .for_request(RequestHead::of(request))
-            .avoiding(tried);
-        let subset = snapshot.subset(version);
-        let Some((at, slot)) = subset.and_then(|subset| subset.pick(&cx)) else {
-            return Err(self.nothing_to_pick(version, subset.map_or(0, |subset| subset.len())));
+        tried: &[EndpointId],
+    ) -> Result<Claim, Error> {
+        // Borrowed for this alone, not shared: a body cannot be, and this waits.
+        let mut claim = || {
+            let request = &mut *request;
+            self.claim(RequestHead::of(request), version, tried)
         };
-        let endpoint = (slot.endpoint.id().clone(), slot.endpoint.version.clone());
-        Ok((at, endpoint, Arc::clone(&slot.pool), slot.load.begin()))
+        let full = match claim()? {
+            Ok(claim) => return Ok(claim),
+            Err(full) => full,
+        };
+        let limits = self.shared.fleet.limits();
+        let full = full.tell(limits.limits());
+        // Boxed, since it is rare and would make every request's future as large as its own.
+        Box::pin(limits.wait_for_room(&full, || Ok(claim()?.ok()))).await
     }
 
-    fn nothing_to_pick(&self, version: Option<&Version>, known: usize) -> Error {
-        let service = &self.shared.service;
+    fn claim(
+        &self,
+        head: RequestHead<'_>,
+        version: Option<&Version>,
+        tried: &[EndpointId],
+    ) -> Result<Result<Claim, Full>, Error> {
+        let Some(permit) = self.shared.fleet.limits().request() else {
+            return Ok(Err(Full::Service));
+        };
+        let now = Instant::now();
+        let snapshot = self.shared.snapshot.load();
+        let cx = PickContext::new(fastrand::u64(..), now).for_request(head);
+        let picked = match snapshot.pick(version, cx, tried) {
+            Ok(picked) => picked,
+            Err(NotPicked::Full) => return Ok(Err(Full::Endpoints)),
+            Err(NotPicked::Nobody) => return Err(self.nobody(snapshot.group(version), version, now)),
+        };
+        let endpoint = &picked.seat.endpoint;
+        Ok(Ok(Claim {
+            pool: Arc::clone(picked.pool),
+            in_flight: picked.in_flight,
+            permit,
+            judged: Judged {
+                endpoint: (endpoint.id().clone(), endpoint.version.clone()),
+                member: Arc::clone(&picked.seat.member),
+                permit: picked.permit,
+                begun: now,
+            },
+        }))
+    }
+
+    /// No endpoint takes requests: which there are, why they do not, and since when.
+    fn nobody(&self, group: Option<&Group>, version: Option<&Version>, now: Instant) -> Error {
+        const SHOWN: usize = 5;
+        let service = self.service();
         let of = version.map(|v| format!(" of version {v}")).unwrap_or_default();
-        let message = if known == 0 {
+        let seats = group.map(|group| &*group.seats).unwrap_or_default();
+        let message = if seats.is_empty() {
             format!("service {service} has no endpoint{of}: check its endpoints or its discovery")
         } else {
+            let shown = seats.iter().take(SHOWN).map(|seat| {
+                let trouble = seat.member.trouble(now);
+                let trouble = trouble.unwrap_or_else(|| "it has weight 0".to_owned());
+                format!("{}: {trouble}", seat.endpoint.id())
+            });
+            let shown = shown.collect::<Vec<_>>().join("; ");
+            let more = match seats.len().saturating_sub(SHOWN) {
+                0 => String::new(),
+                more => format!("; and {more} more"),
+            };
             format!(
-                "none of the {known} endpoints{of} of service {service} takes requests: check their weights"
+                "none of the {} endpoints{of} of service {service} takes requests: {shown}{more}",
+                seats.len()
             )
         };
         Error::new(ErrorKind::NoHealthyEndpoint, message)
     }
 
-    fn tell(&self, endpoint: &(EndpointId, Option<Version>), outcome: Outcome, number: u32) {
+    /// Tells the fleet and the observer how an attempt ended.
+    fn judge(&self, judged: Judged, outcome: Outcome, number: u32) {
+        let Judged {
+            endpoint,
+            member,
+            permit,
+            begun,
+        } = judged;
+        let now = Instant::now();
+        let took = now.saturating_duration_since(begun);
+        self.shared.fleet.record(&member, permit, outcome, took, now);
         if let Some(observe) = &self.shared.observe {
             observe(&Attempt {
                 endpoint: &endpoint.0,
@@ -185,23 +254,65 @@ impl Balance {
     }
 }
 
-/// The slots that were tried.
-#[derive(Default)]
-struct Tried {
-    slots: [usize; MAX_ATTEMPTS],
-    len: usize,
+/// An endpoint for a request, and room for it.
+struct Claim {
+    pool: Arc<EndpointPool>,
+    in_flight: InFlight,
+    permit: RequestPermit,
+    judged: Judged,
 }
 
+/// What an attempt's end is told with. Dropped untold, it says nothing about the endpoint.
+struct Judged {
+    endpoint: (EndpointId, Option<Version>),
+    member: Arc<Member>,
+    permit: Option<Permit>,
+    begun: Instant,
+}
+
+/// What has no room for one more request.
+enum Full {
+    Service,
+    Endpoints,
+}
+
+impl Full {
+    fn tell(&self, limits: &Limits) -> String {
+        match self {
+            Self::Service => {
+                let max = limits.max_requests;
+                format!("{max} requests to the service are in flight (circuitBreaker.maxRequests)")
+            }
+            Self::Endpoints => {
+                let max = limits.max_requests_per_endpoint;
+                format!("{max} requests are in flight at every endpoint that takes any")
+            }
+        }
+    }
+}
+
+/// How a response counts: by its status, or by the gRPC status in its head.
+fn outcome_of<B>(response: &Response<B>) -> Outcome {
+    let outcome = Outcome::of_status(response.status());
+    match GrpcCode::in_fields(response.headers()) {
+        Some(code) if outcome == Outcome::Success => Outcome::of_grpc(code),
+        _ => outcome,
+    }
+}
+
+/// The endpoints that were tried.
+#[derive(Default)]
+struct Tried(Vec<EndpointId>);
+
 impl Tried {
-    fn add(&mut self, slot: usize) {
-        if let Some(place) = self.slots.get_mut(self.len) {
-            *place = slot;
-            self.len += 1;
+    fn add(&mut self, endpoint: EndpointId) {
+        if !self.0.contains(&endpoint) {
+            self.0.push(endpoint);
         }
     }
 
-    fn slots(&self) -> &[usize] {
-        &self.slots[..self.len]
+    fn endpoints(&self) -> &[EndpointId] {
+        &self.0
     }
 }
 

@@ -6,89 +6,80 @@ use arc_swap::ArcSwap;
 use futures_util::FutureExt as _;
 use mesh_core::connect::{Connect, TcpConnect};
 use mesh_core::discovery::Discover;
-use mesh_core::{EndpointSet, Live, ServiceName, Version};
+use mesh_core::{EndpointSet, ServiceName};
+use tokio::time::Instant;
 
 use super::attempt::Observer;
 use super::driver::{Driver, Rebuild};
 use super::{Attempt, Balance, Shared};
 use crate::balancer::LoadBalancer;
-use crate::discovery::FixedWatch;
-use crate::endpoint::{ErasedConnect, Limits, PoolSettings, ServiceLimits, Sweeper};
-use crate::load::Loads;
+use crate::endpoint::{ErasedConnect, PoolSettings, Sweeper};
+use crate::fleet::{Fleet, FleetPolicy};
 use crate::policy::LeastConnections;
 use crate::snapshot::Snapshot;
-
-/// What the balancers of one service share when there are several, as one for each core: the load of each
-/// endpoint, and the limits.
-#[derive(Clone, Debug)]
-pub struct SharedLoad {
-    loads: Loads,
-    limits: Arc<ServiceLimits>,
-}
-
-impl SharedLoad {
-    /// No load yet, and these limits.
-    pub fn new(limits: Limits) -> Self {
-        Self {
-            loads: Loads::default(),
-            limits: ServiceLimits::new(limits),
-        }
-    }
-
-    /// The same loads under other limits: for a configuration that changed.
-    #[must_use]
-    pub fn with_limits(&self, limits: Limits) -> Self {
-        Self {
-            loads: self.loads.clone(),
-            limits: ServiceLimits::new(limits),
-        }
-    }
-
-    /// The load of this endpoint.
-    pub fn of(&self, endpoint: &mesh_core::EndpointId) -> Arc<crate::load::EndpointLoad> {
-        self.loads.of(endpoint)
-    }
-}
-
-type Start = Box<dyn FnOnce(Rebuild) -> (Option<Snapshot>, Driver)>;
 
 /// Puts a [`Balance`] together. Everything but the endpoints has a default.
 #[must_use = "nothing happens before `start`"]
 pub struct BalanceBuilder {
     service: ServiceName,
-    start: Start,
+    source: Source,
     balancer: Arc<dyn LoadBalancer>,
     connect: Arc<dyn ErasedConnect>,
     settings: PoolSettings,
-    stable: Option<Version>,
-    shared: Option<SharedLoad>,
+    policy: FleetPolicy,
     observe: Option<Observer>,
     before: Option<Balance>,
 }
+
+/// Where a balancer's endpoints come from.
+enum Source {
+    /// They are written down.
+    Fixed(EndpointSet),
+    /// A fleet of its own follows discovery.
+    Discovered(Follow),
+    /// Others use the fleet too, and somebody else looks after it.
+    Shared(Fleet),
+}
+
+type Follow = Box<dyn FnOnce(&Fleet) -> tokio::task::JoinHandle<()>>;
 
 impl BalanceBuilder {
     pub(super) fn new(service: ServiceName) -> Self {
         Self {
             service,
-            start: following(FixedWatch::following(Live::fixed(EndpointSet::default()))),
+            source: Source::Fixed(EndpointSet::default()),
             balancer: Arc::new(LeastConnections::new()),
             connect: <dyn ErasedConnect>::new(TcpConnect::new()),
             settings: PoolSettings::default(),
-            stable: None,
-            shared: None,
+            policy: FleetPolicy::default(),
             observe: None,
             before: None,
         }
     }
 
     /// These endpoints, for good.
-    pub fn endpoints(self, set: EndpointSet) -> Self {
-        self.discover(FixedWatch::following(Live::fixed(set)))
+    pub fn endpoints(mut self, set: EndpointSet) -> Self {
+        self.source = Source::Fixed(set);
+        self
     }
 
     /// The endpoints this discovers. Default: none.
     pub fn discover(mut self, discover: impl Discover) -> Self {
-        self.start = following(discover);
+        self.source = Source::Discovered(following(discover));
+        self
+    }
+
+    /// The endpoints of a fleet that other balancers use too, as one on each core. Somebody else tells it of
+    /// its endpoints and [keeps](Fleet::keep) it; its policy takes the place of this builder's.
+    pub fn fleet(mut self, fleet: Fleet) -> Self {
+        self.source = Source::Shared(fleet);
+        self
+    }
+
+    /// When endpoints get no requests, which of them are used, and what they may carry at most. Default:
+    /// [`FleetPolicy::default`].
+    pub fn policy(mut self, policy: FleetPolicy) -> Self {
+        self.policy = policy;
         self
     }
 
@@ -110,19 +101,6 @@ impl BalanceBuilder {
         self
     }
 
-    /// Which version is the stable one, when endpoints have several.
-    pub fn stable_version(mut self, version: Option<Version>) -> Self {
-        self.stable = version;
-        self
-    }
-
-    /// Shares load and limits with other balancers of the service. Its limits take the place of those in the
-    /// settings.
-    pub fn shared(mut self, shared: SharedLoad) -> Self {
-        self.shared = Some(shared);
-        self
-    }
-
     /// Takes over the connections of this one to the endpoints both know. Its connector and its settings must
     /// be the same: connections are kept as they are.
     pub fn succeeding(mut self, before: &Balance) -> Self {
@@ -139,27 +117,35 @@ impl BalanceBuilder {
     /// Starts it: discovery and the sweeping of connections run in tasks that end when the last clone is
     /// dropped. Must be called within a tokio runtime, the one that will make the requests.
     pub fn start(self) -> Balance {
-        let SharedLoad { loads, limits } = self
-            .shared
-            .unwrap_or_else(|| SharedLoad::new(self.settings.limits));
+        let mut tasks = Vec::new();
+        let fleet = match self.source {
+            Source::Shared(fleet) => fleet,
+            own => {
+                let fleet = Fleet::new(self.service, self.policy);
+                match own {
+                    Source::Fixed(set) => fleet.update(set, Instant::now()),
+                    Source::Discovered(follow) => tasks.push(follow(&fleet)),
+                    Source::Shared(_) => {}
+                }
+                let kept = fleet.clone();
+                tasks.push(tokio::spawn(async move { kept.keep().await }));
+                fleet
+            }
+        };
         let rebuild = Rebuild {
-            service: self.service.clone(),
+            fleet: fleet.clone(),
             balancer: self.balancer,
             connect: self.connect,
             settings: self.settings.clone(),
-            stable: self.stable,
-            loads,
-            limits: Arc::clone(&limits),
+            origin: Instant::now(),
             snapshot: Arc::new(match &self.before {
                 Some(before) => ArcSwap::new(before.shared.snapshot.load_full()),
                 None => ArcSwap::from_pointee(Snapshot::default()),
             }),
         };
+        let roster = fleet.roster();
         let snapshot = Arc::clone(&rebuild.snapshot);
-        let (first, driver) = (self.start)(rebuild);
-        if let Some(first) = first {
-            snapshot.store(Arc::new(first));
-        }
+        snapshot.store(Arc::new(rebuild.build(roster.load_full())));
         let swept = Arc::downgrade(&snapshot);
         let sweeper = Sweeper::start(&self.settings, move || {
             swept
@@ -168,26 +154,24 @@ impl BalanceBuilder {
         });
         Balance {
             shared: Arc::new(Shared {
-                service: self.service,
+                fleet,
                 snapshot,
-                limits,
                 observe: self.observe,
-                _driver: driver,
+                _driver: Driver::start(roster, rebuild, tasks),
                 _sweeper: sweeper,
             }),
         }
     }
 }
 
-/// Asks once without waiting, so that what is known already serves the first request; the rest is the
-/// driver's.
-fn following(mut discover: impl Discover) -> Start {
-    Box::new(move |rebuild| {
-        let first = match discover.next().now_or_never() {
-            Some(Ok(set)) => Some(rebuild.build(&set)),
-            // The driver asks again, and says what is wrong if it still is.
-            Some(Err(_)) | None => None,
-        };
-        (first, Driver::start(discover, rebuild))
+/// Asks once without waiting, so that what is known already serves the first request; the rest is a task's.
+fn following(mut discover: impl Discover) -> Follow {
+    Box::new(move |fleet| {
+        // After an error the task asks again, and says what is wrong if it still is.
+        if let Some(Ok(set)) = discover.next().now_or_never() {
+            fleet.update(set, Instant::now());
+        }
+        let fleet = fleet.clone();
+        tokio::spawn(async move { fleet.follow(discover).await })
     })
 }

@@ -1,77 +1,64 @@
-//! Follows discovery and publishes a new snapshot for each new set.
+//! Follows the fleet's roster and publishes a new snapshot for each.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use mesh_core::backoff::Backoff;
-use mesh_core::discovery::Discover;
-use mesh_core::{EndpointSet, ServiceName, Version};
+use mesh_core::Live;
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 
 use crate::balancer::LoadBalancer;
-use crate::endpoint::{EndpointPool, ErasedConnect, PoolSettings, ServiceLimits};
-use crate::load::Loads;
-use crate::snapshot::{Slot, Snapshot};
+use crate::endpoint::{EndpointPool, ErasedConnect, PoolSettings};
+use crate::fleet::{Fleet, Roster};
+use crate::snapshot::Snapshot;
 
 /// What a snapshot is built from.
 pub(super) struct Rebuild {
-    pub(super) service: ServiceName,
+    pub(super) fleet: Fleet,
     pub(super) balancer: Arc<dyn LoadBalancer>,
     pub(super) connect: Arc<dyn ErasedConnect>,
     pub(super) settings: PoolSettings,
-    pub(super) stable: Option<Version>,
-    pub(super) loads: Loads,
-    pub(super) limits: Arc<ServiceLimits>,
+    pub(super) origin: Instant,
     pub(super) snapshot: Arc<ArcSwap<Snapshot>>,
 }
 
 impl Rebuild {
-    /// A snapshot of this set. Endpoints that were known keep their connections and their load.
-    pub(super) fn build(&self, set: &EndpointSet) -> Snapshot {
+    /// A snapshot of this roster. Endpoints that were known keep their connections.
+    pub(super) fn build(&self, roster: Arc<Roster>) -> Snapshot {
         let mut pools = self.snapshot.load().pools();
-        Snapshot::build(set, self.stable.as_ref(), &*self.balancer, |endpoint| {
-            let pool = pools.entry(endpoint.id().clone()).or_insert_with(|| {
-                let (connect, limits) = (Arc::clone(&self.connect), Arc::clone(&self.limits));
-                EndpointPool::new(Arc::clone(endpoint), connect, self.settings.clone(), limits)
+        let zone = self.fleet.policy().zone.as_deref();
+        let room = self.fleet.policy().limits.max_requests_per_endpoint;
+        Snapshot::build(roster, &*self.balancer, zone, self.origin, room, |seat| {
+            let pool = pools.entry(seat.endpoint.id().clone()).or_insert_with(|| {
+                let (connect, limits) = (Arc::clone(&self.connect), Arc::clone(self.fleet.limits()));
+                EndpointPool::new(Arc::clone(&seat.endpoint), connect, self.settings.clone(), limits)
             });
-            Slot {
-                endpoint: Arc::clone(endpoint),
-                load: self.loads.of(endpoint.id()),
-                pool: Arc::clone(pool),
-            }
+            Arc::clone(pool)
         })
     }
 }
 
-/// The task that follows discovery. It ends when this is dropped.
-pub(super) struct Driver(JoinHandle<()>);
+/// The tasks of a balancer. They end when this is dropped.
+pub(super) struct Driver(Vec<JoinHandle<()>>);
 
 impl Driver {
-    pub(super) fn start(mut discover: impl Discover, rebuild: Rebuild) -> Self {
-        Self(tokio::spawn(async move {
-            let mut rng = fastrand::Rng::new();
-            let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(30));
+    /// Beside the tasks of the fleet, if that is the balancer's own.
+    pub(super) fn start(mut roster: Live<Roster>, rebuild: Rebuild, mut tasks: Vec<JoinHandle<()>>) -> Self {
+        tasks.push(tokio::spawn(async move {
             loop {
-                match discover.next().await {
-                    Ok(set) => {
-                        backoff.reset();
-                        rebuild.snapshot.store(Arc::new(rebuild.build(&set)));
-                    }
-                    Err(error) => {
-                        let wait = backoff.next(&mut rng);
-                        let service = &rebuild.service;
-                        tracing::warn!(%service, %error, ?wait, "discovery failed; the last endpoints stay in use");
-                        tokio::time::sleep(wait).await;
-                    }
-                }
+                roster.changed().await;
+                let snapshot = rebuild.build(roster.load_full());
+                rebuild.snapshot.store(Arc::new(snapshot));
             }
-        }))
+        }));
+        Self(tasks)
     }
 }
 
 impl Drop for Driver {
     fn drop(&mut self) {
-        self.0.abort();
+        for task in &self.0 {
+            task.abort();
+        }
     }
 }

@@ -1,11 +1,13 @@
 //! What all pools of a service together may not exceed.
 
+use std::pin::pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 
 use mesh_core::{Error, ErrorKind};
 use parking_lot::Mutex;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+use tokio::time::timeout;
 
 use super::pool::EndpointPool;
 use super::settings::Limits;
@@ -18,6 +20,9 @@ pub(crate) struct ServiceLimits {
     pending: AtomicUsize,
     connections: Arc<Semaphore>,
     returned: Notify,
+    /// Told when a request ended while others wait to begin.
+    room: Notify,
+    waiting_for_room: AtomicUsize,
     /// For finding a connection at rest to close; looked at only when the limit is reached.
     pools: Mutex<Vec<Weak<EndpointPool>>>,
 }
@@ -45,6 +50,8 @@ impl ServiceLimits {
             pending: AtomicUsize::new(0),
             connections: Arc::new(connections),
             returned: Notify::new(),
+            room: Notify::new(),
+            waiting_for_room: AtomicUsize::new(0),
             pools: Mutex::default(),
         })
     }
@@ -53,16 +60,44 @@ impl ServiceLimits {
         &self.limits
     }
 
-    /// Admits a request.
-    pub(crate) fn request(self: &Arc<Self>) -> Result<RequestPermit, Error> {
+    /// Admits a request, if there is room for one.
+    pub(crate) fn request(self: &Arc<Self>) -> Option<RequestPermit> {
         if self.requests.fetch_add(1, Ordering::Relaxed) >= self.limits.max_requests {
             self.requests.fetch_sub(1, Ordering::Relaxed);
-            let max = self.limits.max_requests;
-            let message =
-                format!("{max} requests to the service are in flight already (circuitBreaker.maxRequests)");
-            return Err(Error::new(ErrorKind::Overloaded, message));
+            return None;
         }
-        Ok(RequestPermit(Arc::clone(self)))
+        Some(RequestPermit(Arc::clone(self)))
+    }
+
+    /// Waits until `claim` gets what it wants: it is asked again whenever a request has ended. `full` says, for
+    /// the refusal, what there is no room in.
+    pub(crate) async fn wait_for_room<T>(
+        &self,
+        full: &str,
+        mut claim: impl FnMut() -> Result<Option<T>, Error>,
+    ) -> Result<T, Error> {
+        let _waiting = self.wait().map_err(|_| {
+            let max = self.limits.max_pending;
+            let message = format!("{full}, and {max} requests wait already (circuitBreaker.maxPendingRequests)");
+            Error::new(ErrorKind::Overloaded, message)
+        })?;
+        self.waiting_for_room.fetch_add(1, Ordering::SeqCst);
+        let _counted = Counted(&self.waiting_for_room);
+        let claimed = async {
+            loop {
+                let mut room = pin!(self.room.notified());
+                // In line before looking, so that what ends in between is told.
+                room.as_mut().enable();
+                if let Some(claimed) = claim()? {
+                    return Ok(claimed);
+                }
+                room.await;
+            }
+        };
+        timeout(self.limits.max_wait, claimed).await.unwrap_or_else(|_| {
+            let message = format!("{full}, for {:?} already", self.limits.max_wait);
+            Err(Error::new(ErrorKind::Overloaded, message))
+        })
     }
 
     /// Leave to open one more connection, if there is any.
@@ -128,7 +163,26 @@ impl Drop for Waiting<'_> {
 
 impl Drop for RequestPermit {
     fn drop(&mut self) {
-        self.0.requests.fetch_sub(1, Ordering::Relaxed);
+        // In one order with the waiter's own steps, or it could be missed: it counts itself, then looks.
+        self.0.requests.fetch_sub(1, Ordering::SeqCst);
+        if self.0.waiting_for_room.load(Ordering::SeqCst) == 0 {
+            return;
+        }
+        if self.0.limits.max_requests_per_endpoint == u32::MAX {
+            self.0.room.notify_one();
+        } else {
+            // Not everyone who waits can use the room at this endpoint.
+            self.0.room.notify_waiters();
+        }
+    }
+}
+
+/// Counts one less when dropped.
+struct Counted<'a>(&'a AtomicUsize);
+
+impl Drop for Counted<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
     }
 }
 
@@ -141,6 +195,8 @@ impl Drop for ConnectionPermit {
 
 #[cfg(test)]
 mod tests {
+    use futures_util::FutureExt as _;
+
     use super::*;
 
     fn limits(max_connections: usize, max_pending: usize, max_requests: usize) -> Arc<ServiceLimits> {
@@ -153,14 +209,34 @@ mod tests {
     }
 
     #[test]
-    fn a_request_beyond_the_limit_is_refused_until_one_ends() {
+    fn there_is_room_for_so_many_requests_and_no_more_until_one_ends() {
         let limits = limits(1, 1, 2);
         let one = limits.request().expect("first");
         let _two = limits.request().expect("second");
-        let refused = limits.request().expect_err("third");
-        assert_eq!(refused.kind(), ErrorKind::Overloaded);
+        assert!(limits.request().is_none());
         drop(one);
-        assert!(limits.request().is_ok());
+        assert!(limits.request().is_some());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_waits_for_room_gets_it_when_a_request_ends() {
+        let limits = limits(1, 1, 1);
+        let held = limits.request().expect("first");
+        let claim = || Ok(limits.request());
+        let mut waits = pin!(limits.wait_for_room("full", claim));
+        assert!(waits.as_mut().now_or_never().is_none());
+        drop(held);
+        assert!(waits.await.is_ok());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_waits_for_room_too_long_is_refused() {
+        let limits = limits(1, 1, 1);
+        let _held = limits.request().expect("first");
+        let refused = limits.wait_for_room("it is full", || Ok(limits.request())).await;
+        let refused = refused.expect_err("nothing ended");
+        assert_eq!(refused.kind(), ErrorKind::Overloaded);
+        assert_eq!(refused.message(), "it is full, for 3s already");
     }
 
     #[test]

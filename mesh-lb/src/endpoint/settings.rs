@@ -39,8 +39,6 @@ pub struct PoolSettings {
     pub max_idle: usize,
     /// The largest response head, in bytes. Default 64 KiB.
     pub max_head_bytes: usize,
-    /// The limits of the service.
-    pub limits: Limits,
 }
 
 impl Default for PoolSettings {
@@ -52,7 +50,6 @@ impl Default for PoolSettings {
             body_idle_timeout: Duration::from_secs(60),
             max_idle: 256,
             max_head_bytes: 64 * 1024,
-            limits: Limits::default(),
         }
     }
 }
@@ -64,11 +61,15 @@ impl Default for PoolSettings {
 pub struct Limits {
     /// Open connections. Default 1024.
     pub max_connections: usize,
-    /// Requests that wait for a connection. Default 1024.
+    /// Requests that wait for room or for a connection. Default 1024.
     pub max_pending: usize,
     /// Requests in flight. Default 4096.
     pub max_requests: usize,
-    /// How long a request waits for a connection when all are in use. Default 3 s.
+    /// Open connections to one endpoint. Default: no limit of its own.
+    pub max_connections_per_endpoint: u32,
+    /// Requests in flight at one endpoint. Default: no limit of its own.
+    pub max_requests_per_endpoint: u32,
+    /// How long a request waits when there is no room for it, or no connection. Default 3 s.
     pub max_wait: Duration,
 }
 
@@ -78,6 +79,8 @@ impl Default for Limits {
             max_connections: 1024,
             max_pending: 1024,
             max_requests: 4096,
+            max_connections_per_endpoint: u32::MAX,
+            max_requests_per_endpoint: u32::MAX,
             max_wait: Duration::from_secs(3),
         }
     }

@@ -11,24 +11,14 @@ fn about(a: Duration, b: Duration) -> bool {
 }
 
 #[test]
-fn a_load_is_kept_by_the_identity_of_its_endpoint() {
-    let loads = Loads::default();
-    let endpoint = mesh_core::Endpoint::new("10.0.0.1:80".parse().expect("address"));
-    let first = loads.of(endpoint.id());
-    let guard = first.begin();
-    assert_eq!(loads.of(endpoint.id()).in_flight(), 1);
+fn a_request_is_counted_until_its_guard_is_dropped() {
+    let load = Arc::new(EndpointLoad::new(Instant::now()));
+    let guard = load.begin();
+    assert_eq!(load.in_flight(), 1);
+    assert!(load.begin_within(1).is_none());
     drop(guard);
-    assert_eq!(first.in_flight(), 0);
-}
-
-#[test]
-fn loads_nobody_holds_are_forgotten() {
-    let loads = Loads::default();
-    for port in 1..=100_u16 {
-        let endpoint = mesh_core::Endpoint::new(std::net::SocketAddr::from(([10, 0, 0, 1], port)).into());
-        drop(loads.of(endpoint.id()));
-    }
-    assert!(loads.0.lock().len() <= 1);
+    assert_eq!(load.in_flight(), 0);
+    assert!(load.begin_within(1).is_some());
 }
 
 #[test]
@@ -36,10 +26,7 @@ fn an_endpoint_that_has_not_answered_is_taken_for_slow_and_then_forgotten() {
     let start = Instant::now();
     let load = EndpointLoad::new(start);
     assert!(about(load.latency(start), INITIAL));
-    assert!(about(
-        load.latency(start + DECAY),
-        INITIAL.div_f64(std::f64::consts::E)
-    ));
+    assert!(about(load.latency(start + DECAY), INITIAL.div_f64(std::f64::consts::E)));
     assert_eq!(load.latency(start + 100 * DECAY), Duration::ZERO);
 }
 
@@ -108,10 +95,7 @@ fn an_estimate_is_forgotten_over_weeks_and_a_late_sample_is_not_taken_for_one_of
         assert!(about(load.latency(now), Duration::from_secs(1)));
         let minutes = Duration::from_secs(15 * 60);
         load.record_latency(MILLI, now - minutes);
-        assert!(
-            about(load.latency(now), Duration::from_secs(1)),
-            "after {days} days"
-        );
+        assert!(about(load.latency(now), Duration::from_secs(1)), "after {days} days");
         assert!(about(load.latency(now - minutes), Duration::from_secs(1)));
         assert!(load.latency(now + days * DAY) < MILLI, "after {days} days");
     }

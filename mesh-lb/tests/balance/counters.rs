@@ -90,7 +90,7 @@ async fn live_through(http2: bool, fates: Vec<(u64, Fate)>) {
         limits.max_pending = 5;
         limits.max_wait = Duration::from_millis(30);
     });
-    let (balance, load) = if http2 { setup.http2() } else { setup }.start();
+    let (balance, fleet) = if http2 { setup.http2() } else { setup }.start();
     let tasks: Vec<_> = fates
         .into_iter()
         .map(|(wait, fate)| {
@@ -123,7 +123,7 @@ async fn live_through(http2: bool, fates: Vec<(u64, Fate)>) {
         task.await.expect("no panic");
     }
     sleep(Duration::from_secs(1)).await;
-    assert_eq!(load.of(endpoint(1).id()).in_flight(), 0);
+    assert_eq!(fleet.in_flight(endpoint(1).id()), 0);
     // Every place is free: as many requests as may be at once, over all the connections there may be.
     let held: Vec<_> = (0..3)
         .map(|_| {

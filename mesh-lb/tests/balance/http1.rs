@@ -40,10 +40,10 @@ async fn a_connection_is_used_again_after_every_kind_of_whole_answer() {
         ),
     ] {
         let net = says(answer);
-        let (balance, load) = over(&net, &[1]).start();
+        let (balance, fleet) = over(&net, &[1]).start();
         for _ in 0..3 {
             assert_eq!(text(&balance, get()).await.expect(answer), body);
-            assert_eq!(load.of(endpoint(1).id()).in_flight(), 0);
+            assert_eq!(fleet.in_flight(endpoint(1).id()), 0);
         }
         assert_eq!(net.connects(1), 1, "{answer}");
     }
@@ -116,11 +116,11 @@ async fn an_answer_that_breaks_off_is_an_error_and_never_a_shorter_body() {
                     write(&mut io, &answer[end..]).await;
                 }
             });
-            let (balance, load) = over(&net, &[1]).start();
+            let (balance, fleet) = over(&net, &[1]).start();
             let (response, _) = send(&balance, get()).await.expect("a head came");
             let error = whole(response.into_body()).await.expect_err(answer);
             assert_eq!(error.kind(), ErrorKind::UpstreamReset, "{answer}");
-            assert_eq!(load.of(endpoint(1).id()).in_flight(), 0);
+            assert_eq!(fleet.in_flight(endpoint(1).id()), 0);
         }
     }
 }
@@ -133,11 +133,11 @@ async fn a_body_that_ends_with_its_connection_is_whole_and_the_connection_is_not
         sleep(seconds(1)).await;
         write(&mut io, "lo").await;
     });
-    let (balance, load) = over(&net, &[1]).start();
+    let (balance, fleet) = over(&net, &[1]).start();
     for connects in 1..3 {
         assert_eq!(text(&balance, get()).await.expect("whole"), "hello");
         assert_eq!(net.connects(1), connects);
-        assert_eq!(load.of(endpoint(1).id()).in_flight(), 0);
+        assert_eq!(fleet.in_flight(endpoint(1).id()), 0);
     }
 }
 
@@ -160,23 +160,23 @@ async fn a_connection_that_is_not_clean_is_not_used_again() {
 #[tokio::test(start_paused = true)]
 async fn a_malformed_answer_is_a_reset_and_the_request_is_not_sent_again() {
     let net = says("HTTP/9.9 what\r\n\r\n");
-    let (balance, load) = over(&net, &[1]).start();
+    let (balance, fleet) = over(&net, &[1]).start();
     let error = send(&balance, get()).await.expect_err("malformed");
     assert_eq!(error.kind(), ErrorKind::UpstreamReset);
     assert_eq!(net.connects(1), 1);
-    assert_eq!(load.of(endpoint(1).id()).in_flight(), 0);
+    assert_eq!(fleet.in_flight(endpoint(1).id()), 0);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_switch_of_protocols_nobody_asked_for_does_not_come_back_to_the_pool() {
     let net = says("HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: x\r\n\r\n");
-    let (balance, load) = over(&net, &[1]).start();
+    let (balance, fleet) = over(&net, &[1]).start();
     for connects in 1..3 {
         let (response, _) = send(&balance, get()).await.expect("a head");
         assert_eq!(response.status(), 101);
         drop(response);
         assert_eq!(
-            (net.connects(1), load.of(endpoint(1).id()).in_flight()),
+            (net.connects(1), fleet.in_flight(endpoint(1).id())),
             (connects, 0)
         );
     }
@@ -191,8 +191,8 @@ async fn a_request_is_in_flight_until_its_body_is_read_or_dropped() {
             let _ = io.write_all(b"world").await;
         }
     });
-    let (balance, load) = over(&net, &[1]).start();
-    let load = load.of(endpoint(1).id());
+    let (balance, fleet) = over(&net, &[1]).start();
+    let load = fleet.load(endpoint(1).id()).expect("it is known");
     let (response, _) = send(&balance, get()).await.expect("answered");
     assert_eq!(load.in_flight(), 1);
     assert_eq!(whole(response.into_body()).await.expect("whole"), "helloworld");
@@ -220,7 +220,7 @@ async fn a_response_body_that_stands_still_times_out_and_moves_the_clock_when_it
         }
         assert!(read_head(&mut io).await.is_none(), "the connection is closed");
     });
-    let (balance, load) = over(&net, &[1]).start();
+    let (balance, fleet) = over(&net, &[1]).start();
     let began = Instant::now();
     let error = text(&balance, get()).await.expect_err("it stood still");
     assert_eq!(error.kind(), ErrorKind::Timeout);
@@ -229,7 +229,7 @@ async fn a_response_body_that_stands_still_times_out_and_moves_the_clock_when_it
         "{:?}",
         began.elapsed()
     );
-    assert_eq!(load.of(endpoint(1).id()).in_flight(), 0);
+    assert_eq!(fleet.in_flight(endpoint(1).id()), 0);
 }
 
 #[tokio::test(start_paused = true)]
@@ -250,7 +250,7 @@ async fn an_absolute_target_becomes_a_path_and_a_host() {
 #[tokio::test(start_paused = true)]
 async fn many_requests_at_once_share_few_connections_afterwards() {
     let net = Net::new().serves(1, hello);
-    let (balance, load) = over(&net, &[1]).start();
+    let (balance, fleet) = over(&net, &[1]).start();
     for _ in 0..5 {
         let requests: Vec<_> = (0..20)
             .map(|_| {
@@ -263,5 +263,5 @@ async fn many_requests_at_once_share_few_connections_afterwards() {
         }
     }
     assert!(net.connects(1) <= 20, "{}", net.connects(1));
-    assert_eq!(load.of(endpoint(1).id()).in_flight(), 0);
+    assert_eq!(fleet.in_flight(endpoint(1).id()), 0);
 }

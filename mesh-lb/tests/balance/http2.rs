@@ -57,7 +57,7 @@ async fn echo(request: Request<Incoming>) -> Response<Body> {
 #[tokio::test(start_paused = true)]
 async fn many_requests_share_one_handshake_and_one_connection() {
     let net = Net::new().serves(1, |io, _| serve_http2(io, answers(Duration::ZERO)));
-    let (balance, load) = over(&net, &[1]).http2().start();
+    let (balance, fleet) = over(&net, &[1]).http2().start();
     let requests: Vec<_> = (0..10)
         .map(|_| {
             let balance = balance.clone();
@@ -68,7 +68,7 @@ async fn many_requests_share_one_handshake_and_one_connection() {
         assert_eq!(request.await.expect("no panic").expect("answered"), "hello");
     }
     assert_eq!(net.connects(1), 1);
-    assert_eq!(load.of(endpoint(1).id()).in_flight(), 0);
+    assert_eq!(fleet.in_flight(endpoint(1).id()), 0);
 }
 
 #[tokio::test(start_paused = true)]
@@ -108,7 +108,7 @@ async fn a_large_body_is_echoed_and_trailers_go_both_ways() {
     let net = Net::new()
         .with_capacity(1000)
         .serves(1, |io, _| serve_http2(io, echo));
-    let (balance, load) = over(&net, &[1]).http2().start();
+    let (balance, fleet) = over(&net, &[1]).http2().start();
     let (feed, body) = fed();
     for _ in 0..300 {
         feed.send(Frame::data(Bytes::from(vec![b'x'; 10_000])))
@@ -122,7 +122,7 @@ async fn a_large_body_is_echoed_and_trailers_go_both_ways() {
     let whole = response.into_body().collect().await.expect("whole");
     assert_eq!(whole.trailers().expect("there are some")["x-sum"], "7");
     assert_eq!(whole.to_bytes().len(), 3_000_000);
-    assert_eq!(load.of(endpoint(1).id()).in_flight(), 0);
+    assert_eq!(fleet.in_flight(endpoint(1).id()), 0);
 }
 
 #[tokio::test(start_paused = true)]
@@ -147,16 +147,16 @@ async fn a_dropped_response_resets_its_stream_and_leaves_the_others() {
             }
         })
     });
-    let (balance, load) = over(&net, &[1]).http2().start();
+    let (balance, fleet) = over(&net, &[1]).http2().start();
     let request = Request::get("/endless")
         .header("host", "orders")
         .body(Body::empty())
         .expect("a request");
     let (response, _) = send(&balance, request).await.expect("answered");
-    assert_eq!(load.of(endpoint(1).id()).in_flight(), 1);
+    assert_eq!(fleet.in_flight(endpoint(1).id()), 1);
     drop(response);
     until("the endpoint is told", || dropped.get() == 1).await;
-    assert_eq!(load.of(endpoint(1).id()).in_flight(), 0);
+    assert_eq!(fleet.in_flight(endpoint(1).id()), 0);
     assert_eq!(text(&balance, get()).await.expect("answered"), "hello");
     assert_eq!(net.connects(1), 1);
 }
@@ -181,10 +181,10 @@ async fn a_request_given_up_resets_its_stream() {
             }
         })
     });
-    let (balance, load) = over(&net, &[1]).http2().start();
+    let (balance, fleet) = over(&net, &[1]).http2().start();
     assert!(timeout(seconds(1), balance.send(get(), None)).await.is_err());
     until("the endpoint is told", || dropped.get() == 1).await;
-    assert_eq!(load.of(endpoint(1).id()).in_flight(), 0);
+    assert_eq!(fleet.in_flight(endpoint(1).id()), 0);
 }
 
 #[tokio::test(start_paused = true)]
@@ -205,7 +205,7 @@ async fn a_response_that_stands_still_times_out_and_one_that_is_reset_is_an_erro
             Response::new(body)
         })
     });
-    let (balance, load) = over(&net, &[1]).http2().start();
+    let (balance, fleet) = over(&net, &[1]).http2().start();
     for (path, kind) in [
         ("/reset", ErrorKind::UpstreamReset),
         ("/still", ErrorKind::Timeout),
@@ -216,7 +216,7 @@ async fn a_response_that_stands_still_times_out_and_one_that_is_reset_is_an_erro
             .expect("a request");
         let (response, _) = send(&balance, request).await.expect("a head came");
         assert_eq!(whole(response.into_body()).await.expect_err(path).kind(), kind);
-        assert_eq!(load.of(endpoint(1).id()).in_flight(), 0);
+        assert_eq!(fleet.in_flight(endpoint(1).id()), 0);
     }
 }
 
@@ -255,7 +255,7 @@ async fn a_refused_stream_is_sent_to_another_endpoint_if_it_has_no_body() {
         let net = Net::new()
             .serves(1, refusing)
             .serves(2, |io, _| serve_http2(io, answers(Duration::ZERO)));
-        let (balance, load) = over(&net, &[1, 2]).http2().start();
+        let (balance, fleet) = over(&net, &[1, 2]).http2().start();
         let mut refused = 0;
         for _ in 0..4 {
             match send(&balance, request()).await {
@@ -272,7 +272,7 @@ async fn a_refused_stream_is_sent_to_another_endpoint_if_it_has_no_body() {
         assert_eq!(refused > 0, !again, "{refused}");
         // Refusing a stream is no fault of the connection.
         assert_eq!(net.connects(1), 1);
-        assert_eq!(load.of(endpoint(1).id()).in_flight(), 0);
+        assert_eq!(fleet.in_flight(endpoint(1).id()), 0);
     }
 }
 
@@ -292,7 +292,7 @@ async fn after_goaway_what_was_begun_ends_and_what_comes_next_takes_another_conn
         }
         go_on(connection).await;
     });
-    let (balance, load) = over(&net, &[1]).http2().start();
+    let (balance, fleet) = over(&net, &[1]).http2().start();
     let first = {
         let balance = balance.clone();
         tokio::spawn(async move { text(&balance, get()).await })
@@ -304,7 +304,7 @@ async fn after_goaway_what_was_begun_ends_and_what_comes_next_takes_another_conn
         first.await.expect("no panic").expect("it was begun before"),
         "hello"
     );
-    assert_eq!(load.of(endpoint(1).id()).in_flight(), 0);
+    assert_eq!(fleet.in_flight(endpoint(1).id()), 0);
 }
 
 /// Speaks HTTP/2 frame by frame. Each request is answered with `answer`: its stream is told.
@@ -356,7 +356,7 @@ async fn a_request_that_a_goaway_left_out_is_sent_again() {
             _ => (no_content(stream), true),
         })
     });
-    let (balance, load) = over(&net, &[1]).http2().start();
+    let (balance, fleet) = over(&net, &[1]).http2().start();
     for (attempts, connects) in [(1, 1), (2, 2), (1, 2)] {
         let (response, info) = send(&balance, get()).await.expect("answered");
         assert_eq!(
@@ -364,18 +364,18 @@ async fn a_request_that_a_goaway_left_out_is_sent_again() {
             (204, attempts, connects)
         );
     }
-    assert_eq!(load.of(endpoint(1).id()).in_flight(), 0);
+    assert_eq!(fleet.in_flight(endpoint(1).id()), 0);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_request_that_a_goaway_took_in_and_nobody_answered_is_not_sent_again() {
     let net = Net::new().serves(1, |io, _| frames(io, |_| (goaway(1), false)));
-    let (balance, load) = over(&net, &[1]).http2().start();
+    let (balance, fleet) = over(&net, &[1]).http2().start();
     assert_eq!(
         send(&balance, get()).await.expect_err("lost").kind(),
         ErrorKind::UpstreamReset
     );
-    assert_eq!((net.connects(1), load.of(endpoint(1).id()).in_flight()), (1, 0));
+    assert_eq!((net.connects(1), fleet.in_flight(endpoint(1).id())), (1, 0));
 }
 
 #[tokio::test(start_paused = true)]
@@ -388,7 +388,7 @@ async fn a_connection_that_breaks_fails_its_requests_and_the_next_one_connects_a
             go_on(connection).await;
         }
     });
-    let (balance, load) = over(&net, &[1]).http2().start();
+    let (balance, fleet) = over(&net, &[1]).http2().start();
     assert_eq!(
         send(&balance, post(Body::full("x")))
             .await
@@ -400,5 +400,5 @@ async fn a_connection_that_breaks_fails_its_requests_and_the_next_one_connects_a
         text(&balance, post(Body::full("x"))).await.expect("answered"),
         "hello"
     );
-    assert_eq!((net.connects(1), load.of(endpoint(1).id()).in_flight()), (2, 0));
+    assert_eq!((net.connects(1), fleet.in_flight(endpoint(1).id())), (2, 0));
 }

@@ -67,7 +67,7 @@ async fn a_request_waits_for_a_connection_and_takes_the_one_that_comes_back() {
 #[tokio::test(start_paused = true)]
 async fn a_request_waits_no_longer_than_it_may() {
     let net = slow(seconds(100));
-    let (balance, load) = over(&net, &[1])
+    let (balance, fleet) = over(&net, &[1])
         .limits(|limits| limits.max_connections = 1)
         .start();
     let first = spawn(&balance);
@@ -81,7 +81,7 @@ async fn a_request_waits_no_longer_than_it_may() {
         (ErrorKind::Overloaded, 3)
     );
     assert!(error.message().contains("maxConnections"), "{error}");
-    assert_eq!(load.of(endpoint(1).id()).in_flight(), 1);
+    assert_eq!(fleet.in_flight(endpoint(1).id()), 1);
     first.await.expect("no panic").expect("answered");
 }
 
@@ -154,7 +154,7 @@ async fn a_request_waiting_for_one_endpoint_gets_the_place_of_a_connection_that_
 #[tokio::test(start_paused = true)]
 async fn requests_wait_for_the_streams_of_a_connection_when_there_may_be_no_other() {
     let net = Net::new().serves(1, |io, _| serve_http2(io, answers(seconds(1))));
-    let (balance, load) = over(&net, &[1])
+    let (balance, fleet) = over(&net, &[1])
         .http2()
         .limits(|limits| limits.max_connections = 1)
         .start();
@@ -166,13 +166,13 @@ async fn requests_wait_for_the_streams_of_a_connection_when_there_may_be_no_othe
     }
     // Ten streams at once, as the endpoint allows.
     assert_eq!((net.connects(1), began.elapsed().as_secs()), (1, 3));
-    assert_eq!(load.of(endpoint(1).id()).in_flight(), 0);
+    assert_eq!(fleet.in_flight(endpoint(1).id()), 0);
 }
 
 #[tokio::test(start_paused = true)]
 async fn requests_that_wait_for_one_handshake_fail_with_it() {
     let net = Net::new().hangs(1);
-    let (balance, load) = over(&net, &[1]).http2().start();
+    let (balance, fleet) = over(&net, &[1]).http2().start();
     let began = Instant::now();
     let requests: Vec<_> = (0..50).map(|_| spawn(&balance)).collect();
     for request in requests {
@@ -184,7 +184,7 @@ async fn requests_that_wait_for_one_handshake_fail_with_it() {
     // Four attempts of five seconds.
     assert_eq!(began.elapsed().as_secs(), 20);
     assert!(net.connects(1) <= 8, "{}", net.connects(1));
-    assert_eq!(load.of(endpoint(1).id()).in_flight(), 0);
+    assert_eq!(fleet.in_flight(endpoint(1).id()), 0);
 }
 
 fn ask() -> http::Request<Body> {
@@ -218,7 +218,7 @@ async fn a_tunnel_counts_as_a_connection_and_as_a_request_until_it_is_dropped() 
             .limits(|limits| (limits.max_connections, limits.max_requests) = (connections, requests))
             .start()
     };
-    for (balance, load) in [limited(1, 10), limited(10, 1)] {
+    for (balance, fleet) in [limited(1, 10), limited(10, 1)] {
         let (mut response, info, in_flight) = balance.send_upgrade(ask(), None).await.expect("answered");
         assert_eq!((response.status().as_u16(), info.attempts), (101, 1));
         let mut tunnel =
@@ -236,9 +236,9 @@ async fn a_tunnel_counts_as_a_connection_and_as_a_request_until_it_is_dropped() 
             ErrorKind::Overloaded
         );
         drop(tunnel);
-        assert_eq!(load.of(endpoint(1).id()).in_flight(), 1);
+        assert_eq!(fleet.in_flight(endpoint(1).id()), 1);
         drop(in_flight);
-        assert_eq!(load.of(endpoint(1).id()).in_flight(), 0);
+        assert_eq!(fleet.in_flight(endpoint(1).id()), 0);
         assert_eq!(text(&balance, get()).await.expect("answered"), "hello");
     }
 }
@@ -250,7 +250,7 @@ async fn an_upgrade_takes_the_place_of_a_connection_at_rest_and_is_tried_elsewhe
             write(&mut io, crate::support::HELLO).await;
         }
     });
-    let (balance, load) = over(&net, &[1, 2])
+    let (balance, fleet) = over(&net, &[1, 2])
         .limits(|limits| limits.max_connections = 1)
         .start();
     for _ in 0..4 {
@@ -270,6 +270,6 @@ async fn an_upgrade_takes_the_place_of_a_connection_at_rest_and_is_tried_elsewhe
             "hello"
         );
         drop(in_flight);
-        assert_eq!(load.of(endpoint(1).id()).in_flight(), 0);
+        assert_eq!(fleet.in_flight(endpoint(1).id()), 0);
     }
 }

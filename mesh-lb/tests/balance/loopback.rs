@@ -11,9 +11,8 @@ use mesh_core::body::Body;
 use mesh_core::drain::{DrainTrigger, drain};
 use mesh_core::serve::Server;
 use mesh_core::{Endpoint, EndpointSet, ErrorKind};
-use mesh_lb::balance::SharedLoad;
 use mesh_lb::endpoint::Limits;
-use mesh_lb::{Balance, PoolSettings, Protocol};
+use mesh_lb::{Balance, Fleet, FleetPolicy, PoolSettings, Protocol};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
@@ -55,15 +54,21 @@ async fn serve() -> (SocketAddr, DrainTrigger, JoinHandle<()>) {
     )
 }
 
-fn balance(addresses: &[SocketAddr], protocol: Protocol, load: &SharedLoad) -> Balance {
+fn fleet(addresses: &[SocketAddr], limits: Limits) -> Fleet {
+    let mut policy = FleetPolicy::default();
+    policy.limits = limits;
+    let fleet = Fleet::new("orders".parse().expect("a name"), policy);
+    let endpoints = addresses.iter().map(|address| Endpoint::new((*address).into()));
+    fleet.update(EndpointSet::new(endpoints), tokio::time::Instant::now());
+    fleet
+}
+
+fn balance(protocol: Protocol, fleet: &Fleet) -> Balance {
     let mut settings = PoolSettings::default();
     settings.protocol = protocol;
     Balance::builder("orders".parse().expect("a name"))
-        .endpoints(EndpointSet::new(
-            addresses.iter().map(|address| Endpoint::new((*address).into())),
-        ))
+        .fleet(fleet.clone())
         .settings(settings)
-        .shared(load.clone())
         .start()
 }
 
@@ -75,8 +80,8 @@ async fn many_tasks_on_two_threads_get_their_own_answers() {
         // Few enough to be waited for.
         limits.max_connections = 8;
         limits.max_wait = Duration::from_secs(30);
-        let load = SharedLoad::new(limits);
-        let balance = balance(&[address], protocol, &load);
+        let fleet = fleet(&[address], limits);
+        let balance = balance(protocol, &fleet);
         let tasks: Vec<_> = (0..32)
             .map(|task| {
                 let balance = balance.clone();
@@ -95,7 +100,7 @@ async fn many_tasks_on_two_threads_get_their_own_answers() {
             task.await.expect("no panic");
         }
         let endpoint = Endpoint::new(address.into());
-        assert_eq!(load.of(endpoint.id()).in_flight(), 0);
+        assert_eq!(fleet.in_flight(endpoint.id()), 0);
         trigger.start();
         tokio::time::timeout(Duration::from_secs(30), server)
             .await
@@ -109,8 +114,8 @@ async fn an_endpoint_may_drain_amid_requests_and_no_request_is_lost() {
     for protocol in [Protocol::Http1, Protocol::Http2] {
         let (stays, _trigger, _server) = serve().await;
         let (leaves, trigger, server) = serve().await;
-        let load = SharedLoad::new(Limits::default());
-        let balance = balance(&[stays, leaves], protocol, &load);
+        let fleet = fleet(&[stays, leaves], Limits::default());
+        let balance = balance(protocol, &fleet);
         let client = async {
             for request in 0..400 {
                 if request == 200 {
@@ -133,17 +138,17 @@ async fn balancers_of_two_runtimes_share_limits_and_waiting() {
     let mut limits = Limits::default();
     limits.max_connections = 1;
     limits.max_wait = Duration::from_secs(20);
-    let load = SharedLoad::new(limits);
+    let fleet = fleet(&[address], limits);
     let threads: Vec<_> = (0..3)
         .map(|_| {
-            let load = load.clone();
+            let fleet = fleet.clone();
             std::thread::spawn(move || {
                 let runtime = tokio::runtime::Builder::new_current_thread()
                     .enable_all()
                     .build()
                     .expect("a runtime");
                 runtime.block_on(async {
-                    let balance = Arc::new(balance(&[address], Protocol::Http1, &load));
+                    let balance = Arc::new(balance(Protocol::Http1, &fleet));
                     for _ in 0..100 {
                         assert_eq!(text(&balance, get()).await.expect("answered"), "hello");
                     }
@@ -160,7 +165,7 @@ async fn balancers_of_two_runtimes_share_limits_and_waiting() {
     })
     .await
     .expect("joined");
-    assert_eq!(load.of(Endpoint::new(address.into()).id()).in_flight(), 0);
+    assert_eq!(fleet.in_flight(Endpoint::new(address.into()).id()), 0);
 }
 
 /// Resets its first connection once a head has come, and answers on the others. Tells how many heads came.

@@ -5,7 +5,7 @@ use mesh_core::body::Body;
 use mesh_core::connect::HttpProtocol;
 use mesh_core::{EndpointSet, ErrorKind, Outcome, Version, live};
 use mesh_lb::discovery::FixedWatch;
-use mesh_lb::{Balance, RoundRobin};
+use mesh_lb::{Balance, FleetPolicy, RoundRobin};
 use tokio::io::AsyncWriteExt;
 use tokio::time::{sleep, timeout};
 
@@ -29,7 +29,7 @@ async fn a_refused_connection_is_tried_at_another_endpoint_with_the_body_untouch
                 write(&mut io, crate::support::HELLO).await;
             }
         });
-    let (balance, load) = over(&net, &[1, 2, 3]).start();
+    let (balance, fleet) = over(&net, &[1, 2, 3]).start();
     for _ in 0..6 {
         let (response, info) = send(&balance, post(Body::full("body"))).await.expect("answered");
         assert_eq!(info.endpoint, *endpoint(3).id());
@@ -37,7 +37,7 @@ async fn a_refused_connection_is_tried_at_another_endpoint_with_the_body_untouch
         assert_eq!(whole(response.into_body()).await.expect("whole"), "hello");
     }
     for port in 1..4 {
-        assert_eq!(load.of(endpoint(port).id()).in_flight(), 0);
+        assert_eq!(fleet.in_flight(endpoint(port).id()), 0);
     }
 }
 
@@ -136,11 +136,13 @@ async fn a_version_has_its_own_endpoints_and_the_stable_ones_serve_the_rest() {
         ])
     };
     let start = |set, stable| {
+        let mut policy = FleetPolicy::default();
+        policy.stable = stable;
         Balance::builder("orders".parse().expect("a name"))
             .endpoints(set)
             .balancer(RoundRobin::new())
             .connect(net.clone())
-            .stable_version(stable)
+            .policy(policy)
             .start()
     };
     let balance = start(set(), Some(version("v1")));
@@ -172,13 +174,12 @@ async fn a_new_set_keeps_the_connections_and_the_load_of_the_endpoints_that_stay
         }
     });
     let (publisher, set) = live(EndpointSet::new([endpoint(1)]));
-    let load = mesh_lb::balance::SharedLoad::new(mesh_lb::endpoint::Limits::default());
     let balance = Balance::builder("orders".parse().expect("a name"))
         .discover(FixedWatch::following(set))
         .balancer(RoundRobin::new())
         .connect(net.clone())
-        .shared(load.clone())
         .start();
+    let fleet = balance.fleet().clone();
     text(&balance, get()).await.expect("answered");
     let slow = {
         let balance = balance.clone();
@@ -187,7 +188,7 @@ async fn a_new_set_keeps_the_connections_and_the_load_of_the_endpoints_that_stay
     sleep(seconds(1)).await;
     publisher.publish(EndpointSet::new([endpoint(1), endpoint(2)]));
     sleep(seconds(1)).await;
-    assert_eq!(load.of(endpoint(1).id()).in_flight(), 1);
+    assert_eq!(fleet.in_flight(endpoint(1).id()), 1);
     assert_eq!(answering(&balance, None).await, names(&[1, 2]));
     slow.await.expect("no panic").expect("answered");
     let before = net.connects(1);
@@ -200,7 +201,7 @@ async fn a_new_set_keeps_the_connections_and_the_load_of_the_endpoints_that_stay
         })
         .collect();
     sleep(seconds(1)).await;
-    assert_eq!(load.of(endpoint(1).id()).in_flight(), 1);
+    assert_eq!(fleet.in_flight(endpoint(1).id()), 1);
     publisher.publish(EndpointSet::new([endpoint(2)]));
     for slow in slow {
         assert_eq!(slow.await.expect("no panic").expect("answered"), "hello");
@@ -208,7 +209,7 @@ async fn a_new_set_keeps_the_connections_and_the_load_of_the_endpoints_that_stay
     assert_eq!(answering(&balance, None).await, names(&[2]));
     assert_eq!(net.connects(1), before, "its connections were used on");
     until("nothing is in flight", || {
-        load.of(endpoint(1).id()).in_flight() == 0
+        fleet.in_flight(endpoint(1).id()) == 0
     })
     .await;
     publisher.publish(EndpointSet::default());

@@ -27,10 +27,10 @@ async fn giving_a_request_up_closes_its_connection() {
             seen.add();
         }
     });
-    let (balance, load) = over(&net, &[1]).start();
+    let (balance, fleet) = over(&net, &[1]).start();
     assert!(timeout(seconds(1), balance.send(get(), None)).await.is_err());
     until("the endpoint is told", || ended.get() == 1).await;
-    assert_eq!(load.of(endpoint(1).id()).in_flight(), 0);
+    assert_eq!(fleet.in_flight(endpoint(1).id()), 0);
 }
 
 #[tokio::test(start_paused = true)]
@@ -67,7 +67,7 @@ async fn a_rested_connection_that_breaks_under_a_request_is_retried_for_get_and_
                 }
             }
         });
-        let (balance, load) = over(&net, &[1]).start();
+        let (balance, fleet) = over(&net, &[1]).start();
         text(&balance, get()).await.expect("answered");
         let request = if safe { get() } else { post(Body::full(body)) };
         let answer = send(&balance, request).await;
@@ -88,7 +88,7 @@ async fn a_rested_connection_that_breaks_under_a_request_is_retried_for_get_and_
             );
             assert_eq!(requests.get(), 2);
         }
-        assert_eq!(load.of(endpoint(1).id()).in_flight(), 0);
+        assert_eq!(fleet.in_flight(endpoint(1).id()), 0);
     }
 }
 
@@ -119,7 +119,7 @@ async fn an_answer_before_the_end_of_the_upload_arrives_and_the_upload_goes_on()
             seen.add();
         }
     });
-    let (balance, load) = over(&net, &[1])
+    let (balance, fleet) = over(&net, &[1])
         .limits(|limits| limits.max_connections = 1)
         .start();
     for round in 1..3 {
@@ -135,7 +135,7 @@ async fn an_answer_before_the_end_of_the_upload_arrives_and_the_upload_goes_on()
             uploaded.get() == 2 * round
         })
         .await;
-        assert_eq!(load.of(endpoint(1).id()).in_flight(), 0);
+        assert_eq!(fleet.in_flight(endpoint(1).id()), 0);
     }
     assert_eq!(net.connects(1), 2);
 }
@@ -150,13 +150,13 @@ async fn a_refusal_followed_by_a_close_amid_the_upload_is_delivered() {
         )
         .await;
     });
-    let (balance, load) = over(&net, &[1]).start();
+    let (balance, fleet) = over(&net, &[1]).start();
     let (response, _) = send(&balance, post(Body::full(vec![0; 1_000_000])))
         .await
         .expect("answered");
     assert_eq!(response.status(), 413);
     assert_eq!(whole(response.into_body()).await.expect("whole"), "big");
-    assert_eq!(load.of(endpoint(1).id()).in_flight(), 0);
+    assert_eq!(fleet.in_flight(endpoint(1).id()), 0);
 }
 
 #[tokio::test(start_paused = true)]
@@ -169,7 +169,7 @@ async fn a_large_body_is_echoed_through_narrow_pipes() {
             .await
             .expect("echoed");
     });
-    let (balance, load) = over(&net, &[1]).start();
+    let (balance, fleet) = over(&net, &[1]).start();
     let (feed, body) = fed();
     for _ in 0..300 {
         feed.send(Frame::data(Bytes::from(vec![b'x'; 10_000])))
@@ -182,7 +182,7 @@ async fn a_large_body_is_echoed_through_narrow_pipes() {
         .insert("content-length", "3000000".parse().expect("a value"));
     let (response, _) = send(&balance, request).await.expect("answered");
     assert_eq!(whole(response.into_body()).await.expect("whole").len(), 3_000_000);
-    assert_eq!(load.of(endpoint(1).id()).in_flight(), 0);
+    assert_eq!(fleet.in_flight(endpoint(1).id()), 0);
 }
 
 #[tokio::test(start_paused = true)]
@@ -196,7 +196,7 @@ async fn trailers_go_both_ways() {
         write(&mut io, answer).await;
         sleep(seconds(1000)).await;
     });
-    let (balance, load) = over(&net, &[1]).start();
+    let (balance, fleet) = over(&net, &[1]).start();
     let (feed, body) = fed();
     let mut trailers = http::HeaderMap::new();
     trailers.insert("x-sum", "7".parse().expect("a value"));
@@ -211,13 +211,13 @@ async fn trailers_go_both_ways() {
     let whole = response.into_body().collect().await.expect("whole");
     assert_eq!(whole.trailers().expect("there are some")["x-sum"], "8");
     assert_eq!(whole.to_bytes(), "ho");
-    assert_eq!(load.of(endpoint(1).id()).in_flight(), 0);
+    assert_eq!(fleet.in_flight(endpoint(1).id()), 0);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_request_body_that_fails_fails_the_request_with_its_own_error() {
     let net = Net::new().serves(1, hello_after_body);
-    let (balance, load) = over(&net, &[1]).start();
+    let (balance, fleet) = over(&net, &[1]).start();
     let own = || {
         Error::new(ErrorKind::BadRequest, "the client went away")
             .with_status(http::StatusCode::REQUEST_TIMEOUT)
@@ -230,7 +230,7 @@ async fn a_request_body_that_fails_fails_the_request_with_its_own_error() {
         (error.kind(), error.http_status().as_u16()),
         (ErrorKind::BadRequest, 408)
     );
-    assert_eq!((net.connects(1), load.of(endpoint(1).id()).in_flight()), (1, 0));
+    assert_eq!((net.connects(1), fleet.in_flight(endpoint(1).id())), (1, 0));
 }
 
 async fn hello_after_body(mut io: tokio::io::DuplexStream, _: usize) {

@@ -19,9 +19,8 @@ use mesh_core::body::Body;
 use mesh_core::connect::{Connect, Connected, HttpProtocol};
 use mesh_core::endpoint::Address;
 use mesh_core::{AttemptInfo, Endpoint, EndpointSet, Error, PeerInfo};
-use mesh_lb::balance::SharedLoad;
 use mesh_lb::endpoint::Limits;
-use mesh_lb::{Balance, PoolSettings, Protocol, RoundRobin};
+use mesh_lb::{Balance, Fleet, FleetPolicy, PoolSettings, Protocol, RoundRobin};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 use tokio::sync::mpsc;
 
@@ -148,6 +147,7 @@ pub(crate) struct Setup {
     pub(crate) net: Net,
     pub(crate) ports: Vec<u16>,
     pub(crate) settings: PoolSettings,
+    pub(crate) policy: FleetPolicy,
 }
 
 /// A balancer in turn over `ports` of `net`.
@@ -156,6 +156,7 @@ pub(crate) fn over(net: &Net, ports: &[u16]) -> Setup {
         net: net.clone(),
         ports: ports.to_vec(),
         settings: PoolSettings::default(),
+        policy: FleetPolicy::default(),
     }
 }
 
@@ -166,20 +167,20 @@ impl Setup {
     }
 
     pub(crate) fn limits(mut self, change: impl FnOnce(&mut Limits)) -> Self {
-        change(&mut self.settings.limits);
+        change(&mut self.policy.limits);
         self
     }
 
-    pub(crate) fn start(self) -> (Balance, SharedLoad) {
-        let load = SharedLoad::new(self.settings.limits);
+    pub(crate) fn start(self) -> (Balance, Fleet) {
         let balance = Balance::builder("orders".parse().expect("a name"))
             .endpoints(EndpointSet::new(self.ports.iter().map(|port| endpoint(*port))))
             .balancer(RoundRobin::new())
             .connect(self.net)
             .settings(self.settings)
-            .shared(load.clone())
+            .policy(self.policy)
             .start();
-        (balance, load)
+        let fleet = balance.fleet().clone();
+        (balance, fleet)
     }
 }
 

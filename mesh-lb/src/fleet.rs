@@ -1,0 +1,426 @@
+//! The endpoints of one service and what is known of each: discovered, asked, watched, compared.
+//!
+//! A [`Fleet`] is shared by the balancers of a service, one on each core for instance. It keeps for each
+//! endpoint its load, its breaker and its health, and publishes a [`Roster`]: who takes requests now, with
+//! which weight. Everything that decides takes the time as an argument; [`follow`](Fleet::follow) and
+//! [`keep`](Fleet::keep) are the drivers that await.
+//!
+//! # When an endpoint gets no requests
+//!
+//! - **It is unhealthy**: health checks say so ([`report`](Fleet::report)). A new endpoint takes requests
+//!   until a check says otherwise.
+//! - **It is ejected**: real requests to it failed ([`Ejection`]). Its breaker is open; when that time is over, one
+//!   real request is its trial. Success brings it back, failure ejects it again, for longer.
+//! - **It is not ready**, as discovery says. Endpoints that are terminating are the last resort.
+//!
+//! If too few are left ([`FleetPolicy::panic_threshold`]), all take requests again: that is told by an event.
+
+mod driver;
+mod member;
+mod policy;
+mod roster;
+mod status;
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use mesh_core::breaker::{Permit, State as BreakerState, Transition};
+use mesh_core::event::{EventBus, MeshEvent};
+use mesh_core::{EndpointId, EndpointSet, Live, Outcome, Publisher, ServiceName, live};
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+pub(crate) use member::Member;
+pub use policy::{Ejection, FleetPolicy, SubsetPolicy};
+pub use roster::Roster;
+pub(crate) use roster::{Group, Seat};
+pub use status::{EndpointState, EndpointStatus};
+
+use crate::endpoint::ServiceLimits;
+use crate::load::EndpointLoad;
+use crate::outlier;
+
+/// The endpoints of one service, shared by its balancers. Clones share it.
+///
+/// ```
+/// use mesh_core::{Endpoint, EndpointSet};
+/// use mesh_lb::fleet::{EndpointState, Fleet, FleetPolicy};
+/// use tokio::time::Instant;
+///
+/// let now = Instant::now();
+/// let fleet = Fleet::new("orders".parse()?, FleetPolicy::default());
+/// let endpoint = Endpoint::new("10.0.0.7:3001".parse()?);
+/// fleet.update(EndpointSet::new([endpoint.clone(), Endpoint::new("10.0.0.8:3001".parse()?)]), now);
+/// fleet.report(endpoint.id(), Err("it answers 503".into()), now);
+/// fleet.tick(now);
+///
+/// let states: Vec<_> = fleet.status(now).into_iter().map(|e| e.state).collect();
+/// assert_eq!(states, [EndpointState::Unhealthy, EndpointState::Healthy]);
+/// # Ok::<(), mesh_core::BoxError>(())
+/// ```
+#[derive(Clone)]
+pub struct Fleet(Arc<Inner>);
+
+struct Inner {
+    service: ServiceName,
+    policy: FleetPolicy,
+    limits: Arc<ServiceLimits>,
+    events: Option<EventBus>,
+    state: Mutex<State>,
+    roster: Publisher<Roster>,
+    /// The roster has to be composed anew.
+    stale: Notify,
+}
+
+#[derive(Default)]
+struct State {
+    set: EndpointSet,
+    members: HashMap<EndpointId, Arc<Member>>,
+    /// What endpoints still carry that are not in the set: they left, or the fleet this one succeeds knew them.
+    inherited: HashMap<EndpointId, Arc<EndpointLoad>>,
+    is_stale: bool,
+    compared: Option<Instant>,
+}
+
+impl Fleet {
+    /// A service without endpoints, until it is told of some.
+    pub fn new(service: ServiceName, policy: FleetPolicy) -> Self {
+        Self::build(service, policy, None, HashMap::new())
+    }
+
+    /// With somebody to tell of changes.
+    #[must_use]
+    pub fn with_events(self, events: EventBus) -> Self {
+        let state = std::mem::take(&mut *self.0.state.lock());
+        Self::build(
+            self.0.service.clone(),
+            self.0.policy.clone(),
+            Some(events),
+            state.inherited,
+        )
+    }
+
+    /// The same service under another policy: what its endpoints carry is kept, what was held against them is
+    /// forgotten.
+    #[must_use]
+    pub fn succeeded_by(&self, policy: FleetPolicy) -> Self {
+        let state = self.0.state.lock();
+        let mut loads = state.inherited.clone();
+        loads.extend(
+            state
+                .members
+                .iter()
+                .map(|(id, m)| (id.clone(), Arc::clone(m.load()))),
+        );
+        Self::build(self.0.service.clone(), policy, self.0.events.clone(), loads)
+    }
+
+    fn build(
+        service: ServiceName,
+        policy: FleetPolicy,
+        events: Option<EventBus>,
+        inherited: HashMap<EndpointId, Arc<EndpointLoad>>,
+    ) -> Self {
+        let limits = ServiceLimits::new(policy.limits);
+        let state = State {
+            inherited,
+            ..State::default()
+        };
+        Self(Arc::new(Inner {
+            service,
+            policy,
+            limits,
+            events,
+            state: Mutex::new(state),
+            roster: live(Roster::default()).0,
+            stale: Notify::new(),
+        }))
+    }
+
+    /// The service.
+    pub fn service(&self) -> &ServiceName {
+        &self.0.service
+    }
+
+    /// What it goes by.
+    pub fn policy(&self) -> &FleetPolicy {
+        &self.0.policy
+    }
+
+    /// Who takes requests, and every change of that.
+    pub fn roster(&self) -> Live<Roster> {
+        self.0.roster.subscribe()
+    }
+
+    pub(crate) fn limits(&self) -> &Arc<ServiceLimits> {
+        &self.0.limits
+    }
+
+    /// What this endpoint carries now, if it is known.
+    pub fn load(&self, endpoint: &EndpointId) -> Option<Arc<EndpointLoad>> {
+        let state = self.0.state.lock();
+        state.members.get(endpoint).map(|m| Arc::clone(m.load()))
+    }
+
+    /// How many requests this endpoint is answering now; 0 if it is not known.
+    pub fn in_flight(&self, endpoint: &EndpointId) -> u32 {
+        self.load(endpoint).map_or(0, |load| load.in_flight())
+    }
+
+    /// When a request to this endpoint last succeeded, to a tenth of a second.
+    pub fn last_success(&self, endpoint: &EndpointId) -> Option<Instant> {
+        self.0.state.lock().members.get(endpoint)?.last_success()
+    }
+
+    /// The endpoints are these from now on. What is known of those that stay is kept.
+    pub fn update(&self, set: EndpointSet, now: Instant) {
+        let state = &mut *self.0.state.lock();
+        let breaker = self.0.policy.ejection.as_ref().and_then(|e| e.breaker().ok());
+        let mut members = HashMap::with_capacity(set.endpoints.len());
+        for endpoint in &set.endpoints {
+            let id = endpoint.id();
+            let member = state.members.remove(id).unwrap_or_else(|| {
+                let load = state.inherited.remove(id);
+                let load = load.unwrap_or_else(|| Arc::new(EndpointLoad::new(now)));
+                Member::new(id.clone(), load, breaker, now)
+            });
+            if endpoint.readiness == mesh_core::endpoint::Readiness::Ready && member.rising_since().is_none()
+            {
+                member.begin(now);
+            }
+            members.insert(id.clone(), member);
+        }
+        // Who left may come back while it still answers.
+        state.inherited.retain(|_, load| load.in_flight() > 0);
+        for (id, member) in std::mem::replace(&mut state.members, members) {
+            if member.load().in_flight() > 0 {
+                state.inherited.insert(id, Arc::clone(member.load()));
+            }
+        }
+        state.set = set;
+        self.compose(state, now);
+    }
+
+    /// What a health check found out about an endpoint that was otherwise before. An endpoint that is gone is
+    /// ignored.
+    pub fn report(&self, endpoint: &EndpointId, health: Result<(), Cow<'static, str>>, now: Instant) {
+        let mut state = self.0.state.lock();
+        let Some(member) = state.members.get(endpoint) else {
+            return;
+        };
+        let healthy = health.is_ok();
+        let cause = match health {
+            Ok(()) => {
+                member.set_healthy(now);
+                Cow::Borrowed("its checks succeed")
+            }
+            Err(cause) => {
+                member.set_unhealthy(cause.clone(), now);
+                cause
+            }
+        };
+        self.make_stale(&mut state);
+        drop(state);
+        self.emit(|| MeshEvent::HealthChanged {
+            service: self.0.service.clone(),
+            endpoint: endpoint.clone(),
+            healthy,
+            cause,
+        });
+    }
+
+    /// How a request to an endpoint ended. `took` is how long its answer was waited for.
+    pub(crate) fn record(
+        &self,
+        member: &Member,
+        permit: Option<Permit>,
+        outcome: Outcome,
+        took: Duration,
+        now: Instant,
+    ) {
+        let failed = outcome.counts_against_endpoint();
+        if failed {
+            member.load().penalise(took, now);
+        } else if outcome == Outcome::Success {
+            member.load().record_latency(took, now);
+            member.succeeded_at(now);
+        }
+        if failed || outcome == Outcome::Success {
+            member.counts.record(!failed);
+        }
+        let (Some(breaker), Some(permit)) = (member.breaker(), permit) else {
+            return;
+        };
+        if let Some(transition) = breaker.record(permit, outcome, now) {
+            self.changed(member, &transition, transition.cause.to_string().into(), now);
+        }
+    }
+
+    /// Lets the time do its part: compares endpoints with each other, moves those that start slowly on,
+    /// composes the roster if anything changed. When to call it next, if nothing happens before.
+    pub fn tick(&self, now: Instant) -> Option<Instant> {
+        let mut comparison_due = None;
+        if let Some(ejection) = &self.0.policy.ejection
+            && ejection.success_rate.is_some()
+        {
+            comparison_due = Some(self.compare_if_due(ejection, now));
+        }
+        let mut state = self.0.state.lock();
+        let next = self.0.roster.current().next;
+        if state.is_stale || next.is_some_and(|next| next <= now) {
+            self.compose(&mut state, now);
+        }
+        [comparison_due, self.0.roster.current().next]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+
+    /// Ejects who succeeds less often than its peers. When the next comparison is due.
+    fn compare_if_due(&self, ejection: &Ejection, now: Instant) -> Instant {
+        let roster = {
+            let mut state = self.0.state.lock();
+            let last = *state.compared.get_or_insert(now);
+            if now < last + ejection.interval {
+                return last + ejection.interval;
+            }
+            state.compared = Some(now);
+            self.0.roster.current()
+        };
+        if let Some(policy) = &ejection.success_rate {
+            let mut taken: HashMap<*const Member, outlier::Counts> = HashMap::new();
+            for group in &roster.groups {
+                let counts: Vec<_> = group
+                    .seats
+                    .iter()
+                    .map(|seat| *taken.entry(Arc::as_ptr(&seat.member)).or_insert_with(|| seat.member.counts.take()))
+                    .collect();
+                for found in policy.outliers(&counts) {
+                    let Some(seat) = group.seats.get(found.at) else { continue };
+                    if let Some(breaker) = seat.member.breaker()
+                        && !seat.member.is_ejected()
+                        && let Some(transition) = breaker.trip(now)
+                    {
+                        self.changed(&seat.member, &transition, found.to_string().into(), now);
+                    }
+                }
+            }
+        }
+        now + ejection.interval
+    }
+
+    /// Its breaker opened, tries or closed.
+    fn changed(&self, member: &Member, transition: &Transition, cause: Cow<'static, str>, now: Instant) {
+        match transition.to {
+            BreakerState::Open => {
+                let mut state = self.0.state.lock();
+                if !member.is_ejected() && !self.can_spare(&state, member) {
+                    drop(state);
+                    if let Some(breaker) = member.breaker() {
+                        let _ = breaker.reset(now);
+                    }
+                    tracing::debug!(service = %self.0.service, endpoint = %member.id(), %cause, "not ejected: too many are already");
+                    return;
+                }
+                member.eject(cause.clone(), now);
+                self.make_stale(&mut state);
+                drop(state);
+                self.emit(|| MeshEvent::EndpointEjected {
+                    service: self.0.service.clone(),
+                    endpoint: member.id().clone(),
+                    cause,
+                    ejected_for: transition.open_for.unwrap_or_default(),
+                });
+            }
+            BreakerState::Closed => {
+                let mut state = self.0.state.lock();
+                if !member.take_back(now) {
+                    return;
+                }
+                self.make_stale(&mut state);
+                drop(state);
+                self.emit(|| MeshEvent::EndpointReturned {
+                    service: self.0.service.clone(),
+                    endpoint: member.id().clone(),
+                });
+            }
+            BreakerState::HalfOpen => {}
+        }
+    }
+
+    /// Whether every version this endpoint serves can do without it.
+    fn can_spare(&self, state: &State, member: &Member) -> bool {
+        let max_percent = self.0.policy.ejection.as_ref().map_or(0, |e| e.max_percent);
+        let roster = self.0.roster.current();
+        debug_assert!(!state.members.is_empty(), "a member is of a set");
+        let groups = roster
+            .groups
+            .iter()
+            .filter(|group| group.seats.iter().any(|seat| std::ptr::eq(&*seat.member, member)));
+        let mut groups = groups.peekable();
+        groups.peek().is_some()
+            && groups.all(|group| {
+                let counted = || group.seats.iter().filter(|seat| seat.endpoint.weight > 0);
+                outlier::may_eject(outlier::Census {
+                    total: counted().count(),
+                    ejected: counted().filter(|seat| seat.member.is_ejected()).count(),
+                    available: counted().filter(|seat| seat.member.takes_requests()).count(),
+                    candidate_is_available: member.takes_requests(),
+                    max_percent,
+                })
+            })
+    }
+
+    fn make_stale(&self, state: &mut State) {
+        state.is_stale = true;
+        self.0.stale.notify_one();
+    }
+
+    fn compose(&self, state: &mut State, now: Instant) {
+        state.is_stale = false;
+        let before = self.0.roster.current();
+        let roster = Roster::compose(&state.set, &self.0.policy, now, |endpoint| {
+            state.members.get(endpoint.id()).map_or_else(
+                // Every endpoint of the set has a member; without one it would be a stranger, which is well.
+                || Member::new(endpoint.id().clone(), Arc::new(EndpointLoad::new(now)), None, now),
+                Arc::clone,
+            )
+        });
+        for group in &roster.groups {
+            let was = before
+                .groups
+                .iter()
+                .find(|g| g.version == group.version)
+                .is_some_and(|g| g.panic);
+            if was != group.panic {
+                let (service, healthy, total) = (self.0.service.clone(), group.available, group.total);
+                self.emit(|| match group.panic {
+                    true => MeshEvent::PanicEntered { service, healthy, total },
+                    false => MeshEvent::PanicLeft { service, healthy, total },
+                });
+            }
+        }
+        self.0.roster.publish(roster);
+    }
+
+    fn emit(&self, event: impl FnOnce() -> MeshEvent) {
+        if let Some(events) = &self.0.events {
+            events.emit(event());
+        }
+    }
+}
+
+impl fmt::Debug for Fleet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Fleet")
+            .field("service", &self.0.service)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests;

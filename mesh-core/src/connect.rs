@@ -10,6 +10,8 @@ use tokio::net::TcpStream;
 use crate::endpoint::{Address, Endpoint};
 use crate::peer::PeerInfo;
 
+mod race;
+
 /// The HTTP version agreed on for a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum HttpProtocol {
@@ -76,8 +78,8 @@ pub trait Connect: Send + Sync + 'static {
     fn connect(&self, endpoint: &Endpoint) -> impl Future<Output = io::Result<Connected<Self::Io>>> + Send;
 }
 
-/// Plain TCP, `TCP_NODELAY` set. A host name is resolved by the system's resolver and its addresses are
-/// tried in turn.
+/// Plain TCP, `TCP_NODELAY` set. A host name is resolved by the system's resolver; of its addresses the next is
+/// tried when one has refused, or has been silent for 250 ms (RFC 8305).
 #[derive(Clone, Copy, Debug, Default)]
 #[non_exhaustive]
 pub struct TcpConnect;
@@ -95,7 +97,10 @@ impl Connect for TcpConnect {
     async fn connect(&self, endpoint: &Endpoint) -> io::Result<Connected<TcpStream>> {
         let stream = match &endpoint.address {
             Address::Socket(address) => TcpStream::connect(*address).await?,
-            Address::Host { name, port } => TcpStream::connect((&**name, *port)).await?,
+            Address::Host { name, port } => {
+                let addresses = tokio::net::lookup_host((&**name, *port)).await?;
+                race::first_of(addresses, TcpStream::connect).await?
+            }
         };
         stream.set_nodelay(true)?;
         Ok(Connected::new(stream))

@@ -16,6 +16,7 @@ mod idle;
 mod io;
 mod limits;
 mod pool;
+mod recovery;
 mod settings;
 mod sweep;
 

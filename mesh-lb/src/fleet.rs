@@ -297,10 +297,16 @@ impl Fleet {
                 let counts: Vec<_> = group
                     .seats
                     .iter()
-                    .map(|seat| *taken.entry(Arc::as_ptr(&seat.member)).or_insert_with(|| seat.member.counts.take()))
+                    .map(|seat| {
+                        *taken
+                            .entry(Arc::as_ptr(&seat.member))
+                            .or_insert_with(|| seat.member.counts.take())
+                    })
                     .collect();
                 for found in policy.outliers(&counts) {
-                    let Some(seat) = group.seats.get(found.at) else { continue };
+                    let Some(seat) = group.seats.get(found.at) else {
+                        continue;
+                    };
                     if let Some(breaker) = seat.member.breaker()
                         && !seat.member.is_ejected()
                         && let Some(transition) = breaker.trip(now)
@@ -399,8 +405,16 @@ impl Fleet {
             if was != group.panic {
                 let (service, healthy, total) = (self.0.service.clone(), group.available, group.total);
                 self.emit(|| match group.panic {
-                    true => MeshEvent::PanicEntered { service, healthy, total },
-                    false => MeshEvent::PanicLeft { service, healthy, total },
+                    true => MeshEvent::PanicEntered {
+                        service,
+                        healthy,
+                        total,
+                    },
+                    false => MeshEvent::PanicLeft {
+                        service,
+                        healthy,
+                        total,
+                    },
                 });
             }
         }

@@ -3,8 +3,8 @@
 
 mod latency;
 
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use crossbeam_utils::CachePadded;
@@ -39,6 +39,7 @@ pub struct EndpointLoad {
 #[derive(Debug)]
 struct Counters {
     in_flight: AtomicU32,
+    connections: AtomicU32,
     latency: LatencyEstimate,
 }
 
@@ -51,6 +52,7 @@ impl EndpointLoad {
         Self {
             counters: CachePadded::new(Counters {
                 in_flight: AtomicU32::new(0),
+                connections: AtomicU32::new(0),
                 latency: LatencyEstimate::new(now),
             }),
         }
@@ -59,6 +61,21 @@ impl EndpointLoad {
     /// The requests it is answering now, each counted from the pick until the end of its response's body.
     pub fn in_flight(&self) -> u32 {
         self.counters.in_flight.load(Ordering::Relaxed)
+    }
+
+    /// The connections to it that are open or being made, from this process.
+    pub fn connections(&self) -> u32 {
+        self.counters.connections.load(Ordering::Relaxed)
+    }
+
+    /// Counts a connection until the guard is dropped, unless there are so many already.
+    pub(crate) fn open_within(self: &Arc<Self>, max: u32) -> Option<OpenConnection> {
+        let connections = &self.counters.connections;
+        if connections.fetch_add(1, Ordering::Relaxed) < max {
+            return Some(OpenConnection(Arc::clone(self)));
+        }
+        connections.fetch_sub(1, Ordering::Relaxed);
+        None
     }
 
     /// Counts a request until the guard is dropped.
@@ -104,6 +121,16 @@ impl Default for EndpointLoad {
     /// No load yet, as of now.
     fn default() -> Self {
         Self::new(Instant::now())
+    }
+}
+
+/// One connection.
+#[derive(Debug)]
+pub(crate) struct OpenConnection(Arc<EndpointLoad>);
+
+impl Drop for OpenConnection {
+    fn drop(&mut self) {
+        self.0.counters.connections.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

@@ -106,9 +106,10 @@ impl Snapshot {
         loop {
             let cx = PickContext { random, ..cx }.avoiding(&avoid[..avoided]);
             let at = subset.choose(&cx).ok_or(NotPicked::Nobody)?;
-            match subset.admitted(group, at, cx.now) {
+            let rests = subset.pools.get(at).is_some_and(|pool| pool.recovers(cx.now));
+            match subset.admitted(group, at, cx.now).filter(|_| !rests) {
                 Some(picked) => return Ok(picked),
-                // It was ejected, or filled up, a moment ago, and the next roster is not there yet.
+                // It was ejected, filled up or refused a connection a moment ago.
                 None if avoided < MAX_AVOIDED && !cx.was_tried(at) => {
                     avoid[avoided] = at;
                     avoided += 1;
@@ -117,6 +118,11 @@ impl Snapshot {
                 None => return subset.any(group, random, cx.now),
             }
         }
+    }
+
+    /// Whether nothing was ever known.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.subsets.is_empty()
     }
 
     /// Every pool, each once.
@@ -181,7 +187,9 @@ impl Subset {
     fn any<'a>(&'a self, group: &'a Group, random: u64, now: Instant) -> Result<Picked<'a>, NotPicked> {
         let n = group.seats.len();
         let start = usize::try_from(random >> 32).unwrap_or(0) % n.max(1);
-        let weighty = (0..n).map(|i| (start + i) % n).filter(|at| group.seats[*at].weight > 0);
+        let weighty = (0..n)
+            .map(|i| (start + i) % n)
+            .filter(|at| group.seats[*at].weight > 0);
         let mut why = NotPicked::Nobody;
         for at in weighty {
             if let Some(picked) = self.admitted(group, at, now) {
@@ -243,7 +251,8 @@ struct Trials {
 
 impl Trials {
     fn of(group: &Group, origin: Instant) -> Self {
-        let ejected = |at: &usize| group.seats[*at].member.is_ejected() && group.seats[*at].endpoint.weight > 0;
+        let ejected =
+            |at: &usize| group.seats[*at].member.is_ejected() && group.seats[*at].endpoint.weight > 0;
         let seats: Box<[usize]> = (0..group.seats.len()).filter(ejected).collect();
         let trials = Self {
             origin,

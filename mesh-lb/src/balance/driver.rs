@@ -3,8 +3,10 @@
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+use futures_util::StreamExt as _;
+use futures_util::stream;
 use mesh_core::Live;
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::Instant;
 
 use crate::balancer::LoadBalancer;
@@ -30,8 +32,9 @@ impl Rebuild {
         let room = self.fleet.policy().limits.max_requests_per_endpoint;
         Snapshot::build(roster, &*self.balancer, zone, self.origin, room, |seat| {
             let pool = pools.entry(seat.endpoint.id().clone()).or_insert_with(|| {
+                let (endpoint, load) = (Arc::clone(&seat.endpoint), Arc::clone(seat.member.load()));
                 let (connect, limits) = (Arc::clone(&self.connect), Arc::clone(self.fleet.limits()));
-                EndpointPool::new(Arc::clone(&seat.endpoint), connect, self.settings.clone(), limits)
+                EndpointPool::new(endpoint, load, connect, self.settings.clone(), limits)
             });
             Arc::clone(pool)
         })
@@ -45,14 +48,30 @@ impl Driver {
     /// Beside the tasks of the fleet, if that is the balancer's own.
     pub(super) fn start(mut roster: Live<Roster>, rebuild: Rebuild, mut tasks: Vec<JoinHandle<()>>) -> Self {
         tasks.push(tokio::spawn(async move {
+            let mut warming = JoinSet::new();
             loop {
                 roster.changed().await;
-                let snapshot = rebuild.build(roster.load_full());
-                rebuild.snapshot.store(Arc::new(snapshot));
+                let known = rebuild.snapshot.load_full();
+                let next = Arc::new(rebuild.build(roster.load_full()));
+                rebuild.snapshot.store(Arc::clone(&next));
+                while warming.try_join_next().is_some() {}
+                if rebuild.settings.warm_up && !known.is_empty() {
+                    warming.spawn(warm_up(known, next));
+                }
             }
         }));
         Self(tasks)
     }
+}
+
+/// Opens a connection to each endpoint that takes requests and was not there before, a few at a time.
+async fn warm_up(before: Arc<Snapshot>, now: Arc<Snapshot>) {
+    const AT_ONCE: usize = 8;
+    let known = before.pools();
+    let new = now.pools().into_iter().filter(|(id, _)| !known.contains_key(id));
+    stream::iter(new)
+        .for_each_concurrent(AT_ONCE, |(_, pool)| async move { pool.warm_up().await })
+        .await;
 }
 
 impl Drop for Driver {

@@ -11,6 +11,7 @@ use tokio::time::timeout;
 
 use super::pool::EndpointPool;
 use super::settings::Limits;
+use crate::load::{EndpointLoad, OpenConnection};
 
 /// The limits of a service and what is used of them; shared by its pools.
 #[derive(Debug)]
@@ -35,6 +36,7 @@ pub(crate) struct RequestPermit(Arc<ServiceLimits>);
 #[derive(Debug)]
 pub(crate) struct ConnectionPermit {
     permit: Option<OwnedSemaphorePermit>,
+    at_endpoint: Option<OpenConnection>,
     limits: Arc<ServiceLimits>,
 }
 
@@ -78,7 +80,8 @@ impl ServiceLimits {
     ) -> Result<T, Error> {
         let _waiting = self.wait().map_err(|_| {
             let max = self.limits.max_pending;
-            let message = format!("{full}, and {max} requests wait already (circuitBreaker.maxPendingRequests)");
+            let message =
+                format!("{full}, and {max} requests wait already (circuitBreaker.maxPendingRequests)");
             Error::new(ErrorKind::Overloaded, message)
         })?;
         self.waiting_for_room.fetch_add(1, Ordering::SeqCst);
@@ -100,11 +103,13 @@ impl ServiceLimits {
         })
     }
 
-    /// Leave to open one more connection, if there is any.
-    pub(crate) fn connection(self: &Arc<Self>) -> Option<ConnectionPermit> {
+    /// Leave to open one more connection to the endpoint that carries this, if there is any.
+    pub(crate) fn connection(self: &Arc<Self>, load: &Arc<EndpointLoad>) -> Option<ConnectionPermit> {
         let permit = Arc::clone(&self.connections).try_acquire_owned().ok()?;
+        let at_endpoint = load.open_within(self.limits.max_connections_per_endpoint)?;
         Some(ConnectionPermit {
             permit: Some(permit),
+            at_endpoint: Some(at_endpoint),
             limits: Arc::clone(self),
         })
     }
@@ -188,7 +193,7 @@ impl Drop for Counted<'_> {
 
 impl Drop for ConnectionPermit {
     fn drop(&mut self) {
-        drop(self.permit.take());
+        drop((self.permit.take(), self.at_endpoint.take()));
         self.limits.connection_returned();
     }
 }
@@ -242,19 +247,19 @@ mod tests {
     #[test]
     fn the_queue_for_a_connection_is_bounded() {
         let limits = limits(1, 1, 9);
-        let held = limits.connection().expect("first");
-        assert!(limits.connection().is_none());
+        let held = limits.connection(&Arc::default()).expect("first");
+        assert!(limits.connection(&Arc::default()).is_none());
         let waiting = limits.wait().expect("one may wait");
         assert_eq!(limits.wait().err().map(|e| e.kind()), Some(ErrorKind::Overloaded));
         drop(waiting);
         drop(held);
-        assert!(limits.connection().is_some());
+        assert!(limits.connection(&Arc::default()).is_some());
     }
 
     #[tokio::test]
     async fn a_closed_connection_wakes_who_waits() {
         let limits = limits(1, 1, 9);
-        let held = limits.connection().expect("first");
+        let held = limits.connection(&Arc::default()).expect("first");
         let waiting = limits.wait().expect("one may wait");
         let returned = waiting.returned();
         drop(held);

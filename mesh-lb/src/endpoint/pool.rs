@@ -1,6 +1,6 @@
 //! The pool: a connection for a request, made or taken from rest, and the request's exchange on it.
 
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
@@ -11,7 +11,7 @@ use hyper::body::Incoming;
 use mesh_core::body::Body;
 use mesh_core::connect::{Connected, HttpProtocol};
 use mesh_core::{Endpoint, Error, ErrorKind, PeerInfo};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::failure::{SendFailure, failed_handshake};
 use super::fit::{for_http1, for_http2};
@@ -20,8 +20,9 @@ use super::http2::{self, Http2};
 use super::idle::IdleSet;
 use super::io::{BoxedIo, ErasedConnect};
 use super::limits::{ConnectionPermit, RequestPermit, ServiceLimits};
+use super::recovery::Recovery;
 use super::settings::{PoolSettings, Protocol};
-use crate::load::InFlight;
+use crate::load::{EndpointLoad, InFlight};
 
 /// What a request holds until its response's body is over.
 pub(crate) struct Guards {
@@ -39,6 +40,7 @@ pub(crate) enum Rested {
 /// The connections to one endpoint.
 pub(crate) struct EndpointPool {
     endpoint: Arc<Endpoint>,
+    load: Arc<EndpointLoad>,
     connect: Arc<dyn ErasedConnect>,
     settings: PoolSettings,
     limits: Arc<ServiceLimits>,
@@ -49,6 +51,7 @@ pub(crate) struct EndpointPool {
     /// Many requests that may share a new connection wait for one handshake, and fail with it.
     handshake: tokio::sync::Mutex<Option<(ErrorKind, String)>>,
     failed_handshakes: AtomicU32,
+    recovery: Recovery,
     epoch: AtomicU32,
 }
 
@@ -83,6 +86,7 @@ const HTTP2: u8 = 2;
 impl EndpointPool {
     pub(crate) fn new(
         endpoint: Arc<Endpoint>,
+        load: Arc<EndpointLoad>,
         connect: Arc<dyn ErasedConnect>,
         settings: PoolSettings,
         limits: Arc<ServiceLimits>,
@@ -95,6 +99,7 @@ impl EndpointPool {
         let idle = IdleSet::new(settings.max_idle);
         let pool = Arc::new(Self {
             endpoint,
+            load,
             connect,
             settings,
             limits,
@@ -103,6 +108,7 @@ impl EndpointPool {
             spoken: AtomicU8::new(spoken),
             handshake: tokio::sync::Mutex::default(),
             failed_handshakes: AtomicU32::new(0),
+            recovery: Recovery::new(Instant::now()),
             epoch: AtomicU32::new(0),
         });
         pool.limits.join(&pool);
@@ -176,9 +182,7 @@ impl EndpointPool {
                 Leave::Use(Route::Http1(connection)) => connection.into_permit(),
                 Leave::Use(Route::Http2(_)) => return Err(self.exhausted()),
             };
-            let connected = timeout(self.settings.connect_timeout, self.connect())
-                .await
-                .map_err(|_| self.late())??;
+            let connected = self.in_time(self.connect()).await?;
             if connected.protocol == Some(HttpProtocol::Http2) {
                 let message = format!("{} speaks HTTP/2 only, which has no upgrade", self.endpoint.id());
                 return Err(Error::new(ErrorKind::UpstreamConnect, message));
@@ -270,9 +274,41 @@ impl EndpointPool {
     async fn open(&self) -> Result<Route, Error> {
         match self.leave(true).await? {
             Leave::Use(route) => Ok(route),
-            Leave::Connect(permit) => timeout(self.settings.connect_timeout, self.shake_hands(permit))
-                .await
-                .map_err(|_| self.late())?,
+            Leave::Connect(permit) => self.in_time(self.shake_hands(permit)).await,
+        }
+    }
+
+    /// Connects within the time for it, unless the endpoint failed just now.
+    async fn in_time<T>(&self, connecting: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+        if let Some((wait, message)) = self.recovery.rest(Instant::now()) {
+            let message = format!("{message}; it is tried again in {wait:?}");
+            return Err(Error::new(ErrorKind::UpstreamConnect, message));
+        }
+        let connected = timeout(self.settings.connect_timeout, connecting).await;
+        let connected = connected.unwrap_or_else(|_| Err(self.late()));
+        match &connected {
+            Ok(_) => self.recovery.succeeded(),
+            Err(error) => self.recovery.failed(error.message(), Instant::now()),
+        }
+        connected
+    }
+
+    /// Whether connecting failed a moment ago, so that others are to be preferred.
+    pub(crate) fn recovers(&self, now: Instant) -> bool {
+        self.recovery.is_resting(now)
+    }
+
+    /// Opens a connection ahead of the first request.
+    pub(crate) async fn warm_up(&self) {
+        match self.fresh().await {
+            Ok(Route::Http1(mut connection)) => {
+                connection.rest_at(self.epoch.load(Ordering::Relaxed));
+                // Without a place at rest it is closed.
+                drop(self.idle.put(connection));
+            }
+            // It is kept among the connections.
+            Ok(Route::Http2(_)) => {}
+            Err(error) => tracing::debug!(endpoint = %self.endpoint.id(), %error, "not connected ahead"),
         }
     }
 
@@ -347,9 +383,10 @@ impl EndpointPool {
     /// Leave to connect, if need be by closing a connection at rest: one to another endpoint must not keep this
     /// one from being reached.
     fn make_room(&self) -> Option<ConnectionPermit> {
-        let permit = || self.limits.connection();
+        let permit = || self.limits.connection(&self.load);
         permit().or_else(|| {
-            if self.limits.close_one_at_rest() {
+            let full = self.load.connections() >= self.limits.limits().max_connections_per_endpoint;
+            if !full && self.limits.close_one_at_rest() {
                 permit()
             } else {
                 None
@@ -359,10 +396,19 @@ impl EndpointPool {
 
     fn exhausted(&self) -> Error {
         let limits = self.limits.limits();
-        let message = format!(
-            "all {} connections to the service stayed in use for {:?} (circuitBreaker.maxConnections)",
-            limits.max_connections, limits.max_wait
-        );
+        let message = if self.load.connections() >= limits.max_connections_per_endpoint {
+            format!(
+                "all {} connections to {} stayed in use for {:?}",
+                limits.max_connections_per_endpoint,
+                self.endpoint.id(),
+                limits.max_wait
+            )
+        } else {
+            format!(
+                "all {} connections to the service stayed in use for {:?} (circuitBreaker.maxConnections)",
+                limits.max_connections, limits.max_wait
+            )
+        };
         Error::new(ErrorKind::Overloaded, message)
     }
 

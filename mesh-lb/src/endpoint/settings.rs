@@ -37,6 +37,8 @@ pub struct PoolSettings {
     pub body_idle_timeout: Duration,
     /// How many unused connections are kept to each endpoint; at most 1024. Default 256.
     pub max_idle: usize,
+    /// Whether a connection is opened ahead to each endpoint that joins later. Default true.
+    pub warm_up: bool,
     /// The largest response head, in bytes. Default 64 KiB.
     pub max_head_bytes: usize,
 }
@@ -49,6 +51,7 @@ impl Default for PoolSettings {
             idle_timeout: Duration::from_secs(30),
             body_idle_timeout: Duration::from_secs(60),
             max_idle: 256,
+            warm_up: true,
             max_head_bytes: 64 * 1024,
         }
     }

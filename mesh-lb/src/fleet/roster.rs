@@ -79,7 +79,11 @@ impl Roster {
         let mut next: Option<Instant> = None;
         let groups = versions.into_iter().map(|version| {
             let of_version = || set.endpoints.iter().filter(|e| is_of(e, version));
-            let of = |readiness| of_version().filter(|e| e.readiness == readiness).collect::<Vec<_>>();
+            let of = |readiness| {
+                of_version()
+                    .filter(|e| e.readiness == readiness)
+                    .collect::<Vec<_>>()
+            };
             let ready = of(Readiness::Ready);
             let usable = match ready.is_empty() {
                 false => ready,

@@ -73,8 +73,15 @@ fn an_endpoint_that_fails_five_times_in_a_row_is_ejected_until_one_trial_succeed
     assert!(!request(&fleet, 1, Outcome::Success, now + 29 * SECOND));
 
     let later = now + 30 * SECOND;
-    let trial = member(&fleet, 1).breaker().expect("it has one").admit(later).expect("a trial");
-    assert!(!request(&fleet, 1, Outcome::Success, later), "one trial at a time");
+    let trial = member(&fleet, 1)
+        .breaker()
+        .expect("it has one")
+        .admit(later)
+        .expect("a trial");
+    assert!(
+        !request(&fleet, 1, Outcome::Success, later),
+        "one trial at a time"
+    );
     let member = member(&fleet, 1);
     fleet.record(&member, Some(trial.permit), Outcome::Success, SECOND, later);
     fleet.tick(later);
@@ -94,7 +101,10 @@ fn each_ejection_in_a_row_lasts_longer_up_to_the_limit() {
     let (fleet, _) = fleet(1..=3, FleetPolicy::default(), now);
     fail(&fleet, 1, 5, now);
     for minutes in [30, 60, 90, 120, 150, 180, 210, 240, 270, 300, 300] {
-        let due = member(&fleet, 1).breaker().and_then(|b| b.due()).expect("it is ejected");
+        let due = member(&fleet, 1)
+            .breaker()
+            .and_then(|b| b.due())
+            .expect("it is ejected");
         assert_eq!(due - now, minutes * SECOND);
         now = due;
         assert!(request(&fleet, 1, Outcome::Failure, now), "its trial");
@@ -106,7 +116,12 @@ fn what_a_caller_did_wrong_says_nothing_about_the_endpoint() {
     let now = Instant::now();
     let (fleet, _) = fleet(1..=3, FleetPolicy::default(), now);
     for _ in 0..100 {
-        request(&fleet, 1, Outcome::of_status(http::StatusCode::TOO_MANY_REQUESTS), now);
+        request(
+            &fleet,
+            1,
+            Outcome::of_status(http::StatusCode::TOO_MANY_REQUESTS),
+            now,
+        );
         request(&fleet, 1, Outcome::Refused(ErrorKind::Overloaded), now);
     }
     fleet.tick(now);
@@ -122,7 +137,10 @@ fn the_last_endpoint_is_never_ejected() {
             fail(&fleet, port, 20, now);
         }
         let states = fleet.status(now);
-        let ejected = states.iter().filter(|e| e.state == EndpointState::Ejected).count();
+        let ejected = states
+            .iter()
+            .filter(|e| e.state == EndpointState::Ejected)
+            .count();
         assert_eq!(ejected, usize::from(count / 2), "of {count}");
     }
 }
@@ -150,7 +168,10 @@ fn an_unhealthy_endpoint_gets_nothing_and_says_since_when() {
     fleet.tick(now);
     assert_eq!(weights(&fleet), [1, 0, 1]);
     let status = &fleet.status(now + 12 * SECOND)[1];
-    assert_eq!(status.trouble.as_deref(), Some("unhealthy for 12s: GET /health answered 503"));
+    assert_eq!(
+        status.trouble.as_deref(),
+        Some("unhealthy for 12s: GET /health answered 503")
+    );
     fleet.report(endpoint(2).id(), Ok(()), now + 20 * SECOND);
     fleet.tick(now + 20 * SECOND);
     assert_eq!(weights(&fleet), [1, 1, 1]);
@@ -173,7 +194,10 @@ fn below_the_panic_threshold_all_take_requests_and_it_is_told() {
     fleet.tick(now);
     assert_eq!(weights(&fleet), [1, 0, 0, 1]);
     let told = told(&mut events);
-    let panics: Vec<_> = told.iter().filter(|event| event.contains("requests go to")).collect();
+    let panics: Vec<_> = told
+        .iter()
+        .filter(|event| event.contains("requests go to"))
+        .collect();
     assert_eq!(panics.len(), 2, "{told:?}");
 }
 
@@ -273,7 +297,11 @@ fn who_succeeds_less_often_than_its_peers_is_ejected() {
     for port in 1..=10 {
         for n in 0..200 {
             let failed = port == 7 && n % 4 == 0;
-            let outcome = if failed { Outcome::Failure } else { Outcome::Success };
+            let outcome = if failed {
+                Outcome::Failure
+            } else {
+                Outcome::Success
+            };
             request(&fleet, port, outcome, now + SECOND);
         }
     }
@@ -282,7 +310,10 @@ fn who_succeeds_less_often_than_its_peers_is_ejected() {
     fleet.tick(now + 10 * SECOND);
     let told = told(&mut events);
     assert_eq!(told.len(), 1, "{told:?}");
-    assert!(told[0].starts_with("10.0.0.1:7 of orders is ejected for 30s"), "{told:?}");
+    assert!(
+        told[0].starts_with("10.0.0.1:7 of orders is ejected for 30s"),
+        "{told:?}"
+    );
     assert_eq!(weights(&fleet)[6], 0);
 }
 
@@ -361,5 +392,8 @@ proptest! {
 }
 
 fn cases() -> u32 {
-    std::env::var("PROPTEST_CASES").ok().and_then(|n| n.parse().ok()).unwrap_or(128)
+    std::env::var("PROPTEST_CASES")
+        .ok()
+        .and_then(|n| n.parse().ok())
+        .unwrap_or(128)
 }

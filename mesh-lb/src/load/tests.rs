@@ -26,7 +26,10 @@ fn an_endpoint_that_has_not_answered_is_taken_for_slow_and_then_forgotten() {
     let start = Instant::now();
     let load = EndpointLoad::new(start);
     assert!(about(load.latency(start), INITIAL));
-    assert!(about(load.latency(start + DECAY), INITIAL.div_f64(std::f64::consts::E)));
+    assert!(about(
+        load.latency(start + DECAY),
+        INITIAL.div_f64(std::f64::consts::E)
+    ));
     assert_eq!(load.latency(start + 100 * DECAY), Duration::ZERO);
 }
 
@@ -95,7 +98,10 @@ fn an_estimate_is_forgotten_over_weeks_and_a_late_sample_is_not_taken_for_one_of
         assert!(about(load.latency(now), Duration::from_secs(1)));
         let minutes = Duration::from_secs(15 * 60);
         load.record_latency(MILLI, now - minutes);
-        assert!(about(load.latency(now), Duration::from_secs(1)), "after {days} days");
+        assert!(
+            about(load.latency(now), Duration::from_secs(1)),
+            "after {days} days"
+        );
         assert!(about(load.latency(now - minutes), Duration::from_secs(1)));
         assert!(load.latency(now + days * DAY) < MILLI, "after {days} days");
     }

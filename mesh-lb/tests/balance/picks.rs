@@ -208,10 +208,7 @@ async fn a_new_set_keeps_the_connections_and_the_load_of_the_endpoints_that_stay
     }
     assert_eq!(answering(&balance, None).await, names(&[2]));
     assert_eq!(net.connects(1), before, "its connections were used on");
-    until("nothing is in flight", || {
-        fleet.in_flight(endpoint(1).id()) == 0
-    })
-    .await;
+    until("nothing is in flight", || fleet.in_flight(endpoint(1).id()) == 0).await;
     publisher.publish(EndpointSet::default());
     sleep(seconds(1)).await;
     assert_eq!(answering(&balance, None).await, Err(ErrorKind::NoHealthyEndpoint));

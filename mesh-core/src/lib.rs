@@ -14,6 +14,7 @@ pub mod breaker;
 pub mod clock;
 pub mod connect;
 pub mod context;
+pub mod cookie;
 mod decimal;
 pub mod discovery;
 pub mod drain;
@@ -28,6 +29,7 @@ pub mod metric;
 pub mod name;
 pub mod outcome;
 pub mod peer;
+pub mod request_key;
 pub mod size;
 pub mod split;
 pub mod stall;
@@ -71,6 +73,7 @@ pub use metric::{MetricError, MetricQuery, MetricSource, Samples};
 pub use name::{ServiceName, Version};
 pub use outcome::{GrpcCode, Outcome};
 pub use peer::PeerInfo;
+pub use request_key::{KeyBy, KeyExtractor, RequestKey};
 pub use split::{SplitError, TrafficSplit, Weights};
 
 /// The version of the mesh, as the header `x-service-mesh-version` and `service_mesh_build_info` tell it.

@@ -10,7 +10,7 @@ use divan::{AllocProfiler, Bencher, black_box};
 use http::{Request, Response};
 use mesh_core::MeshContext;
 use mesh_core::body::Body;
-use mesh_traffic::{DeadlineLayer, KeyBy, LimitKey, Quota, RateLimitLayer, RateLimiter};
+use mesh_traffic::{DeadlineLayer, KeyBy, Quota, RateLimitLayer, RateLimiter, RequestKey};
 use tokio::time::Instant;
 use tower::{Layer, Service, service_fn};
 
@@ -118,7 +118,7 @@ fn check_one_key(bencher: Bencher) {
     let (limiter, now) = (RateLimiter::new(quota(ENOUGH)), Instant::now());
     bencher.bench(|| {
         limiter
-            .check(black_box(Some(LimitKey::text("acme"))), now)
+            .check(black_box(Some(RequestKey::text("acme"))), now)
             .is_ok()
     });
 }
@@ -129,12 +129,12 @@ fn check_one_of_keys(bencher: Bencher, keys: u128) {
     let limiter = RateLimiter::with_max_keys(quota(ENOUGH), usize::try_from(keys * 2).expect("a number"));
     let now = Instant::now();
     for key in 0..keys {
-        assert!(limiter.check(Some(LimitKey::number(key)), now).is_ok());
+        assert!(limiter.check(Some(RequestKey::number(key)), now).is_ok());
     }
     let mut key = 0;
     bencher.bench_local(|| {
         key = (key + 7_919) % keys;
-        limiter.check(Some(LimitKey::number(key)), now).is_ok()
+        limiter.check(Some(RequestKey::number(key)), now).is_ok()
     });
 }
 
@@ -151,6 +151,6 @@ fn check_invented_keys(bencher: Bencher) {
     bencher.bench_local(|| {
         key += 1;
         now += Duration::from_nanos(50);
-        limiter.check(Some(LimitKey::number(key)), now).is_ok()
+        limiter.check(Some(RequestKey::number(key)), now).is_ok()
     });
 }

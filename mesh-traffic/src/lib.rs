@@ -11,7 +11,6 @@
 //! unit test and in a simulation.
 
 mod answer;
-mod cookie;
 pub mod deadline;
 pub mod limit;
 pub mod route;
@@ -19,6 +18,7 @@ pub mod router;
 
 pub use answer::AnswerFuture;
 pub use deadline::DeadlineLayer;
-pub use limit::{KeyBy, KeyExtractor, LimitKey, Quota, RateLimitLayer, RateLimiter};
+pub use limit::{Quota, RateLimitLayer, RateLimiter};
+pub use mesh_core::{KeyBy, KeyExtractor, RequestKey};
 pub use route::{RouteLayer, Routes};
 pub use router::{Condition, Decision, Destination, NoRoute, RouteTable, Rule, RuleAction, Service};

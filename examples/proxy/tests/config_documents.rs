@@ -4,12 +4,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use mesh_core::KeyBy;
 use mesh_proxy::config::{
     Algorithm, AnalysisTemplate, Authority, Config, Direction, Discovery, HealthCheckKind, ListenerTls,
     Loaded, Protocol, RuleAction, Trust, Upgrade, UpstreamTls, VersionsFrom, load, parse,
 };
 use mesh_tls::KeyType;
-use mesh_traffic::KeyBy;
 
 fn file(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path)

@@ -11,9 +11,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use crossbeam_utils::CachePadded;
 use governor::nanos::Nanos;
 use governor::state::StateStore;
+use mesh_core::RequestKey;
 use parking_lot::Mutex;
-
-use super::key::LimitKey;
 
 /// How many keys share a lock, about. Making room looks at all of them: a microsecond.
 const SHARD: usize = 1024;
@@ -40,7 +39,7 @@ pub(super) struct KeyHash([u64; 2]);
 pub(super) struct KeyHasher([RandomState; 2]);
 
 impl KeyHasher {
-    pub(super) fn hash(&self, key: &LimitKey<'_>) -> KeyHash {
+    pub(super) fn hash(&self, key: &RequestKey<'_>) -> KeyHash {
         KeyHash(self.0.each_ref().map(|secret| secret.hash_one(key)))
     }
 }

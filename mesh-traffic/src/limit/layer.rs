@@ -3,9 +3,9 @@
 use std::fmt;
 use std::sync::Arc;
 
+use mesh_core::{KeyBy, KeyExtractor};
 use tower_layer::Layer;
 
-use super::key::{KeyBy, KeyExtractor};
 use super::limiter::RateLimiter;
 use super::quota::Quota;
 use super::service::RateLimitService;

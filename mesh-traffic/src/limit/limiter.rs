@@ -8,10 +8,10 @@ use crossbeam_utils::CachePadded;
 use governor::clock::Clock;
 use governor::middleware::NoOpMiddleware;
 use governor::nanos::Nanos;
+use mesh_core::RequestKey;
 use tokio::time::Instant;
 
 use super::allowances::{Allowances, Arrival, KeyHasher, Store};
-use super::key::LimitKey;
 use super::limited::Limited;
 use super::quota::Quota;
 
@@ -29,16 +29,16 @@ use super::quota::Quota;
 ///
 /// ```
 /// use std::time::Duration;
-/// use mesh_traffic::{LimitKey, Quota, RateLimiter};
+/// use mesh_traffic::{RequestKey, Quota, RateLimiter};
 /// use tokio::time::Instant;
 ///
 /// let limiter = RateLimiter::new(Quota::per_second(10)?.burst(1)?);
-/// let (acme, now) = (Some(LimitKey::text("acme")), Instant::now());
+/// let (acme, now) = (Some(RequestKey::text("acme")), Instant::now());
 /// assert!(limiter.check(acme, now).is_ok());
 /// let limited = limiter.check(acme, now).expect_err("the second at once");
 /// assert_eq!(limited.wait(), Duration::from_millis(100));
 ///
-/// assert!(limiter.check(Some(LimitKey::text("other")), now).is_ok());
+/// assert!(limiter.check(Some(RequestKey::text("other")), now).is_ok());
 /// assert!(limiter.check(acme, now + limited.wait()).is_ok());
 /// assert_eq!(limiter.limited(), 1);
 /// # Ok::<(), mesh_traffic::limit::QuotaError>(())
@@ -92,7 +92,7 @@ impl RateLimiter {
     /// # Errors
     /// It is one too many. It then takes nothing of the allowance: who goes on asking does not have to wait
     /// longer.
-    pub fn check(&self, key: Option<LimitKey<'_>>, now: Instant) -> Result<(), Limited> {
+    pub fn check(&self, key: Option<RequestKey<'_>>, now: Instant) -> Result<(), Limited> {
         let inner = &*self.0;
         let arrival = Arrival {
             whose: key.as_ref().map(|key| inner.hasher.hash(key)),

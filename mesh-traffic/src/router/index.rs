@@ -8,11 +8,11 @@
 use std::collections::{HashMap, HashSet};
 
 use http::HeaderName;
+use mesh_core::cookie::cookies;
 
 use super::matcher::{Matcher, Predicate, View, comparable};
 use super::query::{decoded, parameters};
 use super::subject::Subject;
-use crate::cookie::cookies;
 
 /// Places of rules in the order in which rules are tried, ascending.
 type Bucket = Vec<usize>;

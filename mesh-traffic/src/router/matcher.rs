@@ -2,6 +2,7 @@
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 use mesh_core::RequestHead;
+use mesh_core::cookie::cookies;
 use regex::bytes::{Regex, RegexBuilder};
 
 use super::condition::{ConditionError, ConditionPart};
@@ -9,7 +10,6 @@ use super::host::RequestHost;
 use super::operator::Operator;
 use super::query::{decoded, parameters};
 use super::subject::Subject;
-use crate::cookie::cookies;
 
 /// How much memory one compiled regular expression may take, in bytes.
 const REGEX_SIZE: usize = 1 << 20;

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use http::HeaderName;
+use mesh_core::cookie::is_cookie_name;
 
 use super::condition::{ConditionError, ConditionPart};
 
@@ -59,7 +60,7 @@ impl Subject {
             }
             "cookie" => {
                 let name = named(kind, field)?;
-                if crate::limit::is_token(name) {
+                if is_cookie_name(name) {
                     Ok(Self::Cookie(name.into()))
                 } else {
                     Err(ConditionError::new(

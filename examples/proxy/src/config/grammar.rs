@@ -5,8 +5,8 @@ use std::net::SocketAddr;
 use http::{HeaderName, HeaderValue, Method};
 use ipnet::IpNet;
 use mesh_core::endpoint::Address;
+use mesh_core::request_key::{KeyBy, KeyByError};
 use mesh_core::{ServiceName, SpiffeId, Version};
-use mesh_traffic::KeyBy;
 use mesh_traffic::router::{HostName, HostPattern};
 
 use super::authorization::{IdentityPattern, PathPattern};
@@ -206,7 +206,7 @@ pub(super) fn absolute_path(text: &str) -> Result<Box<str>, Wrong> {
 }
 
 pub(super) fn key_extractor(text: &str) -> Result<KeyBy, Wrong> {
-    text.parse().map_err(|error: mesh_traffic::limit::KeyByError| {
+    text.parse().map_err(|error: KeyByError| {
         let near = super::near::nearest(text, ["source_service", "client_ip", "none"]);
         because(&error, text, KEY_EXTRACTOR).meant(near)
     })

@@ -2,10 +2,11 @@
 
 use std::num::NonZeroU32;
 
+use mesh_core::KeyBy;
+
 use super::context::Wrong;
 use super::grammar::{self, KEY_EXTRACTOR};
 use super::shape::{Fields, boolean, integer, parsed};
-use mesh_traffic::KeyBy;
 
 /// How many requests pass.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -13,12 +13,12 @@ fn quota(per_second: u32, burst: u32) -> Quota {
         .expect("a quota")
 }
 
-fn number(number: usize) -> Option<LimitKey<'static>> {
-    Some(LimitKey::number(number as u128))
+fn number(number: usize) -> Option<RequestKey<'static>> {
+    Some(RequestKey::number(number as u128))
 }
 
 /// How many of so many requests at once pass.
-fn passed(limiter: &RateLimiter, key: Option<LimitKey<'_>>, now: Instant, requests: usize) -> usize {
+fn passed(limiter: &RateLimiter, key: Option<RequestKey<'_>>, now: Instant, requests: usize) -> usize {
     (0..requests).filter(|_| limiter.check(key, now).is_ok()).count()
 }
 
@@ -58,14 +58,14 @@ fn who_waits_as_long_as_was_told_passes_and_not_before() {
 fn keys_do_not_take_from_each_other_and_those_without_one_share() {
     let limiter = RateLimiter::new(quota(1, 2));
     let now = Instant::now();
-    let text = LimitKey::text("acme");
+    let text = RequestKey::text("acme");
     assert_eq!(passed(&limiter, Some(text), now, 9), 2);
     assert_eq!(
-        passed(&limiter, Some(LimitKey::bytes(b"acme")), now, 9),
+        passed(&limiter, Some(RequestKey::bytes(b"acme")), now, 9),
         0,
         "the same key"
     );
-    assert_eq!(passed(&limiter, Some(LimitKey::text("acm")), now, 9), 2);
+    assert_eq!(passed(&limiter, Some(RequestKey::text("acm")), now, 9), 2);
     assert_eq!(passed(&limiter, None, now, 9), 2);
     assert_eq!(passed(&limiter, None, now, 9), 0);
     assert_eq!(limiter.crowded(), 0);
@@ -222,7 +222,7 @@ proptest! {
             let bucket = buckets.entry(key).or_insert_with(|| Bucket::whole(quota));
             let expected = bucket.ask(quota, u128::from(now));
             let found = limiter.check(
-                key.map(|key| LimitKey::number(key.into())),
+                key.map(|key| RequestKey::number(key.into())),
                 start + Duration::from_nanos(now),
             );
             prop_assert_eq!(found.map_err(|limited| limited.wait().as_nanos()), expected);
@@ -240,7 +240,7 @@ proptest! {
         let mut now = small.0.began.max(large.0.began);
         for (pause, key) in arrivals {
             now += Duration::from_micros(pause);
-            let key = Some(LimitKey::number(key));
+            let key = Some(RequestKey::number(key));
             let crowded = small.crowded();
             let found = small.check(key, now);
             prop_assert!(small.keys() <= 20);

@@ -1,9 +1,9 @@
 use std::sync::Arc;
 
-use mesh_core::{PeerInfo, ServiceName, SpiffeId};
 use tokio::time::Instant;
 
 use super::*;
+use crate::{PeerInfo, ServiceName, SpiffeId};
 
 fn request(fields: &[(&str, &str)]) -> http::Request<()> {
     let mut builder = http::Request::get("/");
@@ -38,7 +38,7 @@ fn source_service_is_the_verified_identity_and_never_a_header() {
     let request = from_peer(frontend());
     assert_eq!(
         by("source_service").key(&RequestHead::of(&request)),
-        Some(LimitKey::text("frontend"))
+        Some(RequestKey::text("frontend"))
     );
 
     let anonymous = from_peer(PeerInfo::plaintext("192.0.2.7:5555".parse().expect("valid")));
@@ -53,14 +53,14 @@ fn on_an_outbound_listener_the_source_is_this_process() {
     request.extensions_mut().insert(context);
     assert_eq!(
         by("source_service").key(&RequestHead::of(&request)),
-        Some(LimitKey::text("orders"))
+        Some(RequestKey::text("orders"))
     );
 }
 
 #[test]
 fn client_ip_is_the_peer_without_its_port_and_never_a_header() {
     let request = from_peer(frontend());
-    let expected = LimitKey::address("192.0.2.7".parse().expect("valid"));
+    let expected = RequestKey::address("192.0.2.7".parse().expect("valid"));
     assert_eq!(by("client_ip").key(&RequestHead::of(&request)), Some(expected));
 }
 
@@ -76,7 +76,7 @@ fn without_a_context_there_is_neither_source_nor_address() {
 fn a_header_key_is_the_first_field_trimmed() {
     let request = request(&[("X-Tenant", "acme "), ("x-tenant", "other")]);
     let head = RequestHead::of(&request);
-    assert_eq!(by("header:x-tenant").key(&head), Some(LimitKey::text("acme")));
+    assert_eq!(by("header:x-tenant").key(&head), Some(RequestKey::text("acme")));
     assert_eq!(by("header:x-other").key(&head), None);
 }
 
@@ -89,7 +89,7 @@ fn a_header_key_need_not_be_a_text() {
     );
     assert_eq!(
         by("header:x-key").key(&RequestHead::of(&request)),
-        Some(LimitKey::bytes(b"\xff"))
+        Some(RequestKey::bytes(b"\xff"))
     );
 }
 
@@ -100,7 +100,7 @@ fn a_cookie_key_is_found_in_any_cookie_field() {
         ("cookie", "b=2;session=s1; session=s2"),
     ]);
     let head = RequestHead::of(&request);
-    assert_eq!(by("cookie:session").key(&head), Some(LimitKey::text("s1")));
+    assert_eq!(by("cookie:session").key(&head), Some(RequestKey::text("s1")));
     assert_eq!(by("cookie:sess").key(&head), None);
 }
 
@@ -144,7 +144,7 @@ fn a_wrong_extractor_is_refused_with_the_right_ones() {
 
 #[test]
 fn a_key_that_may_be_a_secret_is_not_shown() {
-    assert!(!format!("{:?}", LimitKey::text("s3cret")).contains("s3cret"));
+    assert!(!format!("{:?}", RequestKey::text("s3cret")).contains("s3cret"));
 }
 
 #[test]
@@ -155,5 +155,5 @@ fn extractors_can_be_stored_behind_a_pointer() {
         .iter()
         .map(|extractor| extractor.key(&RequestHead::of(&request)))
         .collect();
-    assert_eq!(keys, [None, Some(LimitKey::text("acme"))]);
+    assert_eq!(keys, [None, Some(RequestKey::text("acme"))]);
 }

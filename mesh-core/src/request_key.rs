@@ -1,40 +1,39 @@
-//! What requests are counted by: whoever shares a key shares an allowance.
+//! What requests are told apart by: whoever shares a key shares an allowance, or an endpoint.
 
 use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;
 
+use crate::context::MeshContext;
+use crate::cookie::{cookies, is_cookie_name};
+use crate::head::RequestHead;
 use http::HeaderName;
-use mesh_core::{MeshContext, RequestHead};
 
-use crate::cookie::cookies;
-
-/// Finds the key a request is counted by.
+/// Finds a request's key: what a rate limit counts by, what a hash policy keeps to one endpoint.
 ///
-/// `None` says that the request has no key. All requests without one share one allowance: leaving out a
-/// header is no way around a limit.
+/// `None` says that the request has no key. Who takes a key says what that means: a limit gives all requests
+/// without one a single allowance, so that leaving out a header is no way around it.
 ///
 /// Called once a request, on the hot path: borrow from the request instead of building a `String`.
 ///
 /// ```
-/// use mesh_core::RequestHead;
-/// use mesh_traffic::{KeyExtractor, LimitKey};
+/// use mesh_core::{KeyExtractor, RequestHead, RequestKey};
 ///
-/// /// Counts by the first segment of the path: the tenant.
+/// /// The first segment of the path: the tenant.
 /// struct ByTenant;
 ///
 /// impl KeyExtractor for ByTenant {
-///     fn key<'r>(&self, head: &RequestHead<'r>) -> Option<LimitKey<'r>> {
-///         head.path().split('/').nth(1).filter(|tenant| !tenant.is_empty()).map(LimitKey::text)
+///     fn key<'r>(&self, head: &RequestHead<'r>) -> Option<RequestKey<'r>> {
+///         head.path().split('/').nth(1).filter(|tenant| !tenant.is_empty()).map(RequestKey::text)
 ///     }
 /// }
 ///
 /// let request = http::Request::get("/acme/orders").body(()).expect("valid");
-/// assert_eq!(ByTenant.key(&RequestHead::of(&request)), Some(LimitKey::text("acme")));
+/// assert_eq!(ByTenant.key(&RequestHead::of(&request)), Some(RequestKey::text("acme")));
 /// ```
 pub trait KeyExtractor: Send + Sync + 'static {
     /// The key of this request.
-    fn key<'r>(&self, head: &RequestHead<'r>) -> Option<LimitKey<'r>>;
+    fn key<'r>(&self, head: &RequestHead<'r>) -> Option<RequestKey<'r>>;
 }
 
 /// Stays usable as `Arc<dyn KeyExtractor>`.
@@ -43,16 +42,16 @@ const _: fn(&dyn KeyExtractor) = |_| {};
 /// A key, borrowed from the request it was found in. Keys of different kinds are never equal.
 ///
 /// ```
-/// use mesh_traffic::LimitKey;
+/// use mesh_core::RequestKey;
 ///
-/// assert_eq!(LimitKey::text("a"), LimitKey::bytes(b"a"));
-/// assert_ne!(LimitKey::text("127.0.0.1"), LimitKey::address("127.0.0.1".parse()?));
+/// assert_eq!(RequestKey::text("a"), RequestKey::bytes(b"a"));
+/// assert_ne!(RequestKey::text("127.0.0.1"), RequestKey::address("127.0.0.1".parse()?));
 /// // One client, however its address is written.
-/// assert_eq!(LimitKey::address("::ffff:127.0.0.1".parse()?), LimitKey::address("127.0.0.1".parse()?));
+/// assert_eq!(RequestKey::address("::ffff:127.0.0.1".parse()?), RequestKey::address("127.0.0.1".parse()?));
 /// # Ok::<(), std::net::AddrParseError>(())
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub struct LimitKey<'r>(Kind<'r>);
+pub struct RequestKey<'r>(Kind<'r>);
 
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 enum Kind<'r> {
@@ -61,7 +60,7 @@ enum Kind<'r> {
     Number(u128),
 }
 
-impl<'r> LimitKey<'r> {
+impl<'r> RequestKey<'r> {
     /// A text: a name, a token.
     pub fn text(text: &'r str) -> Self {
         Self(Kind::Bytes(text.as_bytes()))
@@ -77,19 +76,38 @@ impl<'r> LimitKey<'r> {
         Self(Kind::Address(address.to_canonical()))
     }
 
-    /// A number: the way to count by several things at once is to hash them into one.
-    pub fn number(number: u128) -> LimitKey<'static> {
-        LimitKey(Kind::Number(number))
+    /// A number: the way to make one key of several things is to hash them into one.
+    pub fn number(number: u128) -> RequestKey<'static> {
+        RequestKey(Kind::Number(number))
+    }
+
+    /// Reads the key as bytes: the same ones on every machine and in every version of the mesh, so that
+    /// processes that hash them agree. Bytes of keys of different kinds may be equal.
+    ///
+    /// ```
+    /// use mesh_core::RequestKey;
+    ///
+    /// assert_eq!(RequestKey::text("acme").with_bytes(<[u8]>::len), 4);
+    /// assert_eq!(RequestKey::address("127.0.0.1".parse()?).with_bytes(<[u8]>::to_vec), [127, 0, 0, 1]);
+    /// # Ok::<(), std::net::AddrParseError>(())
+    /// ```
+    pub fn with_bytes<R>(&self, read: impl FnOnce(&[u8]) -> R) -> R {
+        match self.0 {
+            Kind::Bytes(bytes) => read(bytes),
+            Kind::Address(IpAddr::V4(address)) => read(&address.octets()),
+            Kind::Address(IpAddr::V6(address)) => read(&address.octets()),
+            Kind::Number(number) => read(&number.to_be_bytes()),
+        }
     }
 }
 
 /// Never shows a text: a key may be a session's secret.
-impl fmt::Debug for LimitKey<'_> {
+impl fmt::Debug for RequestKey<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
-            Kind::Bytes(bytes) => write!(f, "LimitKey({} bytes)", bytes.len()),
-            Kind::Address(address) => write!(f, "LimitKey({address})"),
-            Kind::Number(number) => write!(f, "LimitKey({number:#x})"),
+            Kind::Bytes(bytes) => write!(f, "RequestKey({} bytes)", bytes.len()),
+            Kind::Address(address) => write!(f, "RequestKey({address})"),
+            Kind::Number(number) => write!(f, "RequestKey({number:#x})"),
         }
     }
 }
@@ -102,16 +120,15 @@ impl fmt::Debug for LimitKey<'_> {
 /// | `client_ip` | the address at the other end of the connection, not one from a header |
 /// | `header:NAME` | the first field of that name |
 /// | `cookie:NAME` | the first cookie of that name |
-/// | `none` | none: all requests share one allowance |
+/// | `none` | none |
 ///
 /// ```
-/// use mesh_core::RequestHead;
-/// use mesh_traffic::{KeyBy, KeyExtractor, LimitKey};
+/// use mesh_core::{KeyBy, KeyExtractor, RequestHead, RequestKey};
 ///
 /// let by: KeyBy = "header:x-tenant".parse()?;
 /// let request = http::Request::get("/").header("X-Tenant", "acme").body(()).expect("valid");
-/// assert_eq!(by.key(&RequestHead::of(&request)), Some(LimitKey::text("acme")));
-/// # Ok::<(), mesh_traffic::limit::KeyByError>(())
+/// assert_eq!(by.key(&RequestHead::of(&request)), Some(RequestKey::text("acme")));
+/// # Ok::<(), mesh_core::request_key::KeyByError>(())
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -130,18 +147,18 @@ pub enum KeyBy {
 }
 
 impl KeyExtractor for KeyBy {
-    fn key<'r>(&self, head: &RequestHead<'r>) -> Option<LimitKey<'r>> {
+    fn key<'r>(&self, head: &RequestHead<'r>) -> Option<RequestKey<'r>> {
         let context = head.extensions.get::<MeshContext>();
         match self {
             Self::SourceService => {
                 let service = context?.source_service();
-                (service != "unknown").then(|| LimitKey::text(service))
+                (service != "unknown").then(|| RequestKey::text(service))
             }
-            Self::ClientIp => Some(LimitKey::address(context?.client_address()?)),
-            Self::Header(name) => Some(LimitKey::bytes(head.headers.get(name)?.as_bytes().trim_ascii())),
+            Self::ClientIp => Some(RequestKey::address(context?.client_address()?)),
+            Self::Header(name) => Some(RequestKey::bytes(head.headers.get(name)?.as_bytes().trim_ascii())),
             Self::Cookie(name) => cookies(head.headers)
                 .find(|(found, _)| *found == name.as_bytes())
-                .map(|(_, value)| LimitKey::bytes(value)),
+                .map(|(_, value)| RequestKey::bytes(value)),
             Self::None => None,
         }
     }
@@ -186,7 +203,7 @@ impl FromStr for KeyBy {
                 Some(("header", name)) => HeaderName::try_from(name)
                     .map(Self::Header)
                     .map_err(|_| refuse("what follows the colon is not a header name")),
-                Some(("cookie", name)) if is_token(name) => Ok(Self::Cookie(name.into())),
+                Some(("cookie", name)) if is_cookie_name(name) => Ok(Self::Cookie(name.into())),
                 Some(("cookie", _)) => Err(refuse("what follows the colon is not a cookie name")),
                 _ => Err(refuse("no extractor has this name")),
             },
@@ -204,12 +221,6 @@ impl fmt::Display for KeyBy {
             Self::None => f.write_str("none"),
         }
     }
-}
-
-/// Whether a text is a token of HTTP, as a cookie's name has to be.
-pub(crate) fn is_token(text: &str) -> bool {
-    let token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
-    !text.is_empty() && text.bytes().all(token)
 }
 
 #[cfg(test)]

@@ -31,9 +31,10 @@ use crate::name::ServiceName;
 /// # });
 /// ```
 pub trait Discover: Send + 'static {
-    /// The next whole set. The first call answers as soon as anything is known; later calls wait for a
-    /// change. Cancel-safe: a dropped call loses nothing. After an error the caller keeps the last set and
-    /// calls again, with back-off.
+    /// The next whole set. The first call answers as soon as anything is known; later calls wait for news:
+    /// another set, or the same one again if it was found to hold still, so that its age is known. Also the
+    /// first good answer after an error is told, whether the set has changed or not. Cancel-safe: a dropped
+    /// call loses nothing. After an error the caller keeps the last set and calls again, with back-off.
     fn next(&mut self) -> impl Future<Output = Result<EndpointSet, DiscoverError>> + Send;
 }
 

@@ -122,7 +122,7 @@ pub enum Readiness {
     /// Takes requests.
     #[default]
     Ready,
-    /// On its way out, but still serving: the last resort.
+    /// The last resort: on its way out but still serving, or held in reserve.
     Terminating,
     /// Takes none.
     NotReady,

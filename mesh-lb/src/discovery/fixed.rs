@@ -1,9 +1,11 @@
-//! Endpoints that are written down, and may be written anew.
+//! Endpoints that are written down.
 
 use std::collections::HashMap;
 
-use mesh_core::discovery::{Discover, DiscoverError, ServiceDiscovery};
+use mesh_core::discovery::ServiceDiscovery;
 use mesh_core::{EndpointSet, Live, ServiceName};
+
+use super::LiveWatch;
 
 /// Endpoints written down in the program or its configuration.
 ///
@@ -34,35 +36,11 @@ impl Fixed {
 }
 
 impl ServiceDiscovery for Fixed {
-    type Watch = FixedWatch;
+    type Watch = LiveWatch;
 
-    fn watch(&self, service: &ServiceName) -> FixedWatch {
-        FixedWatch::following(Live::fixed(
+    fn watch(&self, service: &ServiceName) -> LiveWatch {
+        LiveWatch::following(Live::fixed(
             self.services.get(service).cloned().unwrap_or_default(),
         ))
-    }
-}
-
-/// Follows one set that is published by hand: what a reloaded configuration says.
-#[derive(Debug)]
-pub struct FixedWatch {
-    set: Live<EndpointSet>,
-    told: bool,
-}
-
-impl FixedWatch {
-    /// Follows this value.
-    pub fn following(set: Live<EndpointSet>) -> Self {
-        Self { set, told: false }
-    }
-}
-
-impl Discover for FixedWatch {
-    async fn next(&mut self) -> Result<EndpointSet, DiscoverError> {
-        if self.told {
-            self.set.changed().await;
-        }
-        self.told = true;
-        Ok(EndpointSet::clone(&self.set.load()))
     }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 use mesh_core::body::Body;
 use mesh_core::connect::HttpProtocol;
 use mesh_core::{EndpointSet, ErrorKind, Outcome, Version, live};
-use mesh_lb::discovery::FixedWatch;
+use mesh_lb::discovery::LiveWatch;
 use mesh_lb::{Balance, FleetPolicy, RoundRobin};
 use tokio::io::AsyncWriteExt;
 use tokio::time::{sleep, timeout};
@@ -175,7 +175,7 @@ async fn a_new_set_keeps_the_connections_and_the_load_of_the_endpoints_that_stay
     });
     let (publisher, set) = live(EndpointSet::new([endpoint(1)]));
     let balance = Balance::builder("orders".parse().expect("a name"))
-        .discover(FixedWatch::following(set))
+        .discover(LiveWatch::following(set))
         .balancer(RoundRobin::new())
         .connect(net.clone())
         .start();

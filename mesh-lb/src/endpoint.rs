@@ -23,7 +23,7 @@ mod sweep;
 pub use settings::{Limits, PoolSettings, Protocol};
 
 pub(crate) use failure::SendFailure;
-pub(crate) use io::ErasedConnect;
+pub(crate) use io::{BoxedIo, ErasedConnect};
 pub(crate) use limits::{RequestPermit, ServiceLimits};
 pub(crate) use pool::{EndpointPool, Guards, Rested};
 pub(crate) use sweep::Sweeper;

@@ -1,12 +1,29 @@
 //! Whether an endpoint is well, asked of it directly.
+//!
+//! A check asks once: [`TcpCheck`] whether a connection is taken, [`HttpCheck`] for a path, [`GrpcCheck`] the
+//! health service of gRPC. [`HealthState`] makes an opinion of the answers, [`Schedule`] says when the next
+//! question is due, and [`HealthDriver`] asks.
 
 use std::fmt;
 use std::future::Future;
-use std::time::Duration;
 
-use mesh_core::connect::{Connect, TcpConnect};
 use mesh_core::{BoxError, Endpoint};
-use tokio::time::timeout;
+
+mod agenda;
+mod connection;
+mod driver;
+mod grpc;
+mod http;
+mod schedule;
+mod state;
+mod tcp;
+
+pub use driver::{HealthDriver, HealthSettings, HealthSink};
+pub use grpc::GrpcCheck;
+pub use http::HttpCheck;
+pub use schedule::{Asked, Schedule};
+pub use state::{Change, HealthState, NewEndpoints, Thresholds};
+pub use tcp::TcpCheck;
 
 /// Asks one endpoint once. How often, and how many answers in a row count, is the caller's affair.
 ///
@@ -70,62 +87,5 @@ impl std::error::Error for HealthError {
         self.source
             .as_deref()
             .map(|e| e as &(dyn std::error::Error + 'static))
-    }
-}
-
-/// Well is who takes a TCP connection in time.
-#[derive(Clone, Copy, Debug)]
-pub struct TcpCheck {
-    limit: Duration,
-}
-
-impl TcpCheck {
-    /// A connection must be taken within this time.
-    pub fn new(limit: Duration) -> Self {
-        Self { limit }
-    }
-}
-
-impl Default for TcpCheck {
-    /// Within a second, as the contract's `healthCheck.timeout`.
-    fn default() -> Self {
-        Self::new(Duration::from_secs(1))
-    }
-}
-
-impl HealthCheck for TcpCheck {
-    async fn check(&self, endpoint: &Endpoint) -> Result<(), HealthError> {
-        match timeout(self.limit, TcpConnect::new().connect(endpoint)).await {
-            Ok(Ok(_)) => Ok(()),
-            Ok(Err(error)) => {
-                let message = format!("{} takes no connection: {error}", endpoint.id());
-                Err(HealthError::new(message).with_source(error))
-            }
-            Err(_) => Err(HealthError::new(format!(
-                "{} took no connection within {:?}",
-                endpoint.id(),
-                self.limit
-            ))),
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use tokio::net::TcpListener;
-
-    use super::*;
-
-    #[tokio::test]
-    async fn who_listens_is_well_and_who_does_not_is_not() {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-        let endpoint = Endpoint::new(listener.local_addr().expect("bound").into());
-        TcpCheck::default().check(&endpoint).await.expect("it listens");
-        drop(listener);
-        let error = TcpCheck::default()
-            .check(&endpoint)
-            .await
-            .expect_err("nobody listens");
-        assert!(error.to_string().contains(&endpoint.id().to_string()), "{error}");
     }
 }

@@ -40,7 +40,9 @@ pub use roster::Roster;
 pub(crate) use roster::{Group, Seat};
 pub use status::{EndpointState, EndpointStatus};
 
+use crate::discovery::{DiscoveryStatus, Follower};
 use crate::endpoint::ServiceLimits;
+use crate::health::NewEndpoints;
 use crate::load::EndpointLoad;
 use crate::outlier;
 
@@ -72,6 +74,7 @@ struct Inner {
     events: Option<EventBus>,
     state: Mutex<State>,
     roster: Publisher<Roster>,
+    endpoints: Publisher<EndpointSet>,
     /// The roster has to be composed anew.
     stale: Notify,
 }
@@ -79,6 +82,7 @@ struct Inner {
 #[derive(Default)]
 struct State {
     set: EndpointSet,
+    discovery: Option<Follower>,
     members: HashMap<EndpointId, Arc<Member>>,
     /// What endpoints still carry that are not in the set: they left, or the fleet this one succeeds knew them.
     inherited: HashMap<EndpointId, Arc<EndpointLoad>>,
@@ -137,6 +141,7 @@ impl Fleet {
             events,
             state: Mutex::new(state),
             roster: live(Roster::default()).0,
+            endpoints: live(EndpointSet::default()).0,
             stale: Notify::new(),
         }))
     }
@@ -166,6 +171,11 @@ impl Fleet {
         state.members.get(endpoint).map(|m| Arc::clone(m.load()))
     }
 
+    /// What discovery knows of the service; nothing if its endpoints are written down.
+    pub fn discovery(&self) -> Option<Arc<DiscoveryStatus>> {
+        self.0.state.lock().discovery.as_ref().map(Follower::status)
+    }
+
     /// How many requests this endpoint is answering now; 0 if it is not known.
     pub fn in_flight(&self, endpoint: &EndpointId) -> u32 {
         self.load(endpoint).map_or(0, |load| load.in_flight())
@@ -179,6 +189,9 @@ impl Fleet {
     /// The endpoints are these from now on. What is known of those that stay is kept.
     pub fn update(&self, set: EndpointSet, now: Instant) {
         let state = &mut *self.0.state.lock();
+        if state.set == set && !set.endpoints.is_empty() {
+            return;
+        }
         let breaker = self.0.policy.ejection.as_ref().and_then(|e| e.breaker().ok());
         let mut members = HashMap::with_capacity(set.endpoints.len());
         for endpoint in &set.endpoints {
@@ -186,7 +199,11 @@ impl Fleet {
             let member = state.members.remove(id).unwrap_or_else(|| {
                 let load = state.inherited.remove(id);
                 let load = load.unwrap_or_else(|| Arc::new(EndpointLoad::new(now)));
-                Member::new(id.clone(), load, breaker, now)
+                let member = Member::new(id.clone(), load, breaker, now);
+                if self.0.policy.new_endpoints == NewEndpoints::Unhealthy {
+                    member.set_unhealthy("it was not asked yet".into(), now);
+                }
+                member
             });
             if endpoint.readiness == mesh_core::endpoint::Readiness::Ready && member.rising_since().is_none()
             {
@@ -201,6 +218,7 @@ impl Fleet {
                 state.inherited.insert(id, Arc::clone(member.load()));
             }
         }
+        self.0.endpoints.publish(set.clone());
         state.set = set;
         self.compose(state, now);
     }
@@ -231,6 +249,20 @@ impl Fleet {
             healthy,
             cause,
         });
+    }
+
+    /// Health checks still think this of an endpoint: told again if it left and came back in between.
+    fn confirm_health(&self, endpoint: &EndpointId, healthy: bool, now: Instant) {
+        let state = self.0.state.lock();
+        let forgotten = state.members.get(endpoint).is_some_and(|member| member.is_unhealthy() == healthy);
+        drop(state);
+        if forgotten {
+            let health = match healthy {
+                true => Ok(()),
+                false => Err("its checks still fail".into()),
+            };
+            self.report(endpoint, health, now);
+        }
     }
 
     /// How a request to an endpoint ended. `took` is how long its answer was waited for.

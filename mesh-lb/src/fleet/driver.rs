@@ -2,37 +2,39 @@
 
 use std::time::Duration;
 
-use mesh_core::backoff::Backoff;
+use mesh_core::EndpointId;
 use mesh_core::discovery::Discover;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::Fleet;
+use crate::discovery::Follower;
+use crate::health::{Change, HealthCheck, HealthDriver, HealthSettings, HealthSink};
 
 /// How much rest a roster gets for each endpoint before the next: what follows from it, new pickers on every
 /// core, takes a time that grows with their number.
 const REST_AN_ENDPOINT: Duration = Duration::from_micros(20);
 
 impl Fleet {
-    /// Follows discovery for ever. Drop the future to end it.
+    /// Follows discovery for ever, and tells of it. Drop the future to end it.
     ///
-    /// When discovery fails the last endpoints stay in use; it is asked again after a while.
-    pub async fn follow(&self, mut discover: impl Discover) {
-        let mut rng = fastrand::Rng::new();
-        let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(30));
-        loop {
-            match discover.next().await {
-                Ok(set) => {
-                    backoff.reset();
-                    self.update(set, Instant::now());
-                }
-                Err(error) => {
-                    let wait = backoff.next(&mut rng);
-                    let service = self.service();
-                    tracing::warn!(%service, %error, ?wait, "discovery failed; the last endpoints stay in use");
-                    sleep(wait).await;
-                }
-            }
+    /// When discovery fails the last endpoints stay in use; it is asked again after a while. What is known of it
+    /// is in [`discovery`](Fleet::discovery).
+    pub async fn follow(&self, discover: impl Discover) {
+        let events = self.0.events.clone().unwrap_or_default();
+        let follower = Follower::start(self.service().clone(), discover, &events);
+        let mut watch = follower.watch();
+        self.0.state.lock().discovery = Some(follower);
+        // Its failures are told where it is followed.
+        while let Ok(set) = watch.next().await {
+            self.update(set, Instant::now());
         }
+    }
+
+    /// Asks the endpoints whether they are well, for as long as what is answered lives.
+    /// What new ones are taken for, the policy says.
+    pub fn check_health(&self, check: impl HealthCheck, mut settings: HealthSettings) -> HealthDriver {
+        settings.new_endpoints = self.policy().new_endpoints;
+        HealthDriver::start(check, self.0.endpoints.subscribe(), settings, self.clone())
     }
 
     /// Keeps the roster as fresh as what is known, for ever. Drop the future to end it. Without it endpoints
@@ -55,5 +57,23 @@ impl Fleet {
                 () = self.0.stale.notified() => {}
             }
         }
+    }
+}
+
+impl HealthSink for Fleet {
+    fn last_success(&self, endpoint: &EndpointId) -> Option<Instant> {
+        Self::last_success(self, endpoint)
+    }
+
+    fn report(&self, endpoint: &EndpointId, change: Change) {
+        let health = match change.healthy {
+            true => Ok(()),
+            false => Err(change.cause),
+        };
+        Self::report(self, endpoint, health, Instant::now());
+    }
+
+    fn confirm(&self, endpoint: &EndpointId, healthy: bool) {
+        self.confirm_health(endpoint, healthy, Instant::now());
     }
 }

@@ -7,6 +7,7 @@ use mesh_core::Version;
 use mesh_core::breaker::{BreakerConfig, BreakerConfigError, BreakerPolicy};
 
 use crate::endpoint::Limits;
+use crate::health::NewEndpoints;
 use crate::outlier::SuccessRate;
 
 /// What a [`Fleet`](super::Fleet) goes by.
@@ -25,6 +26,8 @@ pub struct FleetPolicy {
     pub stable: Option<Version>,
     /// When an endpoint that fails gets no requests for a while. Default [`Ejection::default`]; `None`: never.
     pub ejection: Option<Ejection>,
+    /// What an endpoint is taken for before its first health check. Default: healthy.
+    pub new_endpoints: NewEndpoints,
     /// How long an endpoint takes to get its whole share, from when it first was ready, was found healthy again
     /// or came back from ejection. Default `None`: no time.
     pub slow_start: Option<Duration>,
@@ -46,6 +49,7 @@ impl Default for FleetPolicy {
         Self {
             stable: None,
             ejection: Some(Ejection::default()),
+            new_endpoints: NewEndpoints::default(),
             slow_start: None,
             panic_threshold: 50,
             subset: None,

@@ -26,4 +26,4 @@ pub use balance::Balance;
 pub use balancer::{LoadBalancer, PickContext, Picker, SlotView};
 pub use endpoint::{PoolSettings, Protocol};
 pub use fleet::{Fleet, FleetPolicy};
-pub use policy::{LeastConnections, PeakEwma, Random, RoundRobin, Weighted};
+pub use policy::{LeastConnections, Maglev, PeakEwma, Random, RingHash, RoundRobin, Weighted};

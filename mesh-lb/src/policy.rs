@@ -2,16 +2,23 @@
 
 mod candidate;
 mod chance;
+mod keyed;
 mod least_connections;
+mod load_bound;
+mod maglev;
 mod peak_ewma;
 mod random;
+mod ring_hash;
 mod round_robin;
 mod two_choices;
 mod weighted;
 
 pub use least_connections::LeastConnections;
+pub use load_bound::LoadBound;
+pub use maglev::Maglev;
 pub use peak_ewma::PeakEwma;
 pub use random::Random;
+pub use ring_hash::RingHash;
 pub use round_robin::RoundRobin;
 pub use weighted::Weighted;
 

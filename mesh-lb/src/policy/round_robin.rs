@@ -5,7 +5,6 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crossbeam_utils::CachePadded;
 
-use super::candidate::reduced_weights;
 use crate::balancer::{LoadBalancer, PickContext, Picker, SlotView};
 
 /// Each endpoint in turn, as often as its weight says and spread out: weights 2 and 1 give A B A, not A A B.
@@ -31,6 +30,19 @@ impl LoadBalancer for RoundRobin {
             next: CachePadded::new(AtomicUsize::new(start)),
         })
     }
+}
+
+/// The weights of the slots, divided by what they have in common.
+fn reduced_weights(slots: &[SlotView]) -> Vec<u32> {
+    let gcd = slots.iter().fold(0, |a, slot| gcd(a, slot.weight));
+    slots
+        .iter()
+        .map(|slot| slot.weight.checked_div(gcd).unwrap_or(0))
+        .collect()
+}
+
+fn gcd(a: u32, b: u32) -> u32 {
+    if b == 0 { a } else { gcd(b, a % b) }
 }
 
 struct Turns {

@@ -29,7 +29,7 @@ use std::time::Duration;
 
 use mesh_core::breaker::{Permit, State as BreakerState, Transition};
 use mesh_core::event::{EventBus, MeshEvent};
-use mesh_core::{EndpointId, EndpointSet, Live, Outcome, Publisher, ServiceName, live};
+use mesh_core::{EndpointId, EndpointSet, ErrorKind, Live, Outcome, Publisher, ServiceName, live};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::time::Instant;
@@ -40,7 +40,7 @@ pub use roster::Roster;
 pub(crate) use roster::{Group, Seat};
 pub use status::{EndpointState, EndpointStatus};
 
-use crate::discovery::{DiscoveryStatus, Follower};
+use crate::discovery::{DiscoveryStatus, Follower, Refresh};
 use crate::endpoint::ServiceLimits;
 use crate::health::NewEndpoints;
 use crate::load::EndpointLoad;
@@ -75,6 +75,7 @@ struct Inner {
     state: Mutex<State>,
     roster: Publisher<Roster>,
     endpoints: Publisher<EndpointSet>,
+    refresh: Refresh,
     /// The roster has to be composed anew.
     stale: Notify,
 }
@@ -93,7 +94,7 @@ struct State {
 impl Fleet {
     /// A service without endpoints, until it is told of some.
     pub fn new(service: ServiceName, policy: FleetPolicy) -> Self {
-        Self::build(service, policy, None, HashMap::new())
+        Self::build(service, policy, None, HashMap::new(), Refresh::default())
     }
 
     /// With somebody to tell of changes.
@@ -105,6 +106,7 @@ impl Fleet {
             self.0.policy.clone(),
             Some(events),
             state.inherited,
+            self.0.refresh.clone(),
         )
     }
 
@@ -120,7 +122,8 @@ impl Fleet {
                 .iter()
                 .map(|(id, m)| (id.clone(), Arc::clone(m.load()))),
         );
-        Self::build(self.0.service.clone(), policy, self.0.events.clone(), loads)
+        let (service, events) = (self.0.service.clone(), self.0.events.clone());
+        Self::build(service, policy, events, loads, self.0.refresh.clone())
     }
 
     fn build(
@@ -128,6 +131,7 @@ impl Fleet {
         policy: FleetPolicy,
         events: Option<EventBus>,
         inherited: HashMap<EndpointId, Arc<EndpointLoad>>,
+        refresh: Refresh,
     ) -> Self {
         let limits = ServiceLimits::new(policy.limits);
         let state = State {
@@ -142,6 +146,7 @@ impl Fleet {
             state: Mutex::new(state),
             roster: live(Roster::default()).0,
             endpoints: live(EndpointSet::default()).0,
+            refresh,
             stale: Notify::new(),
         }))
     }
@@ -154,6 +159,21 @@ impl Fleet {
     /// What it goes by.
     pub fn policy(&self) -> &FleetPolicy {
         &self.0.policy
+    }
+
+    /// Whether both are one fleet.
+    pub fn is_same_as(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
+    /// Its endpoints, as it was told last.
+    pub fn endpoints(&self) -> EndpointSet {
+        self.0.state.lock().set.clone()
+    }
+
+    /// Asked after every connection that could not be made: give it to a discovery that can look again.
+    pub fn refresh(&self) -> &Refresh {
+        &self.0.refresh
     }
 
     /// Who takes requests, and every change of that.
@@ -275,6 +295,10 @@ impl Fleet {
         now: Instant,
     ) {
         let failed = outcome.counts_against_endpoint();
+        if outcome == Outcome::Refused(ErrorKind::UpstreamConnect) {
+            // It may be gone, and discovery not know it yet.
+            self.0.refresh.ask();
+        }
         if failed {
             member.load().penalise(took, now);
         } else if outcome == Outcome::Success {

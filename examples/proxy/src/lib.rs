@@ -8,6 +8,7 @@ pub mod accept;
 pub mod cert;
 pub mod cli;
 pub mod config;
+pub mod fleets;
 pub mod identity;
 pub mod inbound;
 pub mod log;

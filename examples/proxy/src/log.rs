@@ -3,6 +3,7 @@
 use std::io::IsTerminal;
 
 use clap::ValueEnum;
+use mesh_core::event::{Events, MeshEvent};
 use tracing_subscriber::EnvFilter;
 
 /// How log lines are written.
@@ -30,4 +31,27 @@ pub fn start(format: LogFormat) {
     };
     // Only a second start can fail, and then there is a log already.
     drop(started);
+}
+
+/// Writes down what happened to the mesh, for ever.
+pub async fn events(mut events: Events) {
+    let mut missed = 0;
+    while let Some(event) = events.next().await {
+        let kind = event.kind();
+        match &*event {
+            MeshEvent::BreakerChanged { service, transition } => {
+                let (from, to, cause) = (transition.from, transition.to, transition.cause);
+                tracing::warn!(event = kind, circuit_breaker = %to, %service, %from, %to, %cause, "{event}");
+            }
+            MeshEvent::EndpointReturned { .. }
+            | MeshEvent::PanicLeft { .. }
+            | MeshEvent::DiscoverySynced { .. }
+            | MeshEvent::HealthChanged { healthy: true, .. } => tracing::info!(event = kind, "{event}"),
+            _ => tracing::warn!(event = kind, "{event}"),
+        }
+        if events.missed() > missed {
+            missed = events.missed();
+            tracing::warn!(missed, "events were lost: there were more than the log could take");
+        }
+    }
 }

@@ -9,17 +9,17 @@ use mesh_core::context::{Direction, Target};
 use mesh_core::edge::EdgePolicy;
 use mesh_core::forwarded::{TargetMarks, Trust};
 use mesh_core::serve::ServeLimits;
-use mesh_core::{EndpointSet, ServiceName, Version};
-use mesh_lb::balance::SharedLoad;
+use mesh_core::{KeyBy, ServiceName};
 use mesh_lb::endpoint::Limits;
-use mesh_lb::{PoolSettings, Protocol};
+use mesh_lb::{Fleet, PoolSettings, Protocol};
 use mesh_telemetry::Telemetry;
-use mesh_telemetry::metrics::{EndpointCounts, RouteMetrics, ServiceMetrics};
+use mesh_telemetry::metrics::{RouteMetrics, ServiceMetrics};
 use mesh_tls::{ClientCerts, Identity};
 use mesh_traffic::router::{Action, Rule, RuleAction};
 use mesh_traffic::{RouteTable, Service};
 
 use crate::config::{self, Config, ListenerTls};
+use crate::fleets::{self, Asking, Fleets, Source};
 use crate::upstream::Upstream;
 
 /// A compiled configuration.
@@ -69,20 +69,22 @@ impl ByDirection {
 pub struct ServicePlan {
     /// Its name.
     pub name: ServiceName,
-    /// Its endpoints.
-    pub endpoints: EndpointSet,
+    /// Its endpoints, and what is known of them. All workers share it.
+    pub fleet: Fleet,
+    /// Where they come from.
+    pub source: Source,
+    /// How they are asked whether they are well.
+    pub asking: Option<Asking>,
     /// How its pools behave.
     pub settings: PoolSettings,
     /// Which endpoint takes a request.
     pub algorithm: config::Algorithm,
-    /// Which of its versions is the stable one.
-    pub stable: Option<Version>,
+    /// What requests are told apart by, if the algorithm does.
+    pub hash_key: KeyBy,
     /// How connections to its endpoints are made; `None`: in plaintext.
     pub tls: Option<Upstream>,
-    /// What its balancers share.
-    pub shared: SharedLoad,
-    /// How many endpoints are expected and not there.
-    pub missing: usize,
+    /// How many endpoints are expected.
+    pub expected: usize,
     /// Where attempts are counted.
     pub metrics: Arc<ServiceMetrics>,
     /// Where what concerns the whole process is counted.
@@ -95,23 +97,12 @@ impl ServicePlan {
         self.settings == before.settings && self.tls == before.tls
     }
 
-    /// Tells how many endpoints there are. Nothing looks at their health yet, so all that are listed count as
-    /// healthy.
-    pub fn publish_endpoints(&self) {
-        let (healthy, missing) = (self.endpoints.endpoints.len(), self.missing);
-        self.metrics.set_endpoints(EndpointCounts {
-            healthy,
-            missing,
-            ..EndpointCounts::default()
-        });
-    }
-
-    /// Whether nothing about it has changed.
-    pub fn is_same_as(&self, before: &Self) -> bool {
+    /// Whether its balancers can stay as they are: they follow the fleet by themselves.
+    pub fn keeps_balancers_of(&self, before: &Self) -> bool {
         self.keeps_connections_of(before)
-            && self.endpoints == before.endpoints
+            && self.fleet.is_same_as(&before.fleet)
             && self.algorithm == before.algorithm
-            && self.stable == before.stable
+            && self.hash_key == before.hash_key
     }
 }
 
@@ -142,12 +133,6 @@ pub struct ListenerPlan {
     pub identity: Option<Identity>,
 }
 
-/// What a process keeps from one configuration to the next.
-#[derive(Default)]
-pub struct Kept {
-    loads: HashMap<ServiceName, (Limits, SharedLoad)>,
-}
-
 impl Plan {
     /// Compiles a configuration.
     ///
@@ -158,7 +143,7 @@ impl Plan {
         config: &Config,
         identity: Option<&Identity>,
         telemetry: &Telemetry,
-        kept: &mut Kept,
+        fleets: &Fleets,
     ) -> Result<Self, String> {
         let mesh = &config.mesh;
         let table = RouteTable::new(
@@ -173,11 +158,10 @@ impl Plan {
             .map(|service| {
                 let tls = Upstream::of(service, mesh, identity)
                     .map_err(|error| format!("service {}: {error}", service.name))?;
-                Ok(plan(service, tls, telemetry, kept))
+                let source = Source::of(service).map_err(|error| format!("service {}: {error}", service.name))?;
+                Ok(plan(service, mesh, tls, source, telemetry, fleets))
             })
             .collect::<Result<Vec<ServicePlan>, String>>()?;
-        kept.loads
-            .retain(|name, _| services.iter().any(|service| service.name == *name));
         let by_name: HashMap<&str, usize> = services
             .iter()
             .enumerate()
@@ -250,41 +234,41 @@ fn rules(config: &Config) -> Result<Vec<Rule>, String> {
     config.mesh.rules.iter().map(rule).collect()
 }
 
-fn plan(
-    service: &config::Service,
-    tls: Option<Upstream>,
-    telemetry: &Telemetry,
-    kept: &mut Kept,
-) -> ServicePlan {
-    let mut settings = PoolSettings::default();
-    settings.protocol = match service.protocol {
+/// What is spoken to the endpoints of a service.
+pub fn protocol(protocol: config::Protocol) -> Protocol {
+    match protocol {
         config::Protocol::Auto => Protocol::Auto,
         config::Protocol::Http1 => Protocol::Http1,
         config::Protocol::Http2 => Protocol::Http2,
-    };
-    if let Some(breaker) = &service.circuit_breaker {
-        settings.limits.max_connections = breaker.max_connections as usize;
-        settings.limits.max_pending = breaker.max_pending_requests as usize;
-        settings.limits.max_requests = breaker.max_requests as usize;
     }
-    let shared = match kept.loads.get(&service.name) {
-        Some((limits, shared)) if *limits == settings.limits => shared.clone(),
-        Some((_, shared)) => shared.with_limits(settings.limits),
-        None => SharedLoad::new(settings.limits),
-    };
-    kept.loads
-        .insert(service.name.clone(), (settings.limits, shared.clone()));
+}
+
+fn plan(
+    service: &config::Service,
+    mesh: &config::Mesh,
+    tls: Option<Upstream>,
+    source: Source,
+    telemetry: &Telemetry,
+    fleets: &Fleets,
+) -> ServicePlan {
+    let mut settings = PoolSettings::default();
+    settings.protocol = protocol(service.protocol);
+    let mut limits = Limits::default();
+    if let Some(breaker) = &service.circuit_breaker {
+        limits.max_connections = breaker.max_connections as usize;
+        limits.max_pending = breaker.max_pending_requests as usize;
+        limits.max_requests = breaker.max_requests as usize;
+    }
     ServicePlan {
         name: service.name.clone(),
-        endpoints: EndpointSet::new(service.endpoints.iter().cloned()),
+        fleet: fleets.of(&service.name, fleets::policy(service, mesh, limits)),
+        source,
+        asking: Asking::of(service, tls.as_ref()),
         settings,
         algorithm: service.load_balancing.algorithm,
-        stable: service.stable_version.clone(),
+        hash_key: service.load_balancing.hash_key.clone(),
         tls,
-        shared,
-        missing: service.replicas.map_or(0, |expected| {
-            (expected as usize).saturating_sub(service.endpoints.len())
-        }),
+        expected: service.replicas.unwrap_or(0) as usize,
         metrics: telemetry.service(&service.name),
         telemetry: telemetry.clone(),
     }

@@ -19,7 +19,8 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use crate::accept::ListenerAccept;
 use crate::config::{self, Config};
 use crate::identity::{InUse, identity};
-use crate::plan::{Kept, ListenerPlan, Plan};
+use crate::fleets::Fleets;
+use crate::plan::{ListenerPlan, Plan};
 use crate::reload::FileWatch;
 use crate::worker::Worker;
 
@@ -62,7 +63,7 @@ pub fn run(options: &RunOptions, config: Config) -> Result<(), RunError> {
 
 struct Process {
     telemetry: Telemetry,
-    kept: Kept,
+    fleets: Fleets,
     identity: Option<InUse>,
     workers: Vec<Worker>,
     listeners: Vec<Listening>,
@@ -91,7 +92,7 @@ impl Process {
         };
         Ok(Self {
             telemetry: Telemetry::new(),
-            kept: Kept::default(),
+            fleets: Fleets::default(),
             identity: None,
             workers,
             listeners: Vec::new(),
@@ -112,6 +113,7 @@ impl Process {
         let ready = Arc::new(AtomicBool::new(false));
         let _upkeep = self.telemetry.start_upkeep(Duration::from_secs(5));
         let _metrics = self.serve_metrics(&ready)?;
+        let _events = AbortOnDrop(tokio::spawn(crate::log::events(self.fleets.events().subscribe())));
         if let Some(config) = self.config.take() {
             self.adopt(&config).await?;
         }
@@ -192,7 +194,7 @@ impl Process {
             .await
             .map_err(RunError)?;
         let own = identity.as_ref().map(InUse::identity);
-        let plan = Plan::compile(config, own, &self.telemetry, &mut self.kept);
+        let plan = Plan::compile(config, own, &self.telemetry, &self.fleets);
         let plan = plan.map_err(RunError)?;
         let plan = Arc::new(plan);
         let bound = |plan: &ListenerPlan| {
@@ -215,15 +217,16 @@ impl Process {
             .map(bound)
             .collect::<Result<Vec<_>, RunError>>()?;
         // Nothing but the system refuses any more: from here on it counts.
+        self.fleets.adopt(&plan.services).map_err(RunError)?;
         self.identity = identity;
         for worker in &self.workers {
             worker.adopt(&plan).await;
         }
         for service in &plan.services {
-            service.publish_endpoints();
-            if service.missing > 0 {
-                let (found, missing) = (service.endpoints.endpoints.len(), service.missing);
-                tracing::warn!(service = %service.name, found, missing, "fewer endpoints than replicas");
+            let (found, expected) = (service.fleet.endpoints().endpoints.len(), service.expected);
+            if service.source.found.is_none() && found < expected {
+                let service = service.name.clone();
+                self.fleets.events().emit(mesh_core::MeshEvent::TooFewEndpoints { service, found, expected });
             }
         }
         let before = std::mem::take(&mut self.listeners);

@@ -13,7 +13,7 @@ use arc_swap::ArcSwap;
 use mesh_core::ServiceName;
 use mesh_core::drain::DrainWatcher;
 use mesh_core::serve::Server;
-use mesh_lb::{Balance, LeastConnections, RoundRobin};
+use mesh_lb::{Balance, LeastConnections, Maglev, PeakEwma, Random, RingHash, RoundRobin, Weighted};
 use mesh_telemetry::metrics::Retry;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
@@ -181,7 +181,7 @@ impl Balancers {
         let mut before = std::mem::take(&mut self.known);
         let balancer = |service: &ServicePlan| {
             let balance = match before.remove(&service.name) {
-                Some((old, balance)) if service.is_same_as(&old) => balance,
+                Some((old, balance)) if service.keeps_balancers_of(&old) => balance,
                 Some((old, balance)) if service.keeps_connections_of(&old) => start(service, Some(&balance)),
                 _ => start(service, None),
             };
@@ -196,10 +196,8 @@ impl Balancers {
 fn start(service: &ServicePlan, before: Option<&Balance>) -> Balance {
     let (metrics, telemetry) = (Arc::clone(&service.metrics), service.telemetry.clone());
     let mut builder = Balance::builder(service.name.clone())
-        .endpoints(service.endpoints.clone())
+        .fleet(service.fleet.clone())
         .settings(service.settings.clone())
-        .stable_version(service.stable.clone())
-        .shared(service.shared.clone())
         .observe(move |attempt| {
             metrics.attempt(attempt.outcome);
             if attempt.number > 1 {
@@ -217,8 +215,12 @@ fn start(service: &ServicePlan, before: Option<&Balance>) -> Balance {
     }
     match service.algorithm {
         Algorithm::RoundRobin => builder.balancer(RoundRobin::new()),
-        // The others are not built yet, which the configuration's warnings say.
-        _ => builder.balancer(LeastConnections::new()),
+        Algorithm::LeastConnections => builder.balancer(LeastConnections::new()),
+        Algorithm::Random => builder.balancer(Random::new()),
+        Algorithm::Weighted => builder.balancer(Weighted::new()),
+        Algorithm::P2cEwma => builder.balancer(PeakEwma::new()),
+        Algorithm::RingHash => builder.balancer(RingHash::new(service.hash_key.clone())),
+        Algorithm::Maglev => builder.balancer(Maglev::new(service.hash_key.clone())),
     }
     .start()
 }

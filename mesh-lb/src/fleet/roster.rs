@@ -46,6 +46,11 @@ pub(crate) struct Seat {
 }
 
 impl Roster {
+    /// Whether so few endpoints of any version are well that all of them take requests.
+    pub fn is_panic(&self) -> bool {
+        self.groups.iter().any(|group| group.panic)
+    }
+
     /// The endpoints of this version; without one, the stable ones.
     pub(crate) fn at(&self, version: Option<&Version>) -> Option<usize> {
         match version {

@@ -2,7 +2,7 @@ use std::net::SocketAddr;
 
 use mesh_core::endpoint::Readiness;
 use mesh_core::event::Events;
-use mesh_core::{Endpoint, ErrorKind, Version};
+use mesh_core::{Endpoint, Version};
 use proptest::prelude::*;
 
 use super::*;

@@ -1,6 +1,7 @@
 //! What is counted of one upstream service: attempts, endpoints, breaker.
 
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use ::metrics::{Counter, Gauge};
 use mesh_core::{ErrorKind, Outcome};
@@ -34,6 +35,9 @@ pub struct ServiceMetrics {
     unhealthy: Gauge,
     ejected: Gauge,
     missing: Gauge,
+    panic: Gauge,
+    synced: Gauge,
+    last_sync: Gauge,
     breaker_open: Gauge,
 }
 
@@ -72,6 +76,9 @@ impl ServiceMetrics {
             unhealthy: endpoints("unhealthy"),
             ejected: endpoints("ejected"),
             missing: endpoints("missing"),
+            panic: series.gauge(names::PANIC, &[("target_service", &**service)]),
+            synced: series.gauge(names::DISCOVERY_SYNCED, &[("target_service", &**service)]),
+            last_sync: series.gauge(names::DISCOVERY_LAST_SYNC, &[("target_service", &**service)]),
             breaker_open: series.gauge(names::CIRCUIT_BREAKER_OPEN, &[("target_service", &**service)]),
         }
     }
@@ -98,6 +105,20 @@ impl ServiceMetrics {
         self.missing.set(counts.missing as f64);
     }
 
+    /// Tells whether so few endpoints are well that all take requests.
+    pub fn set_panic(&self, panic: bool) {
+        self.panic.set(f64::from(u8::from(panic)));
+    }
+
+    /// Tells whether the newest answer of discovery was a good one, and when the last good one came; 0 stands for
+    /// never.
+    pub fn set_discovery(&self, synced: bool, last_sync: Option<SystemTime>) {
+        let since_1970 = last_sync.and_then(|at| at.duration_since(SystemTime::UNIX_EPOCH).ok());
+        self.synced.set(f64::from(u8::from(synced)));
+        self.last_sync
+            .set(since_1970.unwrap_or_default().as_secs_f64().floor());
+    }
+
     /// Tells whether the breaker of the service is open.
     pub fn set_breaker_open(&self, open: bool) {
         self.breaker_open.set(f64::from(u8::from(open)));
@@ -114,6 +135,9 @@ impl ServiceMetrics {
             &self.unhealthy,
             &self.ejected,
             &self.missing,
+            &self.panic,
+            &self.synced,
+            &self.last_sync,
             &self.breaker_open,
         ];
         gauges.into_iter().for_each(|gauge| gauge.increment(0.0));

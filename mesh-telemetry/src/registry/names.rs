@@ -8,6 +8,9 @@ pub(crate) const IN_FLIGHT: &str = "service_mesh_requests_in_flight";
 pub(crate) const HTTP_REQUESTS: &str = "http_requests_total";
 pub(crate) const ATTEMPTS: &str = "service_mesh_attempts_total";
 pub(crate) const ENDPOINTS: &str = "service_mesh_endpoints";
+pub(crate) const PANIC: &str = "service_mesh_panic";
+pub(crate) const DISCOVERY_SYNCED: &str = "service_mesh_discovery_synced";
+pub(crate) const DISCOVERY_LAST_SYNC: &str = "service_mesh_discovery_last_sync_timestamp_seconds";
 pub(crate) const CIRCUIT_BREAKER_OPEN: &str = "service_mesh_circuit_breaker_open";
 pub(crate) const RETRIES: &str = "service_mesh_retries_total";
 pub(crate) const RATE_LIMITED: &str = "service_mesh_rate_limited_total";
@@ -42,7 +45,7 @@ const fn family(name: &'static str, kind: Kind, unit: Unit, help: &'static str) 
     }
 }
 
-const FAMILIES: [Family; 12] = [
+const FAMILIES: [Family; 15] = [
     family(
         REQUESTS,
         Kind::Counter,
@@ -73,6 +76,24 @@ const FAMILIES: [Family; 12] = [
         Kind::Gauge,
         Unit::Count,
         "Endpoints of a service by state.",
+    ),
+    family(
+        PANIC,
+        Kind::Gauge,
+        Unit::Count,
+        "1 while so few endpoints of a service are well that all take requests, else 0.",
+    ),
+    family(
+        DISCOVERY_SYNCED,
+        Kind::Gauge,
+        Unit::Count,
+        "1 while the newest answer of discovery was a good one, else 0.",
+    ),
+    family(
+        DISCOVERY_LAST_SYNC,
+        Kind::Gauge,
+        Unit::Seconds,
+        "When discovery last gave a good answer, in seconds since 1970.",
     ),
     family(
         CIRCUIT_BREAKER_OPEN,

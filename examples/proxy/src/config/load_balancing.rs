@@ -3,9 +3,11 @@
 use std::fmt;
 use std::time::Duration;
 
+use mesh_core::KeyBy;
+
 use super::context::Wrong;
 use super::defaults;
-use super::grammar::{self, ABSOLUTE_PATH, STATUS_RANGE};
+use super::grammar::{self, ABSOLUTE_PATH, KEY_EXTRACTOR, STATUS_RANGE};
 use super::schema::Unit;
 use super::shape::{Fields, boolean, duration, integer, object, parsed, percent, word};
 use super::share::Percent;
@@ -16,12 +18,16 @@ use super::share::Percent;
 pub struct LoadBalancing {
     /// How one is picked. Default: least connections.
     pub algorithm: Algorithm,
+    /// What ring_hash and maglev go by: requests of one key go to one endpoint. Default: the client's address.
+    pub hash_key: KeyBy,
     /// How endpoints are asked whether they are well; `None`: not at all.
     pub health_check: Option<HealthCheck>,
     /// How long a new endpoint takes to get its whole share. Default `None`: at once.
     pub slow_start: Option<Duration>,
     /// If fewer than this are well, all are used. Default 50 %.
     pub panic_threshold: Percent,
+    /// How many endpoints of each version this process uses. Default `None`: all.
+    pub subset_size: Option<u32>,
 }
 
 /// How an endpoint is picked.
@@ -125,11 +131,24 @@ pub(super) fn read(fields: &mut Fields<'_>) -> Option<LoadBalancing> {
     let health_check = fields.part("healthCheck", object(check));
     let slow_start = fields.optional("slowStart", duration());
     let panic_threshold = fields.or("panicThreshold", percent(), defaults::PANIC_THRESHOLD);
+    let subset_size = fields.optional("subsetSize", integer(1..=100_000));
+    let key = parsed(KEY_EXTRACTOR, grammar::key_extractor);
+    let hash_key = fields.or("hashKey", key, KeyBy::ClientIp);
+    let has_key = hash_key != KeyBy::None;
+    if fields.has("hashKey") && (!has_key || !matches!(algorithm, Algorithm::RingHash | Algorithm::Maglev)) {
+        let wrong = match has_key {
+            true => Wrong::expected("this key with algorithm: ring_hash or maglev only"),
+            false => Wrong::expected("a key to go by: source_service, client_ip, header:NAME or cookie:NAME"),
+        };
+        fields.refuse("hashKey", format!("\"{hash_key}\""), wrong);
+    }
     Some(LoadBalancing {
         algorithm,
+        hash_key,
         health_check: health_check?,
         slow_start,
         panic_threshold,
+        subset_size,
     })
 }
 

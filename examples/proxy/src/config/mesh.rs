@@ -1,5 +1,7 @@
 //! `serviceMesh`: the whole of it.
 
+use std::sync::Arc;
+
 use mesh_core::{ServiceName, SpiffeId};
 
 use super::admin::{Admin, Metrics};
@@ -14,7 +16,7 @@ use super::names::Names;
 use super::rate_limit::RateLimiting;
 use super::rule::Rule;
 use super::service::{Around, Service};
-use super::shape::{Fields, boolean, list, object, parsed};
+use super::shape::{Fields, boolean, list, object, parsed, text};
 use super::telemetry::Telemetry;
 use super::{admin, limits, listener, mutual_tls, rate_limit, rule, service, telemetry};
 
@@ -28,6 +30,8 @@ pub struct Mesh {
     pub namespace: Namespace,
     /// The trust domain. Default `cluster.local`.
     pub trust_domain: TrustDomain,
+    /// The zone this process runs in; `None`: zones do not matter.
+    pub zone: Option<Arc<str>>,
     /// What this process is to its peers.
     pub identity: Identity,
     /// Where requests come in; never empty.
@@ -58,6 +62,7 @@ pub(super) fn read(fields: &mut Fields<'_>, names: &Names, has_rollouts: bool) -
     let trust_domain = parsed(identity::TRUST_DOMAIN, identity::trust_domain);
     let default_domain = identity::trust_domain(defaults::TRUST_DOMAIN).ok()?;
     let trust_domain = fields.or("trustDomain", trust_domain, default_domain);
+    let zone = fields.optional("zone", text("the name of a zone"));
     let service = fields.part("identity", object(identity::read_service));
     let mutual_tls = fields.optional("mutualTLS", object(mutual_tls::read));
     // A block that could not be read was written to be used.
@@ -100,6 +105,7 @@ pub(super) fn read(fields: &mut Fields<'_>, names: &Names, has_rollouts: bool) -
         enabled,
         namespace,
         trust_domain,
+        zone: zone.map(Arc::from),
         identity: Identity {
             service: service?,
             id: id?,

@@ -40,6 +40,7 @@ pub(super) const TABLE: &[Row] = &[
     ignored("serviceMesh.enabled", "requests are routed as if it were true").unless(is_true),
     honoured("serviceMesh.namespace"),
     honoured("serviceMesh.trustDomain"),
+    honoured("serviceMesh.zone"),
     honoured("serviceMesh.identity"),
     honoured("serviceMesh.listeners[]"),
     honoured("serviceMesh.metrics"),
@@ -49,56 +50,25 @@ pub(super) const TABLE: &[Row] = &[
     honoured("serviceMesh.services[].hosts"),
     honoured("serviceMesh.services[].stableVersion"),
     honoured("serviceMesh.services[].endpoints"),
-    ignored("serviceMesh.services[].endpoints[].zone", "all zones are alike"),
     honoured("serviceMesh.services[].protocol"),
     honoured("serviceMesh.services[].external"),
     honoured("serviceMesh.services[].timeout"),
-    ignored(
-        "serviceMesh.services[].replicas",
-        "fewer endpoints show in service_mesh_endpoints and in the log, but raise no event",
-    ),
+    honoured("serviceMesh.services[].replicas"),
     ignored("serviceMesh.services[].enableTracing", "there are no spans").unless(is_false),
-    ignored(
-        "serviceMesh.services[].discovery",
-        "only the endpoints that are listed are known",
+    honoured("serviceMesh.services[].discovery"),
+    refused(
+        "serviceMesh.services[].discovery.kubernetes",
+        "only the endpoints that are listed would be known",
     ),
     honoured("serviceMesh.services[].enableMutualTLS"),
     honoured("serviceMesh.services[].tls"),
-    refused(
-        "serviceMesh.services[].loadBalancing.algorithm",
-        "requests that belong together would go to several endpoints",
-    )
-    .unless(is_no_hash),
-    ignored(
-        "serviceMesh.services[].loadBalancing.algorithm",
-        "least_connections takes its place, which spreads requests as evenly or better",
-    )
-    .unless(is_built_algorithm),
+    honoured("serviceMesh.services[].loadBalancing"),
     refused("serviceMesh.services[].authorization", "everyone would be let in").unless(is_empty),
-    ignored(
-        "serviceMesh.services[].loadBalancing.healthCheckInterval",
-        "endpoints are not asked; one that takes no connection is seen when a request fails",
-    ),
-    ignored(
-        "serviceMesh.services[].loadBalancing.healthCheck",
-        "endpoints are not asked; one that takes no connection is seen when a request fails",
-    ),
-    ignored(
-        "serviceMesh.services[].loadBalancing.slowStart",
-        "a new endpoint gets its whole share at once",
-    ),
-    ignored(
-        "serviceMesh.services[].loadBalancing.panicThreshold",
-        "every endpoint counts as well",
-    ),
     honoured("serviceMesh.services[].circuitBreaker.enabled"),
     honoured("serviceMesh.services[].circuitBreaker.maxConnections"),
     honoured("serviceMesh.services[].circuitBreaker.maxPendingRequests"),
     honoured("serviceMesh.services[].circuitBreaker.maxRequests"),
-    ignored(
-        "serviceMesh.services[].outlierDetection",
-        "an endpoint that fails is not left out",
-    ),
+    honoured("serviceMesh.services[].outlierDetection"),
     ignored("serviceMesh.services[].retry", "no failure is tried again"),
     ignored("serviceMesh.services[].rateLimiting", "every request passes").unless(is_empty),
     ignored("serviceMesh.services[].faultInjection", "there is no trouble"),

@@ -21,6 +21,11 @@ mod snapshot;
 mod subset;
 mod sync;
 mod zones;
+pub mod panic;
+pub mod policy;
+pub mod slow_start;
+mod snapshot;
+pub mod weight;
 
 pub use balance::Balance;
 pub use balancer::{LoadBalancer, PickContext, Picker, SlotView};

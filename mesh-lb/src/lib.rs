@@ -13,6 +13,7 @@ pub mod endpoint;
 pub mod fleet;
 pub mod health;
 pub mod load;
+pub mod locality;
 pub mod outlier;
 mod panic;
 pub mod policy;
@@ -25,6 +26,7 @@ pub mod panic;
 pub mod policy;
 pub mod slow_start;
 mod snapshot;
+pub mod subset;
 pub mod weight;
 
 pub use balance::Balance;

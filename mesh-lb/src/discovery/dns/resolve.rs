@@ -10,6 +10,7 @@ use hickory_resolver::TokioResolver;
 use hickory_resolver::config::{
     ConnectionConfig, NameServerConfig, ResolveHosts, ResolverConfig, ResolverOpts,
 };
+use hickory_resolver::lookup::Lookup;
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use hickory_resolver::net::{DnsError, NetError};
 use hickory_resolver::proto::op::ResponseCode;
@@ -40,7 +41,10 @@ pub(super) struct Answer {
 }
 
 pub(super) struct Resolve {
+    /// All servers, the fastest first.
     resolver: TokioResolver,
+    /// Each server by itself, if there are several.
+    one_by_one: Vec<TokioResolver>,
     search: Vec<Name>,
     ndots: usize,
 }
@@ -86,12 +90,22 @@ impl Resolve {
         options.cache_size = 0;
         let search = config.search().to_vec();
         let ndots = options.ndots;
-        let resolver = TokioResolver::builder_with_config(config, TokioRuntimeProvider::default())
-            .with_options(options)
-            .build()
-            .map_err(|error| DiscoverError::new("the resolver cannot be made").with_source(error))?;
+        let resolver = |config: ResolverConfig| {
+            TokioResolver::builder_with_config(config, TokioRuntimeProvider::default())
+                .with_options(options.clone())
+                .build()
+                .map_err(|error| DiscoverError::new("the resolver cannot be made").with_source(error))
+        };
+        let one_by_one = match config.name_servers() {
+            [] | [_] => Vec::new(),
+            several => several
+                .iter()
+                .map(|server| resolver(ResolverConfig::from_name_servers(vec![server.clone()])))
+                .collect::<Result<_, _>>()?,
+        };
         Ok(Self {
-            resolver,
+            resolver: resolver(config)?,
+            one_by_one,
             search,
             ndots,
         })
@@ -212,12 +226,16 @@ impl Resolve {
         Ok(records.and_then(|lookup| records::addresses(lookup.answers(), name, family)))
     }
 
-    async fn records(
-        &self,
-        name: &Name,
-        kind: RecordType,
-    ) -> Result<Option<hickory_resolver::lookup::Lookup>, Failure> {
-        match self.resolver.lookup(name.clone(), kind).await {
+    async fn records(&self, name: &Name, kind: RecordType) -> Result<Option<Lookup>, Failure> {
+        let mut answer = self.resolver.lookup(name.clone(), kind).await;
+        // The resolver takes a refusal for an answer, though another server may know.
+        let mut others = self.one_by_one.iter();
+        while let Err(NetError::Dns(DnsError::ResponseCode(_))) = answer
+            && let Some(other) = others.next()
+        {
+            answer = other.lookup(name.clone(), kind).await;
+        }
+        match answer {
             Ok(lookup) => Ok(Some(lookup)),
             Err(NetError::Dns(DnsError::NoRecordsFound(none)))
                 if matches!(none.response_code, ResponseCode::NXDomain | ResponseCode::NoError) =>

@@ -35,6 +35,16 @@ pub(super) fn parse(content: &[u8]) -> Result<Services, Problems> {
             return Err(problems);
         }
     };
+    // A sequence of its fields would be taken for the object.
+    let start = text.trim_start();
+    if start.starts_with(|first| first != '{') {
+        problems.add(
+            Position::of(start, text),
+            "",
+            "expected an object with `services`",
+        );
+        return Err(problems);
+    }
     let document = match serde_json::from_str::<Document<'_>>(text) {
         Ok(document) => document,
         Err(error) => {
@@ -68,7 +78,7 @@ pub(super) fn parse(content: &[u8]) -> Result<Services, Problems> {
 }
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields, expecting = "an object with `services`")]
+#[serde(deny_unknown_fields)]
 struct Document<'a> {
     #[serde(borrow)]
     services: Entries<'a>,

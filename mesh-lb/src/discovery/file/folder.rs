@@ -97,3 +97,20 @@ fn watched(folder: &Path, watching: Option<Watching>) -> notify::Result<Watching
         _watcher: watcher,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_without_a_folder_is_in_the_current_one() {
+        assert_eq!(
+            FolderWatch::new(Path::new("endpoints.json")).folder,
+            Path::new(".")
+        );
+        assert_eq!(
+            FolderWatch::new(Path::new("/etc/mesh/endpoints.json")).folder,
+            Path::new("/etc/mesh")
+        );
+    }
+}

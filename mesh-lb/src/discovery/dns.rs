@@ -3,9 +3,11 @@
 mod answer;
 mod memory;
 mod name;
+mod question;
 mod records;
 mod resolve;
 mod schedule;
+mod search;
 
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -19,7 +21,8 @@ use tokio::time::{Instant, sleep_until};
 pub use self::name::{DnsName, DnsNameError};
 
 use self::memory::Memory;
-use self::resolve::{Answer, Resolve};
+use self::question::Answer;
+use self::resolve::Resolve;
 use self::schedule::Schedule;
 use super::Refresh;
 
@@ -64,13 +67,17 @@ impl Default for DnsSettings {
 /// Looks up names. Clones share connections to the name servers.
 ///
 /// ```
+/// use mesh_core::discovery::Discover;
 /// use mesh_lb::discovery::{Dns, DnsName};
 ///
-/// # fn main() -> Result<(), mesh_core::BoxError> {
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), mesh_core::BoxError> {
 /// let dns = Dns::servers(["10.96.0.10:53".parse()?])?;
-/// let orders = dns.watch(DnsName::addresses("orders.dept-barc.svc.cluster.local.", 3001)?);
+/// // This name is known without asking anybody.
+/// let mut local = dns.watch(DnsName::addresses("localhost.", 3001)?);
+/// let found = local.next().await?;
+/// assert_eq!(found.endpoints[0].address.to_string(), "127.0.0.1:3001");
 /// // After a connection that could not be made: the endpoint may be gone.
-/// orders.refresh().ask();
+/// local.refresh().ask();
 /// # Ok(()) }
 /// ```
 #[derive(Clone, Debug)]
@@ -179,7 +186,8 @@ impl DnsWatch {
     fn start(&mut self) -> Lookup {
         self.schedule.started(Instant::now());
         let (resolve, name) = (Arc::clone(&self.resolve), self.name.clone());
-        let (mut memory, timeout) = (std::mem::take(&mut self.memory), self.settings.timeout);
+        let mut memory = std::mem::take(&mut self.memory);
+        let timeout = self.settings.timeout.min(schedule::LONGEST);
         Box::pin(async move {
             let answer = resolve.lookup(&name, &mut memory, timeout).await;
             (memory, answer)

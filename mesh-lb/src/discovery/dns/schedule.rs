@@ -7,7 +7,8 @@ use tokio::time::Instant;
 use super::DnsSettings;
 
 const SHORTEST: Duration = Duration::from_millis(10);
-const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
+/// Nothing here takes longer.
+pub(super) const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// The part of an interval by which a lookup may come early, so that those who began together do not stay
 /// together. Never late: after the TTL the answer is not to be used.

@@ -9,7 +9,7 @@
 //!
 //! - **It is unhealthy**: health checks say so ([`report`](Fleet::report)). A new endpoint takes requests
 //!   until a check says otherwise.
-//! - **It is ejected**: real requests to it failed ([`Ejection`]). Its breaker is open; when that time is over, one
+//! - **It is ejected**: real requests to it failed ([`OutlierConfig`]). Its breaker is open; when that time is over, one
 //!   real request is its trial. Success brings it back, failure ejects it again, for longer.
 //! - **It is not ready**, as discovery says. Endpoints that are terminating are the last resort.
 //!
@@ -35,7 +35,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 pub(crate) use member::Member;
-pub use policy::{Ejection, FleetPolicy, SubsetPolicy};
+pub use policy::{FleetPolicy, SubsetPolicy};
 pub use roster::Roster;
 pub(crate) use roster::{Group, Seat};
 pub use status::{EndpointState, EndpointStatus};
@@ -44,7 +44,7 @@ use crate::discovery::{DiscoveryStatus, Follower, Refresh};
 use crate::endpoint::ServiceLimits;
 use crate::health::NewEndpoints;
 use crate::load::EndpointLoad;
-use crate::outlier;
+use crate::outlier::{Counts, Ejected, OutlierConfig, Spared, Standing};
 
 /// The endpoints of one service, shared by its balancers. Clones share it.
 ///
@@ -274,7 +274,10 @@ impl Fleet {
     /// Health checks still think this of an endpoint: told again if it left and came back in between.
     fn confirm_health(&self, endpoint: &EndpointId, healthy: bool, now: Instant) {
         let state = self.0.state.lock();
-        let forgotten = state.members.get(endpoint).is_some_and(|member| member.is_unhealthy() == healthy);
+        let forgotten = state
+            .members
+            .get(endpoint)
+            .is_some_and(|member| member.is_unhealthy() == healthy);
         drop(state);
         if forgotten {
             let health = match healthy {
@@ -305,9 +308,7 @@ impl Fleet {
             member.load().record_latency(took, now);
             member.succeeded_at(now);
         }
-        if failed || outcome == Outcome::Success {
-            member.counts.record(!failed);
-        }
+        member.counts.record(outcome);
         let (Some(breaker), Some(permit)) = (member.breaker(), permit) else {
             return;
         };
@@ -337,7 +338,7 @@ impl Fleet {
     }
 
     /// Ejects who succeeds less often than its peers. When the next comparison is due.
-    fn compare_if_due(&self, ejection: &Ejection, now: Instant) -> Instant {
+    fn compare_if_due(&self, ejection: &OutlierConfig, now: Instant) -> Instant {
         let roster = {
             let mut state = self.0.state.lock();
             let last = *state.compared.get_or_insert(now);
@@ -347,27 +348,25 @@ impl Fleet {
             state.compared = Some(now);
             self.0.roster.current()
         };
-        if let Some(policy) = &ejection.success_rate {
-            let mut taken: HashMap<*const Member, outlier::Counts> = HashMap::new();
+        if let Some(test) = &ejection.success_rate {
+            let mut taken: HashMap<*const Member, Counts> = HashMap::new();
             for group in &roster.groups {
-                let counts: Vec<_> = group
-                    .seats
-                    .iter()
-                    .map(|seat| {
-                        *taken
-                            .entry(Arc::as_ptr(&seat.member))
-                            .or_insert_with(|| seat.member.counts.take())
-                    })
-                    .collect();
-                for found in policy.outliers(&counts) {
-                    let Some(seat) = group.seats.get(found.at) else {
-                        continue;
-                    };
-                    if let Some(breaker) = seat.member.breaker()
-                        && !seat.member.is_ejected()
+                let mut counts = Vec::with_capacity(group.seats.len());
+                for (at, seat) in group.seats.iter().enumerate() {
+                    let count = *taken
+                        .entry(Arc::as_ptr(&seat.member))
+                        .or_insert_with(|| seat.member.counts.take());
+                    if !seat.member.is_ejected() {
+                        counts.push((at, count));
+                    }
+                }
+                for outlier in test.outliers(&counts) {
+                    let member = group.seats.get(outlier.endpoint).map(|seat| &seat.member);
+                    if let Some(member) = member
+                        && let Some(breaker) = member.breaker()
                         && let Some(transition) = breaker.trip(now)
                     {
-                        self.changed(&seat.member, &transition, found.to_string().into(), now);
+                        self.changed(member, &transition, outlier.to_string().into(), now);
                     }
                 }
             }
@@ -380,12 +379,14 @@ impl Fleet {
         match transition.to {
             BreakerState::Open => {
                 let mut state = self.0.state.lock();
-                if !member.is_ejected() && !self.can_spare(&state, member) {
+                if !member.is_ejected()
+                    && let Err(spared) = self.can_spare(member)
+                {
                     drop(state);
                     if let Some(breaker) = member.breaker() {
                         let _ = breaker.reset(now);
                     }
-                    tracing::debug!(service = %self.0.service, endpoint = %member.id(), %cause, "not ejected: too many are already");
+                    tracing::debug!(service = %self.0.service, endpoint = %member.id(), %cause, %spared, "not ejected");
                     return;
                 }
                 member.eject(cause.clone(), now);
@@ -414,27 +415,24 @@ impl Fleet {
         }
     }
 
-    /// Whether every version this endpoint serves can do without it.
-    fn can_spare(&self, state: &State, member: &Member) -> bool {
-        let max_percent = self.0.policy.ejection.as_ref().map_or(0, |e| e.max_percent);
+    /// Whether every version this endpoint serves can do without it. Asked under the lock, one at a time.
+    fn can_spare(&self, member: &Member) -> Result<(), Spared> {
+        let Some(ejection) = &self.0.policy.ejection else {
+            return Err(Spared::Last);
+        };
         let roster = self.0.roster.current();
-        debug_assert!(!state.members.is_empty(), "a member is of a set");
-        let groups = roster
-            .groups
-            .iter()
-            .filter(|group| group.seats.iter().any(|seat| std::ptr::eq(&*seat.member, member)));
-        let mut groups = groups.peekable();
-        groups.peek().is_some()
-            && groups.all(|group| {
-                let counted = || group.seats.iter().filter(|seat| seat.endpoint.weight > 0);
-                outlier::may_eject(outlier::Census {
-                    total: counted().count(),
-                    ejected: counted().filter(|seat| seat.member.is_ejected()).count(),
-                    available: counted().filter(|seat| seat.member.takes_requests()).count(),
-                    candidate_is_available: member.takes_requests(),
-                    max_percent,
-                })
-            })
+        let mut serves = false;
+        for group in &roster.groups {
+            if group.seats.iter().any(|seat| std::ptr::eq(&*seat.member, member)) {
+                serves = true;
+                let mut standing = group.standing();
+                // It counts as available also if it is unhealthy: what matters is who else is.
+                standing.available += usize::from(!member.takes_requests());
+                ejection.cap().check(standing)?;
+            }
+        }
+        // Whoever serves nothing, as it is not ready, is not missed either, but there is nothing to gain.
+        serves.then_some(()).ok_or(Spared::Last)
     }
 
     fn make_stale(&self, state: &mut State) {
@@ -445,13 +443,10 @@ impl Fleet {
     fn compose(&self, state: &mut State, now: Instant) {
         state.is_stale = false;
         let before = self.0.roster.current();
-        let roster = Roster::compose(&state.set, &self.0.policy, now, |endpoint| {
-            state.members.get(endpoint.id()).map_or_else(
-                // Every endpoint of the set has a member; without one it would be a stranger, which is well.
-                || Member::new(endpoint.id().clone(), Arc::new(EndpointLoad::new(now)), None, now),
-                Arc::clone,
-            )
-        });
+        let mut roster = self.composed(state, now);
+        if self.take_back_early(&roster, now) {
+            roster = self.composed(state, now);
+        }
         for group in &roster.groups {
             let was = before
                 .groups
@@ -475,6 +470,51 @@ impl Fleet {
             }
         }
         self.0.roster.publish(roster);
+    }
+
+    fn composed(&self, state: &State, now: Instant) -> Roster {
+        Roster::compose(&state.set, &self.0.policy, now, |endpoint| {
+            state.members.get(endpoint.id()).map_or_else(
+                // Every endpoint of the set has a member; without one it would be a stranger, which is well.
+                || Member::new(endpoint.id().clone(), Arc::new(EndpointLoad::new(now)), None, now),
+                Arc::clone,
+            )
+        })
+    }
+
+    /// Ends ejections before their time, when there are too many for the endpoints that are left, or nobody takes
+    /// requests. Whether there were such.
+    fn take_back_early(&self, roster: &Roster, now: Instant) -> bool {
+        let Some(ejection) = &self.0.policy.ejection else {
+            return false;
+        };
+        let mut any = false;
+        for group in &roster.groups {
+            let Standing {
+                endpoints, available, ..
+            } = group.standing();
+            let ejected = group.seats.iter().filter(|seat| seat.member.is_ejected());
+            let mut ejected: Vec<_> = ejected
+                .map(|seat| Ejected {
+                    endpoint: &seat.member,
+                    due: seat.member.breaker().and_then(|b| b.due()).unwrap_or(now),
+                    usable: !seat.member.is_unhealthy(),
+                })
+                .collect();
+            for early in ejection.cap().returning(endpoints, available, &mut ejected) {
+                if let Some(breaker) = early.endpoint.breaker() {
+                    let _ = breaker.reset(now);
+                }
+                if early.endpoint.take_back(now) {
+                    any = true;
+                    self.emit(|| MeshEvent::EndpointReturned {
+                        service: self.0.service.clone(),
+                        endpoint: early.endpoint.id().clone(),
+                    });
+                }
+            }
+        }
+        any
     }
 
     fn emit(&self, event: impl FnOnce() -> MeshEvent) {

@@ -12,9 +12,10 @@ use crate::balancer::{LoadBalancer, PickContext, Picker, SlotView};
 use crate::endpoint::EndpointPool;
 use crate::fleet::{Group, Roster, Seat};
 use crate::load::InFlight;
-use crate::zones::Zones;
+use crate::locality::spills;
 
 /// One state of a fleet, ready to pick from.
+#[derive(Default)]
 pub(crate) struct Snapshot {
     roster: Arc<Roster>,
     /// Of each group of the roster.
@@ -25,7 +26,8 @@ pub(crate) struct Snapshot {
 struct Subset {
     pools: Vec<Arc<EndpointPool>>,
     picker: Arc<dyn Picker>,
-    zones: Option<Zones>,
+    /// For who is loaded more than those elsewhere are.
+    elsewhere: Option<Arc<dyn Picker>>,
     trials: Trials,
     /// How many requests an endpoint carries at most.
     room: u32,
@@ -60,11 +62,11 @@ impl Snapshot {
     ) -> Self {
         let subsets = roster.groups.iter().map(|group| {
             let views: Vec<SlotView> = group.seats.iter().map(view).collect();
-            let zones = zone.and_then(|zone| Zones::build(zone, &views, balancer));
+            let elsewhere = zone.and_then(|zone| picker_elsewhere(zone, group, balancer));
             Subset {
                 pools: group.seats.iter().map(&mut pool).collect(),
                 picker: balancer.picker(&views),
-                zones,
+                elsewhere,
                 trials: Trials::of(group, origin),
                 room,
             }
@@ -105,7 +107,7 @@ impl Snapshot {
         let mut random = cx.random;
         loop {
             let cx = PickContext { random, ..cx }.avoiding(&avoid[..avoided]);
-            let at = subset.choose(&cx).ok_or(NotPicked::Nobody)?;
+            let at = subset.choose(group, &cx).ok_or(NotPicked::Nobody)?;
             let rests = subset.pools.get(at).is_some_and(|pool| pool.recovers(cx.now));
             match subset.admitted(group, at, cx.now).filter(|_| !rests) {
                 Some(picked) => return Ok(picked),
@@ -139,17 +141,23 @@ impl Snapshot {
     }
 }
 
-impl Default for Snapshot {
-    fn default() -> Self {
-        Self {
-            roster: Arc::default(),
-            subsets: Vec::new(),
-        }
-    }
-}
-
 /// How many endpoints one pick avoids at most; after that it looks at one after the other.
 const MAX_AVOIDED: usize = 8;
+
+/// Picks among those of other zones, by the weights they have for everybody. Nothing if there are none, or if
+/// zones make no difference.
+fn picker_elsewhere(zone: &str, group: &Group, balancer: &dyn LoadBalancer) -> Option<Arc<dyn Picker>> {
+    let is_near = |seat: &Seat| seat.endpoint.zone.as_deref() == Some(zone);
+    let using = || group.seats.iter().filter(|seat| seat.whole > 0);
+    if !using().any(is_near) || using().all(is_near) {
+        return None;
+    }
+    let views = group.seats.iter().map(|seat| {
+        let weight = if is_near(seat) { 0 } else { seat.whole };
+        view(seat).with_weight(weight)
+    });
+    Some(balancer.picker(&views.collect::<Vec<_>>()))
+}
 
 fn view(seat: &Seat) -> SlotView {
     let (endpoint, load) = (Arc::clone(&seat.endpoint), Arc::clone(seat.member.load()));
@@ -157,11 +165,23 @@ fn view(seat: &Seat) -> SlotView {
 }
 
 impl Subset {
-    fn choose(&self, cx: &PickContext<'_>) -> Option<usize> {
-        match &self.zones {
-            Some(zones) => zones.pick(cx).or_else(|| self.picker.pick(cx)),
-            None => self.picker.pick(cx),
+    /// By the picker; of a near and a far endpoint the far one, if the near one is loaded so much more.
+    fn choose(&self, group: &Group, cx: &PickContext<'_>) -> Option<usize> {
+        let near = self.picker.pick(cx)?;
+        let Some(elsewhere) = &self.elsewhere else {
+            return Some(near);
+        };
+        let load = |at: usize| {
+            group
+                .seats
+                .get(at)
+                .map_or(0, |seat| seat.member.load().in_flight())
+        };
+        if !spills(load(near), 0) {
+            return Some(near);
         }
+        let far = elsewhere.pick(cx).filter(|far| !cx.was_tried(*far));
+        Some(far.filter(|far| spills(load(near), load(*far))).unwrap_or(near))
     }
 
     /// The endpoint, unless it does not take this request.
@@ -187,11 +207,11 @@ impl Subset {
     fn any<'a>(&'a self, group: &'a Group, random: u64, now: Instant) -> Result<Picked<'a>, NotPicked> {
         let n = group.seats.len();
         let start = usize::try_from(random >> 32).unwrap_or(0) % n.max(1);
-        let weighty = (0..n)
-            .map(|i| (start + i) % n)
-            .filter(|at| group.seats[*at].weight > 0);
+        let around = || (0..n).map(|i| (start + i) % n);
+        let near = around().filter(|at| group.seats[*at].weight > 0);
+        let rest = around().filter(|at| group.seats[*at].weight == 0 && group.seats[*at].whole > 0);
         let mut why = NotPicked::Nobody;
-        for at in weighty {
+        for at in near.chain(rest) {
             if let Some(picked) = self.admitted(group, at, now) {
                 return Ok(picked);
             }

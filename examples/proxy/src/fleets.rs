@@ -7,8 +7,9 @@ use std::time::{Duration, SystemTime};
 use mesh_core::discovery::ServiceDiscovery;
 use mesh_core::{EndpointSet, EventBus, ServiceName};
 use mesh_lb::discovery::{Dns, DnsName, DnsSettings, EndpointFile, LiveWatch, Merge};
-use mesh_lb::fleet::{Ejection, EndpointState, Fleet, FleetPolicy, SubsetPolicy};
+use mesh_lb::fleet::{EndpointState, Fleet, FleetPolicy, SubsetPolicy};
 use mesh_lb::health::{GrpcCheck, HealthDriver, HealthSettings, HttpCheck, Schedule, TcpCheck, Thresholds};
+use mesh_lb::outlier::OutlierConfig;
 use mesh_telemetry::metrics::EndpointCounts;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
@@ -106,8 +107,13 @@ impl Asking {
                     None => fleet.check_health(check, settings),
                 }
             }
-            HealthCheckKind::Http { path, expected_status } => {
-                let path = path.parse().map_err(|error| format!("healthCheck.path: {path}: {error}"))?;
+            HealthCheckKind::Http {
+                path,
+                expected_status,
+            } => {
+                let path = path
+                    .parse()
+                    .map_err(|error| format!("healthCheck.path: {path}: {error}"))?;
                 let (first, last) = expected_status.ends();
                 let check = HttpCheck::new(path)
                     .limit(limit)
@@ -130,31 +136,30 @@ impl Asking {
 }
 
 /// What a service's fleet goes by.
-pub fn policy(service: &config::Service, mesh: &config::Mesh, limits: mesh_lb::endpoint::Limits) -> FleetPolicy {
+pub fn policy(
+    service: &config::Service,
+    mesh: &config::Mesh,
+    limits: mesh_lb::endpoint::Limits,
+) -> FleetPolicy {
     let mut policy = FleetPolicy::default();
     policy.stable = service.stable_version.clone();
     policy.slow_start = service.load_balancing.slow_start;
-    policy.panic_threshold = whole(service.load_balancing.panic_threshold);
+    policy.panic_threshold = service.load_balancing.panic_threshold.get();
     policy.zone = mesh.zone.clone();
     policy.subset = service.load_balancing.subset_size.map(|size| {
         let client = std::env::var("HOSTNAME").unwrap_or_else(|_| mesh.identity.id.to_string());
         SubsetPolicy::new(size as usize, client)
     });
     policy.ejection = service.outlier_detection.map(|outlier| {
-        let mut ejection = Ejection::default();
+        let mut ejection = OutlierConfig::default();
         ejection.consecutive_failures = Some(outlier.consecutive_failures);
         ejection.interval = outlier.interval;
-        ejection.base = outlier.base_ejection;
-        ejection.max = ejection.max.max(outlier.base_ejection);
-        ejection.max_percent = whole(outlier.max_ejection_percent);
+        ejection.base_ejection = outlier.base_ejection;
+        ejection.max_ejection_percent = outlier.max_ejection_percent.get();
         ejection
     });
     policy.limits = limits;
     policy
-}
-
-fn whole(percent: config::Percent) -> u8 {
-    percent.get().round() as u8
 }
 
 /// The fleets in use, and who looks after them.
@@ -212,7 +217,8 @@ impl Fleets {
                     Running::new(service)
                 }
             };
-            self.running.insert(service.name.clone(), running.fit(service, dns.as_ref())?);
+            self.running
+                .insert(service.name.clone(), running.fit(service, dns.as_ref())?);
         }
         Ok(())
     }
@@ -264,7 +270,12 @@ impl Running {
 }
 
 /// What is listed, and what is found besides.
-fn merged(listed: &EndpointSet, found: &Found, service: &ServicePlan, dns: Option<&Dns>) -> Result<Merge, String> {
+fn merged(
+    listed: &EndpointSet,
+    found: &Found,
+    service: &ServicePlan,
+    dns: Option<&Dns>,
+) -> Result<Merge, String> {
     let merge = match listed.endpoints.is_empty() {
         true => Merge::new(),
         false => Merge::new().with(LiveWatch::following(mesh_core::Live::fixed(listed.clone()))),
@@ -297,7 +308,10 @@ async fn tell(service: ServicePlan) {
         });
         service.metrics.set_panic(roster.load().is_panic());
         let (synced, last_sync) = match service.fleet.discovery() {
-            Some(status) => (status.synced, status.age(now).and_then(|age| SystemTime::now().checked_sub(age))),
+            Some(status) => (
+                status.synced,
+                status.age(now).and_then(|age| SystemTime::now().checked_sub(age)),
+            ),
             None => (true, Some(SystemTime::now())),
         };
         service.metrics.set_discovery(synced, last_sync);

@@ -51,7 +51,10 @@ pub async fn events(mut events: Events) {
         }
         if events.missed() > missed {
             missed = events.missed();
-            tracing::warn!(missed, "events were lost: there were more than the log could take");
+            tracing::warn!(
+                missed,
+                "events were lost: there were more than the log could take"
+            );
         }
     }
 }

@@ -158,7 +158,8 @@ impl Plan {
             .map(|service| {
                 let tls = Upstream::of(service, mesh, identity)
                     .map_err(|error| format!("service {}: {error}", service.name))?;
-                let source = Source::of(service).map_err(|error| format!("service {}: {error}", service.name))?;
+                let source =
+                    Source::of(service).map_err(|error| format!("service {}: {error}", service.name))?;
                 Ok(plan(service, mesh, tls, source, telemetry, fleets))
             })
             .collect::<Result<Vec<ServicePlan>, String>>()?;

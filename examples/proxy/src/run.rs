@@ -18,8 +18,8 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::accept::ListenerAccept;
 use crate::config::{self, Config};
-use crate::identity::{InUse, identity};
 use crate::fleets::Fleets;
+use crate::identity::{InUse, identity};
 use crate::plan::{ListenerPlan, Plan};
 use crate::reload::FileWatch;
 use crate::worker::Worker;
@@ -226,7 +226,11 @@ impl Process {
             let (found, expected) = (service.fleet.endpoints().endpoints.len(), service.expected);
             if service.source.found.is_none() && found < expected {
                 let service = service.name.clone();
-                self.fleets.events().emit(mesh_core::MeshEvent::TooFewEndpoints { service, found, expected });
+                self.fleets.events().emit(mesh_core::MeshEvent::TooFewEndpoints {
+                    service,
+                    found,
+                    expected,
+                });
             }
         }
         let before = std::mem::take(&mut self.listeners);

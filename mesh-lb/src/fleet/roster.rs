@@ -1,7 +1,6 @@
 //! Who takes requests at a moment, and with which weight: composed at publish time, read by every pick.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use mesh_core::endpoint::Readiness;
 use mesh_core::{Endpoint, EndpointSet, Version};
@@ -9,9 +8,12 @@ use tokio::time::Instant;
 
 use super::member::Member;
 use super::policy::FleetPolicy;
-use crate::panic::is_panic;
+use crate::locality::Locality;
+use crate::outlier::Standing;
+use crate::panic::Panic;
 use crate::slow_start::SlowStart;
-use crate::subset;
+use crate::subset::Subsetting;
+use crate::weight::scaled;
 
 /// Who takes requests at a moment. Never changed, replaced whole.
 #[derive(Debug, Default)]
@@ -41,8 +43,10 @@ pub(crate) struct Group {
 pub(crate) struct Seat {
     pub(crate) endpoint: Arc<Endpoint>,
     pub(crate) member: Arc<Member>,
-    /// 0: it takes no requests now.
+    /// Its share, as pickers go by it. 0: it is not picked, though it may take what others cannot.
     pub(crate) weight: u32,
+    /// The weight discovery gave it; 0: it takes no requests now.
+    pub(crate) whole: u32,
 }
 
 impl Roster {
@@ -98,13 +102,11 @@ impl Roster {
                 endpoint: Arc::clone(endpoint),
                 member: member(endpoint),
                 weight: endpoint.weight,
+                whole: endpoint.weight,
             });
             let mut group = Group::new(version.cloned(), seats.collect(), policy);
-            if let Some(window) = policy.slow_start
-                && let Some(step) = group.start_slowly(window, now)
-            {
-                next = Some(next.map_or(step, |next: Instant| next.min(step)));
-            }
+            let step = group.weigh(policy, now);
+            next = next.into_iter().chain(step).min();
             group
         });
         Self {
@@ -116,61 +118,75 @@ impl Roster {
 }
 
 impl Group {
-    /// Leaves out who is not well, unless too few would be left, and who is not of this process's subset.
+    /// How many there are, how many of them are ejected, how many take requests.
+    pub(super) fn standing(&self) -> Standing {
+        let counted = || self.seats.iter().filter(|seat| seat.endpoint.weight > 0);
+        Standing {
+            endpoints: counted().count(),
+            ejected: counted().filter(|seat| seat.member.is_ejected()).count(),
+            available: counted().filter(|seat| seat.member.takes_requests()).count(),
+        }
+    }
+
+    /// Leaves out who is not of this process's subset, and who is not well, unless too few would be left.
     fn new(version: Option<Version>, mut seats: Vec<Seat>, policy: &FleetPolicy) -> Self {
-        let takes = |seat: &Seat| seat.weight > 0 && seat.member.takes_requests();
-        let total = seats.iter().filter(|seat| seat.weight > 0).count();
+        if let Some(subset) = &policy.subset {
+            let subsetting = Subsetting::new(&subset.client, subset.size);
+            let weighty: Vec<bool> = seats.iter().map(|seat| seat.endpoint.weight > 0).collect();
+            let mut weighty = weighty.into_iter();
+            seats.retain(|_| weighty.next().unwrap_or(false));
+            let members = subsetting.members(seats.iter().map(|seat| &*seat.endpoint));
+            let (mut members, mut place) = (members.into_iter().peekable(), 0..);
+            seats.retain(|_| {
+                let chosen = members.peek().copied() == place.next();
+                if chosen {
+                    members.next();
+                }
+                chosen
+            });
+        }
+        let takes = |seat: &Seat| seat.whole > 0 && seat.member.takes_requests();
+        let total = seats.iter().filter(|seat| seat.whole > 0).count();
         let available = seats.iter().filter(|seat| takes(seat)).count();
-        let panic = is_panic(available, total, policy.panic_threshold);
-        if !panic {
+        let mut panic = Panic::new(policy.panic_threshold);
+        panic.on(available, total);
+        if !panic.is_on() {
             for seat in &mut seats {
                 if !takes(seat) {
-                    seat.weight = 0;
-                }
-            }
-        }
-        if let Some(subset) = &policy.subset {
-            let candidates: Vec<usize> = (0..seats.len()).filter(|at| seats[*at].weight > 0).collect();
-            let ids = candidates.iter().map(|at| seats[*at].endpoint.id());
-            let chosen = subset::choose(&subset.client, ids, subset.size);
-            let mut keep = vec![false; seats.len()];
-            for at in chosen {
-                keep[candidates[at]] = true;
-            }
-            for (seat, keep) in seats.iter_mut().zip(keep) {
-                if !keep {
-                    seat.weight = 0;
+                    seat.whole = 0;
                 }
             }
         }
         Self {
             version,
             seats,
-            panic,
+            panic: panic.is_on(),
             available,
             total,
         }
     }
 
-    /// Gives less weight to who is new. When that changes next, if anyone is.
-    fn start_slowly(&mut self, window: Duration, now: Instant) -> Option<Instant> {
-        let slow = SlowStart::new(window);
-        let factors = self.seats.iter().map(|seat| match seat.member.rising_since() {
-            Some(since) if seat.weight > 0 => slow.factor(since, now),
-            _ => 1.0,
+    /// Gives each its weight: less to who is new, and more to who is near. When that changes next by itself.
+    fn weigh(&mut self, policy: &FleetPolicy, now: Instant) -> Option<Instant> {
+        let slow = policy.slow_start.map(SlowStart::new);
+        let using = || self.seats.iter().filter(|seat| seat.whole > 0);
+        let rising = |seat: &Seat| slow.zip(seat.member.rising_since());
+        let next =
+            using().filter_map(|seat| rising(seat).and_then(|(slow, since)| slow.next_step(since, now)));
+        let next = next.min();
+        // Without a zone of its own, or without enough endpoints there, no one is near.
+        let locality = Locality::of(policy.zone.as_deref(), using().map(|seat| &*seat.endpoint)).ok();
+        let weights = self.seats.iter().map(|seat| {
+            let grown = rising(seat).map_or(1.0, |(slow, since)| slow.factor(since, now));
+            let near = locality
+                .as_ref()
+                .map_or(1.0, |locality| locality.factor(seat.endpoint.zone.as_deref()));
+            (seat.whole, grown * near)
         });
-        let factors: Vec<f64> = factors.collect();
-        if factors.iter().all(|factor| *factor >= 1.0) {
-            return None;
+        let weights = scaled(&weights.collect::<Vec<_>>());
+        for (seat, weight) in self.seats.iter_mut().zip(weights) {
+            seat.weight = weight;
         }
-        // Whole weights, as fine as 32 bits for the heaviest allow and no finer than a thousandth.
-        let heaviest = self.seats.iter().map(|seat| seat.weight).max().unwrap_or(1);
-        let scale = f64::from((u32::MAX / heaviest.max(1)).clamp(1, 1000));
-        for (seat, factor) in self.seats.iter_mut().zip(factors) {
-            if seat.weight > 0 {
-                seat.weight = ((f64::from(seat.weight) * scale * factor) as u32).max(1);
-            }
-        }
-        Some(now + slow.step())
+        next
     }
 }

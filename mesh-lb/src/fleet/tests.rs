@@ -149,8 +149,10 @@ fn the_last_endpoint_is_never_ejected() {
 fn a_version_of_one_endpoint_keeps_it_whatever_the_others_are() {
     let now = Instant::now();
     let v = |name: &str| -> Option<Version> { Some(name.parse().expect("a version")) };
-    let mut policy = FleetPolicy::default();
-    policy.stable = v("v1");
+    let policy = FleetPolicy {
+        stable: v("v1"),
+        ..FleetPolicy::default()
+    };
     let fleet = Fleet::new("orders".parse().expect("a name"), policy);
     let endpoints = (1..=4).map(|port| endpoint(port).with_version(v(if port == 4 { "v2" } else { "v1" })));
     fleet.update(EndpointSet::new(endpoints), now);
@@ -204,8 +206,10 @@ fn below_the_panic_threshold_all_take_requests_and_it_is_told() {
 #[test]
 fn a_new_endpoint_starts_slowly_and_the_others_do_not_notice() {
     let now = Instant::now();
-    let mut policy = FleetPolicy::default();
-    policy.slow_start = Some(30 * SECOND);
+    let policy = FleetPolicy {
+        slow_start: Some(30 * SECOND),
+        ..FleetPolicy::default()
+    };
     let (fleet, _) = fleet(1..=2, policy, now);
     let later = now + 60 * SECOND;
     fleet.tick(later);
@@ -229,8 +233,10 @@ fn a_new_endpoint_starts_slowly_and_the_others_do_not_notice() {
 #[test]
 fn who_comes_back_from_ejection_starts_slowly() {
     let now = Instant::now();
-    let mut policy = FleetPolicy::default();
-    policy.slow_start = Some(30 * SECOND);
+    let policy = FleetPolicy {
+        slow_start: Some(30 * SECOND),
+        ..FleetPolicy::default()
+    };
     let (fleet, _) = fleet(1..=3, policy, now);
     let now = now + 60 * SECOND;
     fail(&fleet, 1, 5, now);
@@ -349,9 +355,8 @@ proptest! {
     ) {
         let mut now = Instant::now();
         let mut policy = FleetPolicy::default();
-        policy.panic_threshold = 50;
         if let Some(ejection) = &mut policy.ejection {
-            ejection.max_percent = percent;
+            ejection.max_ejection_percent = f64::from(percent);
             ejection.consecutive_failures = Some(2);
         }
         let (fleet, _) = fleet(1..=8, policy, now);

@@ -5,6 +5,7 @@ use std::time::Duration;
 use mesh_core::breaker::{BreakerConfig, BreakerConfigError, BreakerPolicy};
 
 use super::ejection::EjectionCap;
+use super::success_rate::SuccessRateTest;
 
 /// The longest ejection, unless the first one is longer already.
 const MAX_EJECTION: Duration = Duration::from_secs(300);
@@ -27,10 +28,18 @@ const MAX_EJECTION: Duration = Duration::from_secs(300);
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct OutlierConfig {
-    /// After so many failures in a row. Default 5.
-    pub consecutive_failures: u32,
-    /// How often success rates are compared. Default 10 s.
+    /// After so many failures in a row. Default 5; `None`: they do not matter.
+    pub consecutive_failures: Option<u32>,
+    /// When at least this share of its requests in `interval` failed (above 0, at most 1), of at least
+    /// `minimum_requests`. Default 0.5, as the contract's `circuitBreaker.errorRate`; `None`: it does not matter.
+    pub error_rate: Option<f64>,
+    /// The error rate of fewer requests says nothing. Default 20.
+    pub minimum_requests: u32,
+    /// How far back the error rate looks, and how often success rates are compared. Default 10 s.
     pub interval: Duration,
+    /// When it succeeds less often than its peers. Default [`SuccessRateTest::default`]; `None`: they are not
+    /// compared.
+    pub success_rate: Option<SuccessRateTest>,
     /// For how long the first time; the n-th time in a row n times as long, at most 300 s. Default 30 s.
     pub base_ejection: Duration,
     /// At most this share at once, in percent. Default 50.
@@ -40,8 +49,11 @@ pub struct OutlierConfig {
 impl Default for OutlierConfig {
     fn default() -> Self {
         Self {
-            consecutive_failures: 5,
+            consecutive_failures: Some(5),
+            error_rate: Some(0.5),
+            minimum_requests: 20,
             interval: Duration::from_secs(10),
+            success_rate: Some(SuccessRateTest::default()),
             base_ejection: Duration::from_secs(30),
             max_ejection_percent: 50.0,
         }
@@ -49,18 +61,18 @@ impl Default for OutlierConfig {
 }
 
 impl OutlierConfig {
-    /// The breaker of one endpoint: open is ejected. It opens on failures in a row alone, since what error rate is
-    /// too high is for [`SuccessRateTest`](super::SuccessRateTest) to say, which knows the peers. One request at a
-    /// time tries an endpoint whose ejection is over, and the first that succeeds brings it back. An ejection is
-    /// forgiven for every `base_ejection` without another.
+    /// The breaker of one endpoint: open is ejected. One request at a time tries an endpoint whose ejection is over,
+    /// and the first that succeeds brings it back. An ejection is forgiven for every `base_ejection` without another.
     ///
     /// # Errors
-    /// `consecutive_failures` or `base_ejection` is zero, or `base_ejection` is longer than 36500 days. The error
-    /// calls the latter `openFor`.
+    /// A number is zero, the error rate is no share, or a duration is longer than 36500 days. The error calls
+    /// `interval` and `base_ejection` by the breaker's names, `window` and `openFor`.
     pub fn breaker(&self) -> Result<BreakerPolicy, BreakerConfigError> {
         let mut config = BreakerConfig::default();
-        config.consecutive_failures = Some(self.consecutive_failures);
-        config.error_rate = None;
+        config.consecutive_failures = self.consecutive_failures;
+        config.error_rate = self.error_rate;
+        config.minimum_requests = self.minimum_requests;
+        config.window = self.interval;
         config.open_for = self.base_ejection;
         config.max_open_for = self.base_ejection.max(MAX_EJECTION);
         config.half_open_requests = 1;
@@ -129,9 +141,13 @@ mod tests {
     }
 
     #[test]
-    fn half_of_the_failures_do_not_eject_as_long_as_they_are_not_in_a_row() {
+    fn without_an_error_rate_failures_do_not_eject_as_long_as_they_are_not_in_a_row() {
         let start = Instant::now();
-        let breaker = Breaker::new(OutlierConfig::default().breaker().expect("good"), start);
+        let config = OutlierConfig {
+            error_rate: None,
+            ..OutlierConfig::default()
+        };
+        let breaker = Breaker::new(config.breaker().expect("good"), start);
         for n in 0..1000 {
             let outcome = if n % 5 == 4 {
                 Outcome::Success

@@ -6,6 +6,7 @@
 mod table;
 
 use super::context::{Context, Step};
+use super::discovery::Discovery;
 use super::rule::{Rule, RuleAction};
 use super::service::Service;
 use super::yaml::{Node, Place, Value};
@@ -180,14 +181,18 @@ fn is_off(node: &Node) -> bool {
 }
 
 fn check_endpoints(index: usize, service: &Service, context: &mut Context) {
-    if !service.endpoints.is_empty() {
+    let found = matches!(
+        service.discovery,
+        Some(Discovery::Dns { .. } | Discovery::File { .. })
+    );
+    if found || !service.endpoints.is_empty() {
         return;
     }
     let steps = ["serviceMesh".into(), "services".into(), index.into()];
     context.at(&steps, |context| {
         let message = format!(
-            "{} has no endpoints, and discovery is not honoured by this version yet: its requests are answered \
-             with no_healthy_endpoint",
+            "{} has neither endpoints nor a discovery that this version honours: its requests are answered with \
+             no_healthy_endpoint",
             service.name
         );
         let warning = Warning::advice(service.origin.clone(), context.path(), message);

@@ -170,11 +170,3 @@ fn is_false(node: &Node, _: &Node) -> bool {
 fn is_empty(node: &Node, _: &Node) -> bool {
     node.entries().is_some_and(<[_]>::is_empty)
 }
-
-fn is_no_hash(node: &Node, _: &Node) -> bool {
-    !matches!(node.text(), Some("ring_hash" | "maglev"))
-}
-
-fn is_built_algorithm(node: &Node, _: &Node) -> bool {
-    matches!(node.text(), Some("round_robin" | "least_connections"))
-}

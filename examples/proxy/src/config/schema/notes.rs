@@ -41,6 +41,10 @@ pub(super) const NOTES: &[(&str, &str)] = &[
         "serviceMesh.trustDomain",
         "Identities are `spiffe://<trustDomain>/ns/<namespace>/sa/<service>`.",
     ),
+    (
+        "serviceMesh.zone",
+        "Where this process runs: endpoints of this zone are preferred as far as they can carry it.",
+    ),
     ("serviceMesh.identity", "What this process is to its peers."),
     ("identity.service", "Its service."),
     (
@@ -199,6 +203,14 @@ pub(super) const NOTES: &[(&str, &str)] = &[
     (
         "loadBalancing.panicThreshold",
         "If fewer percent are well, all are used.",
+    ),
+    (
+        "loadBalancing.hashKey",
+        "With `ring_hash` and `maglev`: requests that have this in common go to one endpoint: `source_service`, `client_ip`, `header:NAME` or `cookie:NAME`.",
+    ),
+    (
+        "loadBalancing.subsetSize",
+        "How many endpoints of each version this process uses, chosen by its host name. Default: all.",
     ),
     ("services[].circuitBreaker", "When a service is given a rest."),
     ("circuitBreaker.consecutiveFailures", "In a row; opens it."),

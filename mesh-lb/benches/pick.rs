@@ -81,6 +81,7 @@ fn slots(endpoints: usize) -> Vec<SlotView> {
     types = [InTurn, AtRandom, ByWeight, LessLoaded, Sooner, OnTheRing, InTheTable],
     args = ENDPOINTS,
     threads = [1, 2],
+    sample_size = 10_000,
 )]
 fn pick<A: Algorithm>(bencher: Bencher, endpoints: usize) {
     let picker = A::balancer().picker(&slots(endpoints));
@@ -104,6 +105,7 @@ fn pick<A: Algorithm>(bencher: Bencher, endpoints: usize) {
 #[divan::bench(
     types = [InTurn, AtRandom, ByWeight, LessLoaded, Sooner, OnTheRing, InTheTable],
     args = ENDPOINTS,
+    sample_size = 10_000,
 )]
 fn pick_another<A: Algorithm>(bencher: Bencher, endpoints: usize) {
     let picker = A::balancer().picker(&slots(endpoints));
@@ -132,7 +134,7 @@ fn build<A: Algorithm>(bencher: Bencher, endpoints: usize) {
 }
 
 /// A sample for the latency of an endpoint that all threads share.
-#[divan::bench(threads = [1, 2])]
+#[divan::bench(threads = [1, 2], sample_size = 10_000)]
 fn record_latency(bencher: Bencher) {
     let slot = slots(1).remove(0);
     bencher.bench(|| {
@@ -159,7 +161,7 @@ impl Service<()> for Answer {
 }
 
 /// Tower's choice of two by peak EWMA, with the call that cannot be told from it and the sample at its end.
-#[divan::bench(args = ENDPOINTS)]
+#[divan::bench(args = ENDPOINTS, sample_size = 10_000)]
 fn tower_p2c_ewma(bencher: Bencher, endpoints: usize) {
     let decay = Duration::from_secs(10).as_nanos() as f64;
     let service = |_| {
@@ -184,7 +186,7 @@ fn tower_p2c_ewma(bencher: Bencher, endpoints: usize) {
 }
 
 /// The same around our pick: the guard of the request, and its sample.
-#[divan::bench(args = ENDPOINTS)]
+#[divan::bench(args = ENDPOINTS, sample_size = 10_000)]
 fn our_p2c_ewma_with_the_same(bencher: Bencher, endpoints: usize) {
     let slots = slots(endpoints);
     let picker = PeakEwma::new().picker(&slots);

@@ -1,5 +1,6 @@
 //! The algorithms, one a file, and the parts that several of them share.
 
+mod alias;
 mod candidate;
 mod chance;
 mod keyed;
@@ -10,6 +11,7 @@ mod peak_ewma;
 mod random;
 mod ring_hash;
 mod round_robin;
+mod turns;
 mod two_choices;
 mod weighted;
 

@@ -1,6 +1,7 @@
 //! How much an endpoint may carry before the requests that belong to it go elsewhere.
 
 use super::candidate::Candidate;
+use super::chance::below;
 
 /// How much an endpoint may carry, relative to the average of all for their weights, before its keys go to the
 /// next one: what keeps a popular key, or an uneven table, from overloading one endpoint.
@@ -38,7 +39,7 @@ impl Default for LoadBound {
 }
 
 /// Of more candidates than this, so many are looked at to know what all carry.
-const EXACT: usize = 64;
+const EXACT: usize = 32;
 
 /// The bound over a set of candidates.
 pub(super) struct Bounded {
@@ -80,13 +81,17 @@ impl Bounded {
     /// since a pick must not read ten thousand counters that others write.
     fn carried(&self, random: u64) -> u64 {
         let n = self.candidates.len();
-        let looked_at = n.min(EXACT);
-        let start = (random % n.max(1) as u64) as usize;
+        let step = (n / EXACT).max(1);
+        let mut at = below(n, random as u32);
         let (mut in_flight, mut weight) = (0, 0);
-        for i in 0..looked_at {
-            let candidate = &self.candidates[(start + i * n / looked_at) % n];
+        for _ in 0..n.min(EXACT) {
+            let candidate = &self.candidates[at];
             in_flight += u64::from(candidate.load.in_flight());
             weight += u64::from(candidate.weight);
+            at += step;
+            if at >= n {
+                at -= n;
+            }
         }
         let all = u128::from(in_flight) * u128::from(self.weight) / u128::from(weight.max(1));
         u64::try_from(all).unwrap_or(u64::MAX)

@@ -1,7 +1,5 @@
 //! A key's endpoint in a table.
 
-use std::cmp::Ordering;
-use std::collections::BinaryHeap;
 use std::sync::Arc;
 
 use mesh_core::KeyExtractor;
@@ -10,6 +8,7 @@ use xxhash_rust::xxh3::xxh3_64_with_seed;
 use super::candidate::Candidate;
 use super::keyed::{Settings, Table};
 use super::load_bound::LoadBound;
+use super::turns::turns;
 use crate::balancer::{LoadBalancer, Picker, SlotView};
 
 /// Requests with one key go to one endpoint: Maglev's consistent hashing, with bounded loads.
@@ -80,25 +79,26 @@ struct Places(Box<[u32]>);
 
 impl Places {
     fn new(candidates: &[Candidate], hashes: &[u64]) -> Self {
-        let mut turns: BinaryHeap<Turn> = candidates
-            .iter()
-            .zip(hashes)
-            .enumerate()
-            .map(|(owner, (candidate, hash))| Turn::first(owner as u32, candidate.weight, *hash))
-            .collect();
-        if turns.is_empty() {
-            return Self(Box::default());
-        }
-        let mut places = vec![FREE; PLACES as usize].into_boxed_slice();
-        for _ in 0..PLACES {
-            let Some(mut turn) = turns.peek_mut() else { break };
-            while places[turn.place as usize] != FREE {
-                turn.walk();
+        // The order of discovery must not matter.
+        let mut owners: Vec<(u64, u32)> = hashes.iter().copied().zip(0..).collect();
+        owners.sort_unstable();
+        let weight = |(_, owner): &(u64, u32)| candidates[*owner as usize].weight;
+        let weights: Vec<u32> = owners.iter().map(weight).collect();
+        let mut walks: Vec<Walk> = owners.iter().map(|(hash, _)| Walk::of(*hash)).collect();
+        let mut places = if owners.is_empty() {
+            Vec::new()
+        } else {
+            vec![FREE; PLACES as usize]
+        };
+        for turn in turns(&weights, places.len() as u32) {
+            let walk = &mut walks[turn as usize];
+            let (_, owner) = owners[turn as usize];
+            while places[walk.place as usize] != FREE {
+                walk.on();
             }
-            places[turn.place as usize] = turn.owner;
-            turn.halves += 2;
+            places[walk.place as usize] = owner;
         }
-        Self(places)
+        Self(places.into_boxed_slice())
     }
 }
 
@@ -110,57 +110,22 @@ impl Table for Places {
     }
 }
 
-/// An owner's next turn. The greatest is the one that is due first.
-struct Turn {
-    owner: u32,
-    weight: u32,
-    /// Of two that are due at once, the lower goes first: the order of discovery must not matter.
-    hash: u64,
-    /// The k-th turn of a weight is due at (k + ½) / weight: this is twice the numerator.
-    halves: u32,
-    /// The place it will try next, and the step to the one after that.
+/// An endpoint's way through all places.
+struct Walk {
     place: u32,
     step: u32,
 }
 
-impl Turn {
-    fn first(owner: u32, weight: u32, hash: u64) -> Self {
+impl Walk {
+    fn of(hash: u64) -> Self {
         let seeded = |seed| xxh3_64_with_seed(&hash.to_le_bytes(), seed);
         Self {
-            owner,
-            weight,
-            hash,
-            halves: 1,
             place: (seeded(1) % u64::from(PLACES)) as u32,
             step: (seeded(2) % u64::from(PLACES - 1)) as u32 + 1,
         }
     }
 
-    fn walk(&mut self) {
+    fn on(&mut self) {
         self.place = (self.place + self.step) % PLACES;
     }
 }
-
-impl Ord for Turn {
-    fn cmp(&self, other: &Self) -> Ordering {
-        let due = |of: &Self, other: &Self| u64::from(of.halves) * u64::from(other.weight);
-        due(other, self)
-            .cmp(&due(self, other))
-            .then_with(|| other.hash.cmp(&self.hash))
-            .then_with(|| other.owner.cmp(&self.owner))
-    }
-}
-
-impl PartialOrd for Turn {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl PartialEq for Turn {
-    fn eq(&self, other: &Self) -> bool {
-        self.cmp(other).is_eq()
-    }
-}
-
-impl Eq for Turn {}

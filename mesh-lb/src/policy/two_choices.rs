@@ -2,6 +2,7 @@
 
 use tokio::time::Instant;
 
+use super::alias::AliasTable;
 use super::candidate::Candidate;
 use super::chance::below;
 use crate::balancer::{PickContext, Picker};
@@ -9,9 +10,17 @@ use crate::balancer::{PickContext, Picker};
 /// Draws two different candidates by weight, and takes the second if `better(second, first, now)`.
 pub(super) struct TwoChoices<F> {
     candidates: Box<[Candidate]>,
-    /// The sum of the weights up to and with each candidate's; empty if all weigh the same.
-    sums: Box<[u64]>,
+    weights: Weights,
     better: F,
+}
+
+enum Weights {
+    Equal,
+    Different {
+        table: AliasTable,
+        /// The sum of the weights up to and with each candidate's.
+        sums: Box<[u64]>,
+    },
 }
 
 impl<F> TwoChoices<F>
@@ -20,13 +29,21 @@ where
 {
     pub(super) fn new(candidates: Box<[Candidate]>, better: F) -> Self {
         let equal = candidates.iter().all(|c| c.weight == candidates[0].weight);
-        let sums = candidates.iter().scan(0, |sum, candidate| {
-            *sum += u64::from(candidate.weight);
-            Some(*sum)
-        });
+        let weights = if equal {
+            Weights::Equal
+        } else {
+            let sums = candidates.iter().scan(0, |sum, candidate| {
+                *sum += u64::from(candidate.weight);
+                Some(*sum)
+            });
+            Weights::Different {
+                table: AliasTable::new((0..).zip(candidates.iter().map(|c| c.weight))),
+                sums: sums.collect(),
+            }
+        };
         Self {
-            sums: if equal { Box::default() } else { sums.collect() },
             candidates,
+            weights,
             better,
         }
     }
@@ -35,33 +52,30 @@ where
         if (self.better)(b, a, now) { b } else { a }
     }
 
-    /// A candidate, by weight.
-    fn draw(&self, random: u32) -> usize {
-        match self.sums.last() {
-            None => below(self.candidates.len(), random),
-            Some(total) => self.at(scale(*total, random)),
+    /// Two different ones by weight; nothing if there are not two.
+    fn draw(&self, random: u64) -> Option<(&Candidate, &Candidate)> {
+        let n = self.candidates.len();
+        if n < 2 {
+            return None;
         }
-    }
-
-    /// A candidate other than this one, by weight. There are at least two.
-    fn draw_other(&self, than: usize, random: u32) -> usize {
-        let weight = u64::from(self.candidates[than].weight);
-        match self.sums.last() {
-            None => {
-                let other = below(self.candidates.len() - 1, random);
-                if other < than { other } else { other + 1 }
+        let (first, second) = match &self.weights {
+            Weights::Equal => {
+                let first = below(n, (random >> 32) as u32);
+                let other = below(n - 1, random as u32);
+                (first, if other < first { other } else { other + 1 })
             }
-            Some(total) => {
-                let point = scale(*total - weight, random);
-                let before = point < self.sums[than] - weight;
-                self.at(if before { point } else { point + weight })
+            Weights::Different { table, sums } => {
+                let mut more = fastrand::Rng::with_seed(random);
+                let first = table.draw(random)? as usize;
+                // Of a heavy one the table would draw the same again and again.
+                let second = match table.draw(more.u64(..))? as usize {
+                    second if second != first => second,
+                    _ => other_by_weight(sums, first, more.u64(..)),
+                };
+                (first, second)
             }
-        }
-    }
-
-    /// The candidate whose part of the sum holds this point.
-    fn at(&self, point: u64) -> usize {
-        self.sums.partition_point(|sum| *sum <= point)
+        };
+        Some((self.candidates.get(first)?, self.candidates.get(second)?))
     }
 }
 
@@ -70,12 +84,9 @@ where
     F: Fn(&Candidate, &Candidate, Instant) -> bool + Send + Sync + 'static,
 {
     fn pick(&self, cx: &PickContext<'_>) -> Option<usize> {
-        if self.candidates.len() < 2 {
+        let Some((a, b)) = self.draw(cx.random) else {
             return self.candidates.first().map(|c| c.slot);
-        }
-        let first = self.draw((cx.random >> 32) as u32);
-        let second = self.draw_other(first, cx.random as u32);
-        let (a, b) = (&self.candidates[first], &self.candidates[second]);
+        };
         let picked = match (cx.was_tried(a.slot), cx.was_tried(b.slot)) {
             (false, false) => self.better_of(a, b, cx.now),
             (false, true) => a,
@@ -89,9 +100,14 @@ where
     }
 }
 
-/// A number below `end`, from 32 random bits.
-fn scale(end: u64, random: u32) -> u64 {
-    ((u128::from(end) * u128::from(random)) >> 32) as u64
+/// The place in `sums` of a candidate other than this one, by weight. There are at least two.
+fn other_by_weight(sums: &[u64], than: usize, random: u64) -> usize {
+    let before = than.checked_sub(1).map_or(0, |at| sums[at]);
+    let weight = sums[than] - before;
+    let rest = sums[sums.len() - 1] - weight;
+    let point = ((u128::from(rest) * u128::from(random)) >> 64) as u64;
+    let point = if point < before { point } else { point + weight };
+    sums.partition_point(|sum| *sum <= point)
 }
 
 #[cfg(test)]
@@ -106,9 +122,8 @@ mod tests {
         let mut random = fastrand::Rng::with_seed(3);
         let mut counts = vec![vec![0.0; weights.len()]; weights.len()];
         for _ in 0..draws {
-            let first = choices.draw(random.u32(..));
-            let second = choices.draw_other(first, random.u32(..));
-            counts[first][second] += 1.0 / f64::from(draws);
+            let (first, second) = choices.draw(random.u64(..)).expect("there are two");
+            counts[first.slot][second.slot] += 1.0 / f64::from(draws);
         }
         counts
     }
@@ -123,17 +138,17 @@ mod tests {
             &[2, 1],
         ] {
             let total: f64 = weights.iter().map(|w| f64::from(*w)).sum();
-            let pairs = pairs(weights, 200_000);
-            let kept: Vec<f64> = weights
-                .iter()
-                .filter(|w| **w > 0)
-                .map(|w| f64::from(*w))
-                .collect();
-            for (a, wa) in kept.iter().enumerate() {
-                assert_eq!(pairs[a][a], 0.0);
-                for (b, wb) in kept.iter().enumerate().filter(|(b, _)| *b != a) {
-                    let want = wa / total * wb / (total - wa);
-                    assert!((pairs[a][b] - want).abs() < 0.005, "{weights:?}: {pairs:?}");
+            let pairs = pairs(weights, 50_000);
+            for (a, of_a) in weights.iter().zip(&pairs).enumerate() {
+                for (b, weight) in weights.iter().enumerate() {
+                    let (wa, wb) = (f64::from(*of_a.0), f64::from(*weight));
+                    let want = if a == b {
+                        0.0
+                    } else {
+                        wa / total * wb / (total - wa)
+                    };
+                    let tolerance = if want == 0.0 { 0.0 } else { 0.01 };
+                    assert!((of_a.1[b] - want).abs() <= tolerance, "{weights:?}: {pairs:?}");
                 }
             }
         }

@@ -2,14 +2,13 @@
 
 use std::sync::Arc;
 
-use super::candidate::{Candidate, candidates};
-use super::chance::{ByChance, Chances, below};
+use super::alias::AliasTable;
+use super::chance::{ByChance, Chances};
 use crate::balancer::{LoadBalancer, Picker, SlotView};
 
 /// Any endpoint, as likely as its weight says. What it carries makes no difference.
 ///
-/// A pick takes the same time for two endpoints and for ten thousand: they stand in an alias table (Walker's,
-/// as Vose builds it).
+/// A pick takes the same time for two endpoints and for ten thousand: they stand in an alias table.
 ///
 /// ```
 /// use std::sync::Arc;
@@ -41,70 +40,34 @@ impl Weighted {
 
 impl LoadBalancer for Weighted {
     fn picker(&self, slots: &[SlotView]) -> Arc<dyn Picker> {
-        Arc::new(ByChance(AliasTable::new(&candidates(slots))))
+        let weights: Box<[(u32, u32)]> = slots
+            .iter()
+            .enumerate()
+            .filter(|(_, slot)| slot.weight > 0)
+            .map(|(slot, view)| (slot as u32, view.weight))
+            .collect();
+        Arc::new(ByChance(ByWeight {
+            table: AliasTable::new(weights.iter().copied()),
+            weights,
+        }))
     }
 }
 
-/// As many columns of one height as there are slots, each filled by one slot, or by two.
-struct AliasTable {
-    columns: Box<[Column]>,
-    /// Slots and their weights, for the draws that must leave some out.
-    weights: Box<[(usize, u32)]>,
+struct ByWeight {
+    table: AliasTable,
+    /// Slots and their weights.
+    weights: Box<[(u32, u32)]>,
 }
 
-#[derive(Clone, Copy)]
-struct Column {
-    slot: u32,
-    alias: u32,
-    /// The part of the column that is `slot`'s, in 2⁻³²; the rest is `alias`'s.
-    part: u32,
-}
-
-impl AliasTable {
-    fn new(candidates: &[Candidate]) -> Self {
-        let total: u64 = candidates.iter().map(|c| u64::from(c.weight)).sum();
-        // Each column is `total` high, so that a slot fills its weight times the number of columns.
-        let mut fill: Vec<u64> = candidates
-            .iter()
-            .map(|c| u64::from(c.weight) * candidates.len() as u64)
-            .collect();
-        let mut columns: Vec<Column> = candidates
-            .iter()
-            .map(|c| Column {
-                slot: c.slot as u32,
-                alias: c.slot as u32,
-                part: u32::MAX,
-            })
-            .collect();
-        let (mut small, mut large): (Vec<usize>, Vec<usize>) =
-            (0..fill.len()).partition(|column| fill[*column] < total);
-        while let (Some(&giver), Some(column)) = (large.last(), small.pop()) {
-            columns[column].alias = columns[giver].slot;
-            columns[column].part = ((u128::from(fill[column]) << 32) / u128::from(total)) as u32;
-            fill[giver] -= total - fill[column];
-            if fill[giver] < total {
-                large.pop();
-                small.push(giver);
-            }
-        }
-        Self {
-            columns: columns.into_boxed_slice(),
-            weights: candidates.iter().map(|c| (c.slot, c.weight)).collect(),
-        }
-    }
-}
-
-impl Chances for AliasTable {
+impl Chances for ByWeight {
     fn draw(&self, random: u64) -> Option<usize> {
-        let column = self
-            .columns
-            .get(below(self.columns.len(), (random >> 32) as u32))?;
-        let own = (random as u32) < column.part;
-        Some(if own { column.slot } else { column.alias } as usize)
+        self.table.draw(random).map(|slot| slot as usize)
     }
 
     fn shares(&self) -> impl Iterator<Item = (usize, u32)> + Clone {
-        self.weights.iter().copied()
+        self.weights
+            .iter()
+            .map(|(slot, weight)| (*slot as usize, *weight))
     }
 }
 
@@ -113,27 +76,6 @@ mod tests {
     use super::super::test_slots;
     use super::*;
     use crate::balancer::PickContext;
-
-    proptest::proptest! {
-        #[test]
-        fn the_columns_hold_each_weight_to_the_last_bit(
-            weights in proptest::collection::vec(proptest::prop_oneof![0_u32..5, 0_u32..=u32::MAX], 0..50),
-        ) {
-            let table = AliasTable::new(&candidates(&test_slots(&weights)));
-            let mut held = vec![0_u64; weights.len()];
-            for column in &table.columns {
-                // What is all a slot's own has itself for an alias.
-                held[column.slot as usize] += u64::from(column.part);
-                held[column.alias as usize] += (1 << 32) - u64::from(column.part);
-            }
-            let total: f64 = weights.iter().map(|w| f64::from(*w)).sum();
-            let height = 2_f64.powi(32) * table.columns.len() as f64;
-            for (weight, held) in weights.iter().zip(held) {
-                let want = if total > 0.0 { f64::from(*weight) / total * height } else { 0.0 };
-                proptest::prop_assert!((held as f64 - want).abs() <= table.columns.len() as f64 * 2.0 + want * 1e-9);
-            }
-        }
-    }
 
     #[test]
     fn what_is_left_when_the_likely_ones_were_tried_is_found_by_its_weight() {

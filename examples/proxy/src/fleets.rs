@@ -101,6 +101,8 @@ impl Asking {
         let connector = self.tls.as_ref().map(Upstream::connector);
         Ok(match &self.check.kind {
             HealthCheckKind::Tcp => {
+                // Traffic that succeeds says all that this check could.
+                settings.schedule = settings.schedule.with_max_skips(u32::MAX);
                 let check = TcpCheck::new(limit);
                 match connector {
                     Some(tls) => fleet.check_health(check.connect(tls), settings),
@@ -221,6 +223,17 @@ impl Fleets {
                 .insert(service.name.clone(), running.fit(service, dns.as_ref())?);
         }
         Ok(())
+    }
+}
+
+impl Fleets {
+    /// Waits until every service that looks for endpoints knows some, at most so long.
+    pub async fn known(&self, at_most: Duration) {
+        let looking = self.running.values().filter(|running| running.source.found.is_some());
+        let all = futures_util::future::join_all(looking.map(|running| running.fleet.known()));
+        if tokio::time::timeout(at_most, all).await.is_err() {
+            tracing::warn!("some services have no endpoints yet; they are served without");
+        }
     }
 }
 

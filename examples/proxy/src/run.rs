@@ -24,6 +24,9 @@ use crate::plan::{ListenerPlan, Plan};
 use crate::reload::FileWatch;
 use crate::worker::Worker;
 
+/// How long a configuration waits for endpoints that are looked for before it is served without them.
+const DISCOVERY_WAIT: Duration = Duration::from_secs(5);
+
 /// How the process runs.
 #[derive(Clone, Debug)]
 pub struct RunOptions {
@@ -218,6 +221,7 @@ impl Process {
             .collect::<Result<Vec<_>, RunError>>()?;
         // Nothing but the system refuses any more: from here on it counts.
         self.fleets.adopt(&plan.services).map_err(RunError)?;
+        self.fleets.known(DISCOVERY_WAIT).await;
         self.identity = identity;
         for worker in &self.workers {
             worker.adopt(&plan).await;

@@ -30,6 +30,14 @@ impl Fleet {
         }
     }
 
+    /// Waits until there is an endpoint, taking requests or not: what a start waits for. Cancel-safe.
+    pub async fn known(&self) {
+        let mut roster = self.roster();
+        while self.endpoints().endpoints.is_empty() {
+            roster.changed().await;
+        }
+    }
+
     /// Asks the endpoints whether they are well, for as long as what is answered lives.
     /// What new ones are taken for, the policy says.
     pub fn check_health(&self, check: impl HealthCheck, mut settings: HealthSettings) -> HealthDriver {

@@ -163,6 +163,15 @@ pub(super) mod tests {
         }
     }
 
+    #[tokio::test]
+    async fn a_connection_that_has_ended_is_not_polled_again() {
+        // It panics if it is.
+        let mut running = Running::new(std::future::ready(Ok::<(), io::Error>(())));
+        running.beside(tokio::task::yield_now()).await;
+        running.beside(tokio::task::yield_now()).await;
+        running.end().await;
+    }
+
     /// What the other side wrote before it closed.
     pub(in crate::health) async fn rest_of(mut io: DuplexStream) -> Vec<u8> {
         let mut rest = Vec::new();

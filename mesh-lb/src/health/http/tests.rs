@@ -216,7 +216,12 @@ async fn http2_is_spoken_where_it_was_agreed_on_or_is_configured() {
             };
             let endpoint = Piped::endpoint();
             let serve = async { serve_http2(far.recv().await.expect("a connection"), status, body).await };
+            let begun = Instant::now();
             let (found, head) = tokio::join!(check.check(&endpoint), serve);
+            assert!(
+                begun.elapsed() < Duration::from_millis(50),
+                "a large body is not waited for"
+            );
             assert_eq!(head.uri, *format!("{scheme}://10.0.0.7:3001/healthz?deep=1"));
             assert_eq!(head.method, http::Method::GET);
             let found = found.err().map(|error| error.to_string());

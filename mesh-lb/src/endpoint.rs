@@ -15,6 +15,7 @@ mod http2;
 mod idle;
 mod io;
 mod limits;
+mod peer_idle;
 mod pool;
 mod recovery;
 mod settings;

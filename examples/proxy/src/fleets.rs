@@ -229,7 +229,10 @@ impl Fleets {
 impl Fleets {
     /// Waits until every service that looks for endpoints knows some, at most so long.
     pub async fn known(&self, at_most: Duration) {
-        let looking = self.running.values().filter(|running| running.source.found.is_some());
+        let looking = self
+            .running
+            .values()
+            .filter(|running| running.source.found.is_some());
         let all = futures_util::future::join_all(looking.map(|running| running.fleet.known()));
         if tokio::time::timeout(at_most, all).await.is_err() {
             tracing::warn!("some services have no endpoints yet; they are served without");

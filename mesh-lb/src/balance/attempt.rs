@@ -63,7 +63,10 @@ impl Balance {
             };
             let copy = Copy::of(&request);
             let mut reused = false;
-            let failure = match pool.send(request, guards, rested, &mut reused).await {
+            let failure = match pool
+                .send(request, guards, rested, judged.begun, &mut reused)
+                .await
+            {
                 Ok((response, peer)) => {
                     let endpoint = judged.endpoint.clone();
                     self.judge(judged, outcome_of(&response), number);

@@ -4,6 +4,7 @@ use std::future::poll_fn;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, Response};
@@ -14,6 +15,7 @@ use hyper_util::rt::TokioIo;
 use mesh_core::body::Body;
 use mesh_core::stall::Stall;
 use mesh_core::{BoxError, Error, ErrorKind, PeerInfo};
+use tokio::time::Instant;
 
 use super::failure::{SendFailure, failure, lost};
 use super::io::BoxedIo;
@@ -28,6 +30,7 @@ pub(crate) struct Http1 {
     open: bool,
     /// The pool's epoch in which it came to rest.
     rested: u32,
+    rested_since: Instant,
     /// Whether it has carried a request.
     used: bool,
     /// Who is at the other end, if the connector verified it.
@@ -51,6 +54,7 @@ impl Http1 {
             connection,
             open: true,
             rested: 0,
+            rested_since: Instant::now(),
             used: false,
             peer,
             _permit: permit,
@@ -84,8 +88,14 @@ impl Http1 {
         self.rested
     }
 
+    /// How long it has rested.
+    pub(crate) fn rest(&self, now: Instant) -> Duration {
+        now.saturating_duration_since(self.rested_since)
+    }
+
     pub(crate) fn rest_at(&mut self, epoch: u32) {
         self.rested = epoch;
+        self.rested_since = Instant::now();
         self.used = true;
     }
 
@@ -201,6 +211,7 @@ pub(crate) async fn exchange(
     };
     let uploading = upload.is_some_and(|done| !done.load(std::sync::atomic::Ordering::Relaxed));
     let (parts, incoming) = response.into_parts();
+    pool.peer_idle().read(&parts.headers);
     let mut body = Download {
         incoming,
         first: None,

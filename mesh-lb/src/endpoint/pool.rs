@@ -20,6 +20,7 @@ use super::http2::{self, Http2};
 use super::idle::IdleSet;
 use super::io::{BoxedIo, ErasedConnect};
 use super::limits::{ConnectionPermit, RequestPermit, ServiceLimits};
+use super::peer_idle::PeerIdle;
 use super::recovery::Recovery;
 use super::settings::{PoolSettings, Protocol};
 use crate::load::{EndpointLoad, InFlight};
@@ -52,6 +53,7 @@ pub(crate) struct EndpointPool {
     handshake: tokio::sync::Mutex<Option<(ErrorKind, String)>>,
     failed_handshakes: AtomicU32,
     recovery: Recovery,
+    peer_idle: PeerIdle,
     epoch: AtomicU32,
 }
 
@@ -109,10 +111,15 @@ impl EndpointPool {
             handshake: tokio::sync::Mutex::default(),
             failed_handshakes: AtomicU32::new(0),
             recovery: Recovery::new(Instant::now()),
+            peer_idle: PeerIdle::new(),
             epoch: AtomicU32::new(0),
         });
         pool.limits.join(&pool);
         pool
+    }
+
+    pub(crate) fn peer_idle(&self) -> &PeerIdle {
+        &self.peer_idle
     }
 
     pub(crate) fn settings(&self) -> &PoolSettings {
@@ -126,10 +133,11 @@ impl EndpointPool {
         mut request: Request<Body>,
         guards: Guards,
         rested: Rested,
+        now: Instant,
         reused: &mut bool,
     ) -> Result<Answered<Body>, SendFailure> {
         let at_hand = match rested {
-            Rested::Use => self.at_hand().await,
+            Rested::Use => self.at_hand(now).await,
             Rested::Avoid => None,
         };
         *reused = at_hand.is_some();
@@ -160,11 +168,11 @@ impl EndpointPool {
     }
 
     /// A connection or a stream that can be used at once.
-    async fn at_hand(&self) -> Option<Route> {
+    async fn at_hand(&self, now: Instant) -> Option<Route> {
         if self.spoken.load(Ordering::Relaxed) == HTTP2 {
             self.http2.stream().map(Route::Http2)
         } else {
-            self.rested().await.map(Route::Http1)
+            self.rested(now).await.map(Route::Http1)
         }
     }
 
@@ -200,11 +208,14 @@ impl EndpointPool {
     }
 
     /// A connection at rest that is still good: it is polled once, here.
-    async fn rested(&self) -> Option<Box<Http1>> {
+    async fn rested(&self, now: Instant) -> Option<Box<Http1>> {
         // Unconstrained, since to a task that has used up its turn a closed connection seems to be open.
         tokio::task::unconstrained(poll_fn(|cx| {
             while let Some(mut connection) = self.idle.take() {
-                if connection.is_ready(cx) {
+                let rest = connection.rest(now);
+                if !connection.is_ready(cx) {
+                    self.peer_idle.closed_after(rest, now);
+                } else if self.peer_idle.is_safe(rest) {
                     return Poll::Ready(Some(connection));
                 }
             }
@@ -236,6 +247,7 @@ impl EndpointPool {
         self.idle
             .retain(|c| epoch.wrapping_sub(c.rested()) <= max_rest && c.is_ready(cx));
         self.http2.sweep(epoch, max_rest);
+        self.peer_idle.forget(Instant::now());
     }
 
     /// A new connection, or what became free while waiting for one.
@@ -360,7 +372,7 @@ impl EndpointPool {
                 // In line before looking, so that what becomes free in between is told.
                 returned.as_mut().enable();
                 freed.as_mut().enable();
-                if let Some(connection) = self.rested().await {
+                if let Some(connection) = self.rested(Instant::now()).await {
                     return Leave::Use(Route::Http1(connection));
                 }
                 if streams && let Some(stream) = self.http2.stream() {

@@ -3,6 +3,7 @@
 mod attempt;
 mod builder;
 mod driver;
+mod pools;
 
 use std::future::Future;
 use std::pin::Pin;
@@ -15,13 +16,13 @@ use mesh_core::body::Body;
 use mesh_core::{Error, MeshContext, ServiceName};
 
 use attempt::Observer;
+use pools::Pools;
 
 pub use attempt::Attempt;
 pub use builder::BalanceBuilder;
 
 use crate::endpoint::Sweeper;
 use crate::fleet::Fleet;
-use crate::snapshot::Snapshot;
 
 /// Sends each request to one of a service's endpoints.
 ///
@@ -61,7 +62,7 @@ pub struct Balance {
 
 struct Shared {
     fleet: Fleet,
-    snapshot: Arc<ArcSwap<Snapshot>>,
+    pools: Arc<ArcSwap<Pools>>,
     observe: Option<Observer>,
     _driver: driver::Driver,
     _sweeper: Sweeper,

@@ -18,7 +18,6 @@ pub mod outlier;
 pub mod panic;
 pub mod policy;
 pub mod slow_start;
-mod snapshot;
 pub mod subset;
 mod sync;
 pub mod weight;

@@ -6,16 +6,16 @@ use http::{HeaderName, HeaderValue, Method, Request, Response, Uri};
 use http_body::Body as _;
 use hyper::body::Incoming;
 use mesh_core::body::Body;
-use mesh_core::breaker::Permit;
-use mesh_core::{AttemptInfo, EndpointId, Error, ErrorKind, GrpcCode, Outcome, RequestHead, Version};
+use mesh_core::{
+    AttemptInfo, Endpoint, EndpointId, Error, ErrorKind, GrpcCode, Outcome, RequestHead, Version,
+};
 use tokio::time::Instant;
 
 use super::Balance;
 use crate::balancer::PickContext;
 use crate::endpoint::{EndpointPool, Guards, Limits, RequestPermit, Rested, SendFailure};
-use crate::fleet::{Group, Member};
+use crate::fleet::{Chosen, Group, NotChosen, Unjudged};
 use crate::load::InFlight;
-use crate::snapshot::NotPicked;
 
 /// How often a request is sent at most, if it never reaches the application.
 const MAX_ATTEMPTS: usize = 4;
@@ -52,10 +52,11 @@ impl Balance {
         for number in 1.. {
             let begun = self.begin(&mut request, version, tried.endpoints()).await?;
             let Claim {
+                endpoint,
                 pool,
                 in_flight,
                 permit,
-                judged,
+                attempt,
             } = begun;
             let guards = Guards {
                 _in_flight: in_flight,
@@ -68,10 +69,8 @@ impl Balance {
                 .await
             {
                 Ok((response, peer)) => {
-                    let endpoint = judged.endpoint.clone();
-                    self.judge(judged, outcome_of(&response), number);
-                    let info = AttemptInfo::new(endpoint.0, endpoint.1, number).with_peer(peer);
-                    return Ok((response, info));
+                    self.judge(&endpoint, attempt, outcome_of(&response), number);
+                    return Ok((response, info(&endpoint, number).with_peer(peer)));
                 }
                 Err(failure) => failure,
             };
@@ -84,10 +83,9 @@ impl Balance {
                 SendFailure::Broken(error) if reused => (error, copy.map(Copy::into_request)),
                 SendFailure::Broken(error) | SendFailure::Failed(error) => (error, None),
             };
-            let endpoint = judged.endpoint.0.clone();
             // That a rested connection was closed says nothing against its endpoint.
             if avoid || again.is_none() {
-                self.judge(judged, Outcome::Refused(error.kind()), number);
+                self.judge(&endpoint, attempt, Outcome::Refused(error.kind()), number);
             }
             let hopeless = matches!(
                 error.kind(),
@@ -100,7 +98,7 @@ impl Balance {
                         // Where one broke, those beside it are about to: they must not use up the attempts.
                         rested = Rested::Avoid;
                     }
-                    tried.add(endpoint);
+                    tried.add(endpoint.id());
                     request = again;
                 }
                 _ => return Err(error),
@@ -122,24 +120,23 @@ impl Balance {
         let mut tried = Tried::default();
         for number in 1.. {
             let Claim {
+                endpoint,
                 pool,
                 in_flight,
                 permit,
-                judged,
+                attempt,
             } = self.begin(&mut request, version, tried.endpoints()).await?;
-            let endpoint = judged.endpoint.clone();
             match pool.send_upgrade(request, permit).await {
                 Ok((response, peer)) => {
-                    self.judge(judged, outcome_of(&response), number);
-                    let info = AttemptInfo::new(endpoint.0, endpoint.1, number).with_peer(peer);
-                    return Ok((response, info, in_flight));
+                    self.judge(&endpoint, attempt, outcome_of(&response), number);
+                    return Ok((response, info(&endpoint, number).with_peer(peer), in_flight));
                 }
                 Err(SendFailure::Unsent(error, again)) => {
-                    self.judge(judged, Outcome::Refused(error.kind()), number);
+                    self.judge(&endpoint, attempt, Outcome::Refused(error.kind()), number);
                     if number as usize >= MAX_ATTEMPTS || error.kind() != ErrorKind::UpstreamConnect {
                         return Err(error);
                     }
-                    tried.add(endpoint.0);
+                    tried.add(endpoint.id());
                     request = *again;
                 }
                 Err(
@@ -148,7 +145,7 @@ impl Balance {
                     | SendFailure::Reset(error)
                     | SendFailure::Failed(error),
                 ) => {
-                    self.judge(judged, Outcome::Refused(error.kind()), number);
+                    self.judge(&endpoint, attempt, Outcome::Refused(error.kind()), number);
                     return Err(error);
                 }
             }
@@ -188,24 +185,24 @@ impl Balance {
             return Ok(Err(Full::Service));
         };
         let now = Instant::now();
-        let snapshot = self.shared.snapshot.load();
+        let pools = self.shared.pools.load();
         let cx = PickContext::new(fastrand::u64(..), now).for_request(head);
-        let picked = match snapshot.pick(version, cx, tried) {
-            Ok(picked) => picked,
-            Err(NotPicked::Full) => return Ok(Err(Full::Endpoints)),
-            Err(NotPicked::Nobody) => return Err(self.nobody(snapshot.group(version), version, now)),
+        let Chosen {
+            endpoint,
+            link,
+            in_flight,
+            attempt,
+        } = match pools.choose(version, cx, tried) {
+            Ok(chosen) => chosen,
+            Err(NotChosen::Full) => return Ok(Err(Full::Endpoints)),
+            Err(NotChosen::Nobody) => return Err(self.nobody(pools.group(version), version, now)),
         };
-        let endpoint = &picked.seat.endpoint;
         Ok(Ok(Claim {
-            pool: Arc::clone(picked.pool),
-            in_flight: picked.in_flight,
+            endpoint: Arc::clone(endpoint),
+            pool: Arc::clone(link),
+            in_flight,
             permit,
-            judged: Judged {
-                endpoint: (endpoint.id().clone(), endpoint.version.clone()),
-                member: Arc::clone(&picked.seat.member),
-                permit: picked.permit,
-                begun: now,
-            },
+            attempt,
         }))
     }
 
@@ -237,19 +234,11 @@ impl Balance {
     }
 
     /// Tells the fleet and the observer how an attempt ended.
-    fn judge(&self, judged: Judged, outcome: Outcome, number: u32) {
-        let Judged {
-            endpoint,
-            member,
-            permit,
-            begun,
-        } = judged;
-        let now = Instant::now();
-        let took = now.saturating_duration_since(begun);
-        self.shared.fleet.record(&member, permit, outcome, took, now);
+    fn judge(&self, endpoint: &Endpoint, attempt: Unjudged, outcome: Outcome, number: u32) {
+        self.shared.fleet.judge(attempt, outcome, Instant::now());
         if let Some(observe) = &self.shared.observe {
             observe(&Attempt {
-                endpoint: &endpoint.0,
+                endpoint: endpoint.id(),
                 outcome,
                 number,
             });
@@ -259,18 +248,11 @@ impl Balance {
 
 /// An endpoint for a request, and room for it.
 struct Claim {
+    endpoint: Arc<Endpoint>,
     pool: Arc<EndpointPool>,
     in_flight: InFlight,
     permit: RequestPermit,
-    judged: Judged,
-}
-
-/// What an attempt's end is told with. Dropped untold, it says nothing about the endpoint.
-struct Judged {
-    endpoint: (EndpointId, Option<Version>),
-    member: Arc<Member>,
-    permit: Option<Permit>,
-    begun: Instant,
+    attempt: Unjudged,
 }
 
 /// What has no room for one more request.
@@ -303,14 +285,18 @@ fn outcome_of<B>(response: &Response<B>) -> Outcome {
     }
 }
 
+fn info(endpoint: &Endpoint, number: u32) -> AttemptInfo {
+    AttemptInfo::new(endpoint.id().clone(), endpoint.version.clone(), number)
+}
+
 /// The endpoints that were tried.
 #[derive(Default)]
 struct Tried(Vec<EndpointId>);
 
 impl Tried {
-    fn add(&mut self, endpoint: EndpointId) {
-        if !self.0.contains(&endpoint) {
-            self.0.push(endpoint);
+    fn add(&mut self, endpoint: &EndpointId) {
+        if !self.0.contains(endpoint) {
+            self.0.push(endpoint.clone());
         }
     }
 

@@ -11,12 +11,12 @@ use tokio::time::Instant;
 
 use super::attempt::Observer;
 use super::driver::{Driver, Rebuild};
+use super::pools::{Pools, by_endpoint};
 use super::{Attempt, Balance, Shared};
 use crate::balancer::LoadBalancer;
 use crate::endpoint::{ErasedConnect, PoolSettings, Sweeper};
 use crate::fleet::{Fleet, FleetPolicy};
 use crate::policy::LeastConnections;
-use crate::snapshot::Snapshot;
 
 /// Puts a [`Balance`] together. Everything but the endpoints has a default.
 #[must_use = "nothing happens before `start`"]
@@ -137,25 +137,24 @@ impl BalanceBuilder {
             balancer: self.balancer,
             connect: self.connect,
             settings: self.settings.clone(),
-            origin: Instant::now(),
-            snapshot: Arc::new(match &self.before {
-                Some(before) => ArcSwap::new(before.shared.snapshot.load_full()),
-                None => ArcSwap::from_pointee(Snapshot::default()),
+            pools: Arc::new(match &self.before {
+                Some(before) => ArcSwap::new(before.shared.pools.load_full()),
+                None => ArcSwap::from_pointee(Pools::default()),
             }),
         };
         let roster = fleet.roster();
-        let snapshot = Arc::clone(&rebuild.snapshot);
-        snapshot.store(Arc::new(rebuild.build(roster.load_full())));
-        let swept = Arc::downgrade(&snapshot);
+        let pools = Arc::clone(&rebuild.pools);
+        pools.store(Arc::new(rebuild.build()));
+        let swept = Arc::downgrade(&pools);
         let sweeper = Sweeper::start(&self.settings, move || {
             swept
                 .upgrade()
-                .map(|snapshot| snapshot.load().pools().into_values().collect())
+                .map(|pools| by_endpoint(&pools.load()).into_values().collect())
         });
         Balance {
             shared: Arc::new(Shared {
                 fleet,
-                snapshot,
+                pools,
                 observe: self.observe,
                 _driver: Driver::start(roster, rebuild, tasks),
                 _sweeper: sweeper,

@@ -1,4 +1,4 @@
-//! Follows the fleet's roster and publishes a new snapshot for each.
+//! Follows the fleet's roster and publishes new pools for each.
 
 use std::sync::Arc;
 
@@ -9,30 +9,27 @@ use mesh_core::Live;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::Instant;
 
+use super::pools::{Pools, by_endpoint};
 use crate::balancer::LoadBalancer;
 use crate::endpoint::{EndpointPool, ErasedConnect, PoolSettings};
 use crate::fleet::{Fleet, Roster};
-use crate::snapshot::Snapshot;
 
-/// What a snapshot is built from.
+/// What pools are built from.
 pub(super) struct Rebuild {
     pub(super) fleet: Fleet,
     pub(super) balancer: Arc<dyn LoadBalancer>,
     pub(super) connect: Arc<dyn ErasedConnect>,
     pub(super) settings: PoolSettings,
-    pub(super) origin: Instant,
-    pub(super) snapshot: Arc<ArcSwap<Snapshot>>,
+    pub(super) pools: Arc<ArcSwap<Pools>>,
 }
 
 impl Rebuild {
-    /// A snapshot of this roster. Endpoints that were known keep their connections.
-    pub(super) fn build(&self, roster: Arc<Roster>) -> Snapshot {
-        let mut pools = self.snapshot.load().pools();
-        let zone = self.fleet.policy().zone.as_deref();
-        let room = self.fleet.policy().limits.max_requests_per_endpoint;
-        Snapshot::build(roster, &*self.balancer, zone, self.origin, room, |seat| {
-            let pool = pools.entry(seat.endpoint.id().clone()).or_insert_with(|| {
-                let (endpoint, load) = (Arc::clone(&seat.endpoint), Arc::clone(seat.member.load()));
+    /// Of the fleet's roster as it is now. Endpoints that were known keep their connections.
+    pub(super) fn build(&self) -> Pools {
+        let mut pools = by_endpoint(&self.pools.load());
+        self.fleet.chooser(&*self.balancer, Instant::now(), |slot| {
+            let pool = pools.entry(slot.endpoint.id().clone()).or_insert_with(|| {
+                let (endpoint, load) = (Arc::clone(&slot.endpoint), Arc::clone(&slot.load));
                 let (connect, limits) = (Arc::clone(&self.connect), Arc::clone(self.fleet.limits()));
                 EndpointPool::new(endpoint, load, connect, self.settings.clone(), limits)
             });
@@ -51,9 +48,9 @@ impl Driver {
             let mut warming = JoinSet::new();
             loop {
                 roster.changed().await;
-                let known = rebuild.snapshot.load_full();
-                let next = Arc::new(rebuild.build(roster.load_full()));
-                rebuild.snapshot.store(Arc::clone(&next));
+                let known = rebuild.pools.load_full();
+                let next = Arc::new(rebuild.build());
+                rebuild.pools.store(Arc::clone(&next));
                 while warming.try_join_next().is_some() {}
                 if rebuild.settings.warm_up && !known.is_empty() {
                     warming.spawn(warm_up(known, next));
@@ -65,10 +62,12 @@ impl Driver {
 }
 
 /// Opens a connection to each endpoint that takes requests and was not there before, a few at a time.
-async fn warm_up(before: Arc<Snapshot>, now: Arc<Snapshot>) {
+async fn warm_up(before: Arc<Pools>, now: Arc<Pools>) {
     const AT_ONCE: usize = 8;
-    let known = before.pools();
-    let new = now.pools().into_iter().filter(|(id, _)| !known.contains_key(id));
+    let known = by_endpoint(&before);
+    let new = by_endpoint(&now)
+        .into_iter()
+        .filter(|(id, _)| !known.contains_key(id));
     stream::iter(new)
         .for_each_concurrent(AT_ONCE, |(_, pool)| async move { pool.warm_up().await })
         .await;

@@ -1,8 +1,10 @@
 use std::net::SocketAddr;
+use std::time::Duration;
 
+use mesh_core::breaker::Permit;
 use mesh_core::endpoint::Readiness;
 use mesh_core::event::Events;
-use mesh_core::{Endpoint, Version};
+use mesh_core::{Endpoint, ErrorKind, Outcome, Version};
 use proptest::prelude::*;
 
 use super::*;
@@ -31,8 +33,20 @@ fn request(fleet: &Fleet, port: u16, outcome: Outcome, now: Instant) -> bool {
     let Ok(admission) = member.breaker().expect("it has one").admit(now) else {
         return false;
     };
-    fleet.record(&member, Some(admission.permit), outcome, SECOND / 100, now);
+    fleet.judge(
+        attempt(member, admission.permit, now - SECOND / 100),
+        outcome,
+        now,
+    );
     true
+}
+
+fn attempt(member: Arc<Member>, permit: Permit, begun: Instant) -> Unjudged {
+    Unjudged {
+        member,
+        permit: Some(permit),
+        begun,
+    }
 }
 
 fn fail(fleet: &Fleet, port: u16, times: usize, now: Instant) {
@@ -83,7 +97,11 @@ fn an_endpoint_that_fails_five_times_in_a_row_is_ejected_until_one_trial_succeed
         "one trial at a time"
     );
     let member = member(&fleet, 1);
-    fleet.record(&member, Some(trial.permit), Outcome::Success, SECOND, later);
+    fleet.judge(
+        attempt(member, trial.permit, later - SECOND),
+        Outcome::Success,
+        later,
+    );
     fleet.tick(later);
     assert_eq!(weights(&fleet), [1, 1, 1]);
     assert_eq!(

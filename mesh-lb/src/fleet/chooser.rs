@@ -1,0 +1,351 @@
+//! An endpoint for each request: a roster, its pickers and the links to its endpoints in one immutable value,
+//! of which a request sees all or none.
+
+mod trials;
+
+use std::fmt;
+use std::sync::Arc;
+
+use mesh_core::breaker::Permit;
+use mesh_core::{Endpoint, EndpointId, Version};
+use tokio::time::Instant;
+
+use super::Fleet;
+use super::member::Member;
+use super::roster::{Group, Roster, Seat};
+use crate::balancer::{LoadBalancer, PickContext, Picker, SlotView};
+use crate::load::InFlight;
+use crate::locality::spills;
+use trials::Trials;
+
+/// What leads from a chooser to an endpoint: a pool of connections, for one.
+pub trait Link: Send + Sync + 'static {
+    /// Whether it could not connect a moment ago: then others are preferred.
+    fn is_resting(&self, now: Instant) -> bool;
+}
+
+/// Always connected.
+impl Link for () {
+    fn is_resting(&self, _: Instant) -> bool {
+        false
+    }
+}
+
+impl<L: Link> Link for Arc<L> {
+    fn is_resting(&self, now: Instant) -> bool {
+        L::is_resting(self, now)
+    }
+}
+
+/// Chooses an endpoint of a fleet for each request: by a picker, past those that take none, and now and then an
+/// ejected one whose trial is due.
+///
+/// This is all that [`Balance`](crate::Balance) does before it sends, without connections, clock and chance of
+/// its own: for a client of another protocol, or for a simulation. It stands for one [`Roster`] of the fleet, and is
+/// built anew for the next.
+///
+/// ```
+/// use mesh_core::{Endpoint, EndpointSet, Outcome};
+/// use mesh_lb::{Fleet, FleetPolicy, PickContext, RoundRobin};
+/// use tokio::time::Instant;
+///
+/// let mut now = Instant::now();
+/// let fleet = Fleet::new("orders".parse()?, FleetPolicy::default());
+/// let endpoints = ["10.0.0.7:3001".parse()?, "10.0.0.8:3001".parse()?].map(Endpoint::new);
+/// fleet.update(EndpointSet::new(endpoints.clone()), now);
+///
+/// let chooser = fleet.chooser(&RoundRobin::new(), now, |_| ());
+/// for _ in 0..20 {
+///     let chosen = chooser.choose(None, PickContext::new(7, now), &[])?;
+///     let broken = chosen.endpoint.id() == endpoints[0].id();
+///     now += std::time::Duration::from_millis(5);
+///     fleet.judge(chosen.attempt, if broken { Outcome::Failure } else { Outcome::Success }, now);
+/// }
+/// // Ejected by now.
+/// for _ in 0..20 {
+///     let chosen = chooser.choose(None, PickContext::new(7, now), &[])?;
+///     assert_eq!(chosen.endpoint.id(), endpoints[1].id());
+/// }
+/// # Ok::<(), mesh_core::BoxError>(())
+/// ```
+pub struct Chooser<L = ()> {
+    roster: Arc<Roster>,
+    /// Of each group of the roster.
+    subsets: Vec<Subset<L>>,
+}
+
+/// The endpoints of one version: their pickers, and the links of this chooser to them.
+struct Subset<L> {
+    links: Vec<L>,
+    picker: Arc<dyn Picker>,
+    /// For who is loaded more than those elsewhere are.
+    elsewhere: Option<Arc<dyn Picker>>,
+    trials: Trials,
+    /// How many requests an endpoint carries at most.
+    room: u32,
+}
+
+/// What was chosen for an attempt of a request.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Chosen<'a, L> {
+    /// The endpoint.
+    pub endpoint: &'a Arc<Endpoint>,
+    /// What leads to it.
+    pub link: &'a L,
+    /// Counts the request at the endpoint: to be held until its response has ended.
+    pub in_flight: InFlight,
+    /// What the fleet is to be told with how the attempt ended.
+    pub attempt: Unjudged,
+}
+
+/// An attempt at an endpoint whose end the fleet was not told: [`Fleet::judge`] does. Dropped untold, it says
+/// nothing about the endpoint.
+#[derive(Debug)]
+pub struct Unjudged {
+    pub(super) member: Arc<Member>,
+    /// Leave of the endpoint's breaker; none in a panic, or if endpoints have no breaker.
+    pub(super) permit: Option<Permit>,
+    pub(super) begun: Instant,
+}
+
+/// Why no endpoint was chosen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum NotChosen {
+    /// None takes requests.
+    Nobody,
+    /// Those that do carry as many as they may.
+    Full,
+}
+
+impl fmt::Display for NotChosen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Nobody => "no endpoint takes requests",
+            Self::Full => "every endpoint that takes requests carries as many as it may",
+        })
+    }
+}
+
+impl std::error::Error for NotChosen {}
+
+impl Fleet {
+    /// Chooses among the endpoints that take requests now. `link` makes what leads to each; of an endpoint with
+    /// several versions' names it is asked for each of them.
+    pub fn chooser<L: Link>(
+        &self,
+        balancer: &dyn LoadBalancer,
+        now: Instant,
+        mut link: impl FnMut(&SlotView) -> L,
+    ) -> Chooser<L> {
+        let roster = self.0.roster.current();
+        let zone = self.0.policy.zone.as_deref();
+        let subsets = roster.groups.iter().map(|group| {
+            let views: Vec<SlotView> = group.seats.iter().map(view).collect();
+            Subset {
+                links: views.iter().map(&mut link).collect(),
+                picker: balancer.picker(&views),
+                elsewhere: zone.and_then(|zone| picker_elsewhere(zone, group, balancer)),
+                trials: Trials::of(group, now),
+                room: self.0.policy.limits.max_requests_per_endpoint,
+            }
+        });
+        Chooser {
+            subsets: subsets.collect(),
+            roster,
+        }
+    }
+}
+
+impl<L: Link> Chooser<L> {
+    /// An endpoint of this version (without one, a stable one) for a request that was tried at `tried` already.
+    /// Another of those only if there is no other. What the context says of slots is not looked at.
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub fn choose(
+        &self,
+        version: Option<&Version>,
+        cx: PickContext<'_>,
+        tried: &[EndpointId],
+    ) -> Result<Chosen<'_, L>, NotChosen> {
+        let at = self.roster.at(version).ok_or(NotChosen::Nobody)?;
+        let group = self.roster.groups.get(at).ok_or(NotChosen::Nobody)?;
+        let subset = self.subsets.get(at).ok_or(NotChosen::Nobody)?;
+        let (mut avoid, mut avoided) = ([0_usize; MAX_AVOIDED], 0);
+        for id in tried {
+            if let Some(at) = group.seats.iter().position(|seat| seat.endpoint.id() == id)
+                && let Some(place) = avoid.get_mut(avoided)
+            {
+                *place = at;
+                avoided += 1;
+            }
+        }
+        if let Some(chosen) = subset.trial(group, &cx, &avoid[..avoided]) {
+            return Ok(chosen);
+        }
+        let mut random = cx.random;
+        loop {
+            let cx = PickContext { random, ..cx }.avoiding(&avoid[..avoided]);
+            let at = subset.pick(group, &cx).ok_or(NotChosen::Nobody)?;
+            let rests = subset.links.get(at).is_some_and(|link| link.is_resting(cx.now));
+            match subset.admitted(group, at, cx.now).filter(|_| !rests) {
+                Some(chosen) => return Ok(chosen),
+                // It was ejected, filled up or refused a connection a moment ago.
+                None if avoided < MAX_AVOIDED && !cx.was_tried(at) => {
+                    avoid[avoided] = at;
+                    avoided += 1;
+                    random = random.rotate_left(17).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+                }
+                None => return subset.any(group, random, cx.now),
+            }
+        }
+    }
+}
+
+impl<L> Chooser<L> {
+    /// The endpoints it chooses from and the links to them.
+    pub fn links(&self) -> impl Iterator<Item = (&Arc<Endpoint>, &L)> {
+        let groups = self.roster.groups.iter().zip(&self.subsets);
+        groups.flat_map(|(group, subset)| {
+            let endpoints = group.seats.iter().map(|seat| &seat.endpoint);
+            endpoints.zip(&subset.links)
+        })
+    }
+
+    /// Whether the fleet was never told of endpoints when it was built.
+    pub fn is_empty(&self) -> bool {
+        self.subsets.is_empty()
+    }
+
+    /// The endpoints of this version; without one, the stable ones.
+    pub(crate) fn group(&self, version: Option<&Version>) -> Option<&Group> {
+        self.roster.groups.get(self.roster.at(version)?)
+    }
+}
+
+/// Of no endpoints.
+impl<L> Default for Chooser<L> {
+    fn default() -> Self {
+        Self {
+            roster: Arc::default(),
+            subsets: Vec::new(),
+        }
+    }
+}
+
+impl<L> fmt::Debug for Chooser<L> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Chooser")
+            .field("roster", &self.roster)
+            .finish_non_exhaustive()
+    }
+}
+
+/// How many endpoints one choice avoids at most; after that it looks at one after the other.
+const MAX_AVOIDED: usize = 8;
+
+/// Picks among those of other zones, by the weights they have for everybody. Nothing if there are none, or if
+/// zones make no difference.
+fn picker_elsewhere(zone: &str, group: &Group, balancer: &dyn LoadBalancer) -> Option<Arc<dyn Picker>> {
+    let is_near = |seat: &Seat| seat.endpoint.zone.as_deref() == Some(zone);
+    let using = || group.seats.iter().filter(|seat| seat.whole > 0);
+    if !using().any(is_near) || using().all(is_near) {
+        return None;
+    }
+    let views = group.seats.iter().map(|seat| {
+        let weight = if is_near(seat) { 0 } else { seat.whole };
+        view(seat).with_weight(weight)
+    });
+    Some(balancer.picker(&views.collect::<Vec<_>>()))
+}
+
+fn view(seat: &Seat) -> SlotView {
+    let (endpoint, load) = (Arc::clone(&seat.endpoint), Arc::clone(seat.member.load()));
+    SlotView::new(endpoint, load).with_weight(seat.weight)
+}
+
+impl<L> Subset<L> {
+    /// By the picker; of a near and a far endpoint the far one, if the near one is loaded so much more.
+    fn pick(&self, group: &Group, cx: &PickContext<'_>) -> Option<usize> {
+        let near = self.picker.pick(cx)?;
+        let Some(elsewhere) = &self.elsewhere else {
+            return Some(near);
+        };
+        let load = |at: usize| {
+            group
+                .seats
+                .get(at)
+                .map_or(0, |seat| seat.member.load().in_flight())
+        };
+        if !spills(load(near), 0) {
+            return Some(near);
+        }
+        let far = elsewhere.pick(cx).filter(|far| !cx.was_tried(*far));
+        Some(far.filter(|far| spills(load(near), load(*far))).unwrap_or(near))
+    }
+
+    /// The endpoint, unless it does not take this request.
+    fn admitted<'a>(&'a self, group: &'a Group, at: usize, now: Instant) -> Option<Chosen<'a, L>> {
+        let seat = group.seats.get(at)?;
+        if !group.panic && !seat.member.takes_requests() {
+            return None;
+        }
+        let in_flight = seat.member.load().begin_within(self.room)?;
+        let permit = match seat.member.breaker() {
+            Some(breaker) if !group.panic => Some(breaker.admit(now).ok()?.permit),
+            _ => None,
+        };
+        self.chosen(seat, at, in_flight, permit, now)
+    }
+
+    fn chosen<'a>(
+        &'a self,
+        seat: &'a Seat,
+        at: usize,
+        in_flight: InFlight,
+        permit: Option<Permit>,
+        begun: Instant,
+    ) -> Option<Chosen<'a, L>> {
+        Some(Chosen {
+            endpoint: &seat.endpoint,
+            link: self.links.get(at)?,
+            in_flight,
+            attempt: Unjudged {
+                member: Arc::clone(&seat.member),
+                permit,
+                begun,
+            },
+        })
+    }
+
+    /// The first that takes the request, from a random one on.
+    fn any<'a>(&'a self, group: &'a Group, random: u64, now: Instant) -> Result<Chosen<'a, L>, NotChosen> {
+        let n = group.seats.len();
+        let start = usize::try_from(random >> 32).unwrap_or(0) % n.max(1);
+        let around = || (0..n).map(|i| (start + i) % n);
+        let near = around().filter(|at| group.seats[*at].weight > 0);
+        let rest = around().filter(|at| group.seats[*at].weight == 0 && group.seats[*at].whole > 0);
+        let mut why = NotChosen::Nobody;
+        for at in near.chain(rest) {
+            if let Some(chosen) = self.admitted(group, at, now) {
+                return Ok(chosen);
+            }
+            let seat = &group.seats[at];
+            if (group.panic || seat.member.takes_requests()) && seat.member.load().in_flight() >= self.room {
+                why = NotChosen::Full;
+            }
+        }
+        Err(why)
+    }
+
+    /// An ejected endpoint whose time is over, if this request may be its trial.
+    fn trial<'a>(&'a self, group: &'a Group, cx: &PickContext<'_>, tried: &[usize]) -> Option<Chosen<'a, L>> {
+        if group.panic {
+            return None;
+        }
+        let (at, permit) = self.trials.next(group, cx.now, tried)?;
+        let seat = group.seats.get(at)?;
+        self.chosen(seat, at, seat.member.load().begin(), Some(permit), cx.now)
+    }
+}

@@ -1,0 +1,81 @@
+//! When the next of the ejected endpoints may be tried: known beforehand, so that nearly every request asks one
+//! atomic and no endpoint.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use mesh_core::breaker::Permit;
+use tokio::time::Instant;
+
+use crate::fleet::Group;
+
+/// The ejected endpoints of a group.
+pub(super) struct Trials {
+    origin: Instant,
+    seats: Box<[usize]>,
+    /// In nanoseconds since `origin`; [`NEVER`].
+    due: AtomicU64,
+}
+
+const NEVER: u64 = u64::MAX;
+
+impl Trials {
+    /// As of now.
+    pub(super) fn of(group: &Group, now: Instant) -> Self {
+        let ejected =
+            |at: &usize| group.seats[*at].member.is_ejected() && group.seats[*at].endpoint.weight > 0;
+        let seats: Box<[usize]> = (0..group.seats.len()).filter(ejected).collect();
+        let trials = Self {
+            origin: now,
+            due: AtomicU64::new(NEVER),
+            seats,
+        };
+        let due = |at: &usize| group.seats[*at].member.breaker().and_then(|b| b.due());
+        let first = trials.seats.iter().filter_map(due).min();
+        if !trials.seats.is_empty() {
+            trials.next_at(Some(first.unwrap_or(now)));
+        }
+        trials
+    }
+
+    /// An ejected endpoint whose time is over and that was not tried yet, with leave of its breaker.
+    pub(super) fn next(&self, group: &Group, now: Instant, tried: &[usize]) -> Option<(usize, Permit)> {
+        if !self.are_due(now) {
+            return None;
+        }
+        let mut next = None;
+        let mut found = None;
+        for at in self.seats.iter().copied() {
+            let seat = group.seats.get(at)?;
+            let Some(breaker) = seat.member.breaker().filter(|_| seat.member.is_ejected()) else {
+                continue;
+            };
+            let mut due = breaker.due().unwrap_or(now).max(now);
+            if found.is_none() && !tried.contains(&at) && !seat.member.is_unhealthy() {
+                match breaker.admit(now) {
+                    Ok(admission) => {
+                        found = Some((at, admission.permit));
+                        continue;
+                    }
+                    Err(refused) => due = now + refused.retry_after,
+                }
+            }
+            next = Some(next.map_or(due, |next: Instant| next.min(due)));
+        }
+        self.next_at(next);
+        found
+    }
+
+    fn are_due(&self, now: Instant) -> bool {
+        let due = self.due.load(Ordering::Relaxed);
+        due != NEVER && nanos(self.origin, now) >= due
+    }
+
+    fn next_at(&self, due: Option<Instant>) {
+        let due = due.map_or(NEVER, |due| nanos(self.origin, due));
+        self.due.store(due, Ordering::Relaxed);
+    }
+}
+
+fn nanos(origin: Instant, at: Instant) -> u64 {
+    u64::try_from(at.saturating_duration_since(origin).as_nanos()).unwrap_or(NEVER - 1)
+}

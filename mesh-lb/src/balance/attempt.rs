@@ -65,7 +65,7 @@ impl Balance {
             let copy = Copy::of(&request);
             let mut reused = false;
             let failure = match pool
-                .send(request, guards, rested, judged.begun, &mut reused)
+                .send(request, guards, rested, attempt.begun(), &mut reused)
                 .await
             {
                 Ok((response, peer)) => {

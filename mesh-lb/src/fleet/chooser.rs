@@ -109,6 +109,13 @@ pub struct Unjudged {
     pub(super) begun: Instant,
 }
 
+impl Unjudged {
+    /// When it began.
+    pub(crate) fn begun(&self) -> Instant {
+        self.begun
+    }
+}
+
 /// Why no endpoint was chosen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum NotChosen {

@@ -194,7 +194,10 @@ impl Balance {
             attempt,
         } = match pools.choose(version, cx, tried) {
             Ok(chosen) => chosen,
-            Err(NotChosen::Full) => return Ok(Err(Full::Endpoints)),
+            Err(NotChosen::Full) => {
+                permit.give_up();
+                return Ok(Err(Full::Endpoints));
+            }
             Err(NotChosen::Nobody) => return Err(self.nobody(pools.group(version), version, now)),
         };
         Ok(Ok(Claim {

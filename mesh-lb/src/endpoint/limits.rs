@@ -30,7 +30,7 @@ pub(crate) struct ServiceLimits {
 
 /// A request within the limit.
 #[derive(Debug)]
-pub(crate) struct RequestPermit(Arc<ServiceLimits>);
+pub(crate) struct RequestPermit(Option<Arc<ServiceLimits>>);
 
 /// A connection within the limit.
 #[derive(Debug)]
@@ -68,7 +68,7 @@ impl ServiceLimits {
             self.requests.fetch_sub(1, Ordering::Relaxed);
             return None;
         }
-        Some(RequestPermit(Arc::clone(self)))
+        Some(RequestPermit(Some(Arc::clone(self))))
     }
 
     /// Waits until `claim` gets what it wants: it is asked again whenever a request has ended. `full` says, for
@@ -166,18 +166,28 @@ impl Drop for Waiting<'_> {
     }
 }
 
+impl RequestPermit {
+    /// Nothing was done with it: there is no more room than before, so nobody is told.
+    pub(crate) fn give_up(mut self) {
+        if let Some(limits) = self.0.take() {
+            limits.requests.fetch_sub(1, Ordering::SeqCst);
+        }
+    }
+}
+
 impl Drop for RequestPermit {
     fn drop(&mut self) {
+        let Some(limits) = &self.0 else { return };
         // In one order with the waiter's own steps, or it could be missed: it counts itself, then looks.
-        self.0.requests.fetch_sub(1, Ordering::SeqCst);
-        if self.0.waiting_for_room.load(Ordering::SeqCst) == 0 {
+        limits.requests.fetch_sub(1, Ordering::SeqCst);
+        if limits.waiting_for_room.load(Ordering::SeqCst) == 0 {
             return;
         }
-        if self.0.limits.max_requests_per_endpoint == u32::MAX {
-            self.0.room.notify_one();
+        if limits.limits.max_requests_per_endpoint == u32::MAX {
+            limits.room.notify_one();
         } else {
             // Not everyone who waits can use the room at this endpoint.
-            self.0.room.notify_waiters();
+            limits.room.notify_waiters();
         }
     }
 }

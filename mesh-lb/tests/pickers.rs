@@ -233,7 +233,7 @@ proptest! {
         fastrand::Rng::with_seed(seed).shuffle(&mut shuffled);
         for (name, balancer) in by_key(LoadBound::default()) {
             let (a, b) = (balancer.picker(&all), balancer.picker(&shuffled));
-            prop_assert_eq!(homes(&*a, &all, 100), homes(&*b, &shuffled, 100), "{}", name);
+            prop_assert_eq!(homes(&*a, &all, 300), homes(&*b, &shuffled, 300), "{}", name);
         }
     }
 

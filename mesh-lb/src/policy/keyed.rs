@@ -84,7 +84,6 @@ impl<T: Table> Picker for Keyed<T> {
         let picked = preferred()
             .take(PROBES)
             .find(&mut fits)
-            .or_else(|| in_turn(all, hash).find(&mut fits))
             .or_else(|| {
                 let untried = all.iter().filter(|candidate| !cx.was_tried(candidate.slot));
                 untried.reduce(lighter)
@@ -92,12 +91,6 @@ impl<T: Table> Picker for Keyed<T> {
             .or_else(|| preferred().next())?;
         Some(picked.slot)
     }
-}
-
-/// All, from one that the hash says.
-fn in_turn(all: &[Candidate], hash: u64) -> impl Iterator<Item = &Candidate> {
-    let (before, after) = all.split_at((hash % all.len().max(1) as u64) as usize);
-    after.iter().chain(before)
 }
 
 /// The one with fewer requests in flight for its weight; of equals the first.

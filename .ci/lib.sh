@@ -47,6 +47,7 @@ install() {
   need h2load nghttp2-client
   need curl curl
   need openssl openssl
+  need dnsmasq dnsmasq-base
   need cc build-essential
   need python3 python3
   [ ${#MISSING[@]} -eq 0 ] || install_packages "${MISSING[@]}" || return 1

@@ -44,12 +44,13 @@ pub(super) struct Driver(Vec<JoinHandle<()>>);
 impl Driver {
     /// Beside the tasks of the fleet, if that is the balancer's own.
     pub(super) fn start(mut roster: Live<Roster>, rebuild: Rebuild, mut tasks: Vec<JoinHandle<()>>) -> Self {
+        let rebuild = Arc::new(rebuild);
         tasks.push(tokio::spawn(async move {
             let mut warming = JoinSet::new();
             loop {
                 roster.changed().await;
                 let known = rebuild.pools.load_full();
-                let next = Arc::new(rebuild.build());
+                let Some(next) = built(&rebuild).await else { return };
                 rebuild.pools.store(Arc::clone(&next));
                 while warming.try_join_next().is_some() {}
                 if rebuild.settings.warm_up && !known.is_empty() {
@@ -59,6 +60,18 @@ impl Driver {
         }));
         Self(tasks)
     }
+}
+
+/// Builds what comes next. For many endpoints that takes milliseconds, up to 35 for a hash of 10 000, in which a
+/// worker's own thread would serve nobody. Nothing if the runtime ends.
+async fn built(rebuild: &Arc<Rebuild>) -> Option<Arc<Pools>> {
+    const FEW: usize = 500;
+    if rebuild.fleet.endpoints().endpoints.len() <= FEW {
+        return Some(Arc::new(rebuild.build()));
+    }
+    let rebuild = Arc::clone(rebuild);
+    let building = tokio::task::spawn_blocking(move || Arc::new(rebuild.build()));
+    building.await.ok()
 }
 
 /// Opens a connection to each endpoint that takes requests and was not there before, a few at a time.

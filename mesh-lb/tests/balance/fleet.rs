@@ -95,9 +95,17 @@ async fn a_refusal_says_which_endpoints_why_and_since_when() {
     let mut setup = over(&net, &[1, 2]);
     setup.policy.panic_threshold = 0.0;
     let (balance, fleet) = setup.start();
-    fleet.report(endpoint(1).id(), Err("GET /health answered 503".into()), Instant::now());
+    fleet.report(
+        endpoint(1).id(),
+        Err("GET /health answered 503".into()),
+        Instant::now(),
+    );
     sleep(seconds(12)).await;
-    fleet.report(endpoint(2).id(), Err("no answer within 1s".into()), Instant::now());
+    fleet.report(
+        endpoint(2).id(),
+        Err("no answer within 1s".into()),
+        Instant::now(),
+    );
     sleep(seconds(3)).await;
     let error = send(&balance, get()).await.expect_err("nobody is well");
     assert_eq!(error.kind(), ErrorKind::NoHealthyEndpoint);

@@ -77,7 +77,7 @@ struct Slow {
     closed_since: Instant,
     trials: u32,
     succeeded: u32,
-    round_since: Instant,
+    last_trial: Instant,
 }
 
 /// The state, and a number that changes with every change of it: a result counts only in the phase its
@@ -109,7 +109,7 @@ impl Breaker {
                 closed_since: now,
                 trials: 0,
                 succeeded: 0,
-                round_since: now,
+                last_trial: now,
             }),
         }))
     }
@@ -205,13 +205,13 @@ impl Breaker {
                     Cause::OpenLongEnough,
                     None,
                 ));
-                inner.begin_round(&mut slow, now);
+                inner.begin_round(&mut slow);
             }
             State::HalfOpen if slow.trials < inner.policy.config().half_open_requests => {}
             // Trials that do not end for so long (an endless stream, a lost permit) must not keep it half-open
             // for ever: others take their place, and their results no longer count.
             State::HalfOpen => {
-                let waited = now.saturating_duration_since(slow.round_since);
+                let waited = now.saturating_duration_since(slow.last_trial);
                 let left = inner.policy.config().open_for.saturating_sub(waited);
                 if !left.is_zero() {
                     return Err(Refused {
@@ -219,10 +219,11 @@ impl Breaker {
                         retry_after: left,
                     });
                 }
-                inner.begin_round(&mut slow, now);
+                inner.begin_round(&mut slow);
             }
         }
         slow.trials += 1;
+        slow.last_trial = now;
         let generation = inner.phase().generation;
         let trial = Trial::new(Arc::clone(inner), generation);
         Ok(Admission {
@@ -338,10 +339,9 @@ impl Inner {
         Transition::new(from, State::Closed, cause, None)
     }
 
-    fn begin_round(&self, slow: &mut Slow, now: Instant) {
+    fn begin_round(&self, slow: &mut Slow) {
         slow.trials = 0;
         slow.succeeded = 0;
-        slow.round_since = now;
         self.enter(State::HalfOpen);
     }
 

@@ -81,7 +81,7 @@ struct Model {
     openings: u64,
     closed_at: u64,
     open_until: u64,
-    round: u64,
+    last_trial: u64,
     trials: u32,
     successes: u32,
 }
@@ -98,7 +98,7 @@ impl Model {
             openings: 0,
             closed_at: 0,
             open_until: 0,
-            round: 0,
+            last_trial: 0,
             trials: 0,
             successes: 0,
         }
@@ -132,7 +132,6 @@ impl Model {
     }
 
     fn half_open(&mut self) -> Change {
-        self.round = self.now;
         self.trials = 0;
         self.successes = 0;
         self.go(State::HalfOpen)
@@ -145,12 +144,15 @@ impl Model {
             State::Open if self.now < self.open_until => return None,
             State::Open => change = Some(self.half_open()),
             State::HalfOpen if self.trials < self.config.half_open_requests => {}
-            State::HalfOpen if self.now < self.round + Self::millis(self.config.open_for) => return None,
+            State::HalfOpen if self.now < self.last_trial + Self::millis(self.config.open_for) => {
+                return None;
+            }
             State::HalfOpen => {
                 self.half_open();
             }
         }
         self.trials += 1;
+        self.last_trial = self.now;
         Some((self.phase, true, change))
     }
 

@@ -181,6 +181,18 @@ fn trials_that_never_end_give_way_after_a_while() {
 }
 
 #[test]
+fn a_trial_that_took_the_place_of_a_lost_one_has_all_the_time_for_itself() {
+    let (breaker, now) = breaker(|c| c.half_open_requests = 1);
+    let _opened = fail_until_open(&breaker, now);
+    let later = now + 30 * SECOND;
+    drop(breaker.admit(later).expect("a trial"));
+    let _second = breaker.admit(later + 29 * SECOND).expect("another");
+    let refused = breaker.admit(later + 30 * SECOND).expect_err("one at a time");
+    assert_eq!(refused.retry_after, 29 * SECOND);
+    assert!(breaker.admit(later + 59 * SECOND).is_ok());
+}
+
+#[test]
 fn a_result_from_before_it_opened_does_not_count_after_it_closed() {
     let (breaker, now) = breaker(|c| c.consecutive_failures = Some(1));
     let old = breaker.admit(now).expect("closed");

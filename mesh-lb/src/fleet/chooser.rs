@@ -114,6 +114,11 @@ impl Unjudged {
     pub(crate) fn begun(&self) -> Instant {
         self.begun
     }
+
+    /// Whether it is the one request that tries an endpoint whose ejection is over.
+    pub fn is_trial(&self) -> bool {
+        self.permit.as_ref().is_some_and(Permit::is_trial)
+    }
 }
 
 /// Why no endpoint was chosen.

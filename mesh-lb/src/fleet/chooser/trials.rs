@@ -2,8 +2,9 @@
 //! atomic and no endpoint.
 
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
-use mesh_core::breaker::Permit;
+use mesh_core::breaker::{Permit, State};
 use tokio::time::Instant;
 
 use crate::fleet::Group;
@@ -12,11 +13,15 @@ use crate::fleet::Group;
 pub(super) struct Trials {
     origin: Instant,
     seats: Box<[usize]>,
-    /// In nanoseconds since `origin`; [`NEVER`].
+    /// In nanoseconds since `origin`, or [`NEVER`].
     due: AtomicU64,
 }
 
 const NEVER: u64 = u64::MAX;
+
+/// A trial that ends changes the roster. But one may also be given up, or say nothing about its endpoint: then the
+/// next is due, and it is looked for this often.
+const UNDER_WAY: Duration = Duration::from_secs(1);
 
 impl Trials {
     /// As of now.
@@ -42,24 +47,30 @@ impl Trials {
         if !self.are_due(now) {
             return None;
         }
-        let mut next = None;
+        let mut next: Option<Instant> = None;
         let mut found = None;
         for at in self.seats.iter().copied() {
             let seat = group.seats.get(at)?;
-            let Some(breaker) = seat.member.breaker().filter(|_| seat.member.is_ejected()) else {
+            // Whoever is found well, or is back, is so in the next roster.
+            let waits = seat.member.is_ejected() && !seat.member.is_unhealthy();
+            let Some(breaker) = seat.member.breaker().filter(|_| waits) else {
                 continue;
             };
-            let mut due = breaker.due().unwrap_or(now).max(now);
-            if found.is_none() && !tried.contains(&at) && !seat.member.is_unhealthy() {
+            let due = if found.is_some() || tried.contains(&at) {
+                breaker.due().unwrap_or(now).max(now)
+            } else {
                 match breaker.admit(now) {
                     Ok(admission) => {
                         found = Some((at, admission.permit));
-                        continue;
+                        now + UNDER_WAY
                     }
-                    Err(refused) => due = now + refused.retry_after,
+                    Err(refused) if refused.state == State::HalfOpen => {
+                        now + UNDER_WAY.min(refused.retry_after)
+                    }
+                    Err(refused) => now + refused.retry_after,
                 }
-            }
-            next = Some(next.map_or(due, |next: Instant| next.min(due)));
+            };
+            next = Some(next.map_or(due, |next| next.min(due)));
         }
         self.next_at(next);
         found

@@ -214,6 +214,7 @@ struct Inner {
     kind: ErrorKind,
     message: Cow<'static, str>,
     status: Option<StatusCode>,
+    grpc: Option<GrpcCode>,
     source: Option<BoxError>,
 }
 
@@ -224,6 +225,7 @@ impl Error {
             kind,
             message: message.into(),
             status: None,
+            grpc: None,
             source: None,
         }))
     }
@@ -242,6 +244,20 @@ impl Error {
         self
     }
 
+    /// Answers a gRPC call with this code instead of the kind's: an injected fault.
+    ///
+    /// ```
+    /// use mesh_core::{Error, ErrorKind, GrpcCode};
+    ///
+    /// let error = Error::new(ErrorKind::FaultInjected, "as configured").with_grpc_code(GrpcCode::ABORTED);
+    /// assert_eq!(error.grpc_code(), GrpcCode::ABORTED);
+    /// ```
+    #[must_use]
+    pub fn with_grpc_code(mut self, code: GrpcCode) -> Self {
+        self.0.grpc = Some(code);
+        self
+    }
+
     /// Takes any error. A mesh error that was boxed on the way comes back as it was. One that is the cause of
     /// something else, as of a body that hyper gave up reading, lends it kind, message and status. Anything else
     /// is [`ErrorKind::UpstreamReset`], since something broke after the request had been accepted.
@@ -252,13 +268,16 @@ impl Error {
         };
         let beneath = std::iter::successors(other.source(), |error| (*error).source())
             .find_map(|error| error.downcast_ref::<Self>())
-            .map(|Self(inner)| (inner.kind, inner.message.clone(), inner.status));
-        let (kind, message, status) =
-            beneath.unwrap_or_else(|| (ErrorKind::UpstreamReset, Cow::Owned(other.to_string()), None));
+            .map(|Self(inner)| (inner.kind, inner.message.clone(), inner.status, inner.grpc));
+        let (kind, message, status, grpc) = beneath.unwrap_or_else(|| {
+            let message = Cow::Owned(other.to_string());
+            (ErrorKind::UpstreamReset, message, None, None)
+        });
         Self(Box::new(Inner {
             kind,
             message,
             status,
+            grpc,
             source: Some(other),
         }))
     }
@@ -278,12 +297,13 @@ impl Error {
         self.0.status.unwrap_or_else(|| self.0.kind.http_status())
     }
 
-    /// The gRPC code a refusal of this error answers with. An injected fault's is the one that gRPC reads from
-    /// its status.
+    /// The gRPC code a refusal of this error answers with. An injected fault's is, unless it has one of its own,
+    /// the one that gRPC reads from its status.
     pub fn grpc_code(&self) -> GrpcCode {
-        match (self.0.kind, self.0.status) {
-            (ErrorKind::FaultInjected, Some(status)) => GrpcCode::of_http_status(status),
-            (kind, _) => kind.grpc_code(),
+        match (self.0.grpc, self.0.kind, self.0.status) {
+            (Some(code), ..) => code,
+            (None, ErrorKind::FaultInjected, Some(status)) => GrpcCode::of_http_status(status),
+            (None, kind, _) => kind.grpc_code(),
         }
     }
 }
@@ -294,6 +314,9 @@ impl fmt::Debug for Error {
         s.field("kind", &self.0.kind).field("message", &self.0.message);
         if let Some(status) = &self.0.status {
             s.field("status", status);
+        }
+        if let Some(code) = &self.0.grpc {
+            s.field("grpc", code);
         }
         if let Some(source) = &self.0.source {
             s.field("source", source);

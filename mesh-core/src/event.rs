@@ -110,6 +110,25 @@ pub enum MeshEvent {
         /// What went wrong.
         cause: Cow<'static, str>,
     },
+    /// More callers than a rate limit has room for: those beyond share one allowance.
+    RateLimitCrowded {
+        /// The limit: a service, or the id of a rule.
+        limit: Arc<str>,
+        /// How many keys it has room for.
+        room: usize,
+    },
+    /// The store that replicas share a rate limit through does not answer: each counts its own part.
+    RateLimitAlone {
+        /// The limit.
+        limit: Arc<str>,
+        /// What went wrong.
+        cause: Cow<'static, str>,
+    },
+    /// The store of a rate limit answers again: replicas count together.
+    RateLimitShared {
+        /// The limit.
+        limit: Arc<str>,
+    },
     /// This process has a new certificate.
     CertificateRotated {
         /// Whose.
@@ -203,6 +222,9 @@ impl MeshEvent {
             Self::PanicLeft { .. } => "panic_left",
             Self::DiscoverySynced { .. } => "discovery_synced",
             Self::DiscoveryStale { .. } => "discovery_stale",
+            Self::RateLimitCrowded { .. } => "rate_limit_crowded",
+            Self::RateLimitAlone { .. } => "rate_limit_alone",
+            Self::RateLimitShared { .. } => "rate_limit_shared",
             Self::CertificateRotated { .. } => "certificate_rotated",
             Self::CertificateExpiring { .. } => "certificate_expiring",
             Self::CertificateRevoked { .. } => "certificate_revoked",
@@ -233,7 +255,10 @@ impl MeshEvent {
             | Self::CanaryPaused { service, .. }
             | Self::CanaryPromoted { service, .. }
             | Self::CanaryRolledBack { service, .. } => Some(service),
-            Self::CertificateRotated { .. }
+            Self::RateLimitCrowded { .. }
+            | Self::RateLimitAlone { .. }
+            | Self::RateLimitShared { .. }
+            | Self::CertificateRotated { .. }
             | Self::CertificateExpiring { .. }
             | Self::CertificateRevoked { .. }
             | Self::ConfigReloaded
@@ -312,6 +337,19 @@ impl fmt::Display for MeshEvent {
                 cause,
             } => {
                 write!(f, "the endpoints of {service} are not known: {cause}")
+            }
+            Self::RateLimitCrowded { limit, room } => write!(
+                f,
+                "the rate limit of {limit} has room for {room} keys and meets more: those share one allowance"
+            ),
+            Self::RateLimitAlone { limit, cause } => {
+                write!(
+                    f,
+                    "the rate limit of {limit} is counted by each replica alone: {cause}"
+                )
+            }
+            Self::RateLimitShared { limit } => {
+                write!(f, "the rate limit of {limit} is counted by all replicas together")
             }
             Self::CertificateRotated { identity, serial, .. } => {
                 write!(f, "{identity} has a new certificate, serial {serial}")

@@ -146,9 +146,23 @@ pub enum KeyBy {
     None,
 }
 
-impl KeyExtractor for KeyBy {
-    fn key<'r>(&self, head: &RequestHead<'r>) -> Option<RequestKey<'r>> {
-        let context = head.extensions.get::<MeshContext>();
+impl KeyBy {
+    /// The key of a request whose context is not among its extensions.
+    ///
+    /// ```
+    /// use mesh_core::{KeyBy, MeshContext, RequestHead, RequestKey};
+    ///
+    /// let mut context = MeshContext::new(tokio::time::Instant::now());
+    /// context.client = Some([203, 0, 113, 7].into());
+    /// let request = http::Request::new(());
+    /// let key = KeyBy::ClientIp.key_in(&RequestHead::of(&request), Some(&context));
+    /// assert_eq!(key, Some(RequestKey::address([203, 0, 113, 7].into())));
+    /// ```
+    pub fn key_in<'r>(
+        &self,
+        head: &RequestHead<'r>,
+        context: Option<&'r MeshContext>,
+    ) -> Option<RequestKey<'r>> {
         match self {
             Self::SourceService => {
                 let service = context?.source_service();
@@ -161,6 +175,12 @@ impl KeyExtractor for KeyBy {
                 .map(|(_, value)| RequestKey::bytes(value)),
             Self::None => None,
         }
+    }
+}
+
+impl KeyExtractor for KeyBy {
+    fn key<'r>(&self, head: &RequestHead<'r>) -> Option<RequestKey<'r>> {
+        self.key_in(head, head.extensions.get::<MeshContext>())
     }
 }
 

@@ -13,6 +13,6 @@ mod service;
 
 pub use layer::RateLimitLayer;
 pub use limited::Limited;
-pub use limiter::RateLimiter;
+pub use limiter::{RateLimiter, RateLimiterBuilder};
 pub use quota::{Quota, QuotaError};
 pub use service::RateLimitService;

@@ -174,6 +174,18 @@ impl Connection {
         };
         let prepared = &serving.plan.prepared[decision.index()];
         let record = self.record(prepared.metrics.of(listener.direction), &context, &parts);
+        let head = RequestHead::of_parts(&parts);
+        let limited = prepared.limits.iter().find_map(|limit| {
+            let over = limit.check(&head, &context).err()?;
+            serving.plan.telemetry.process().rate_limited();
+            over.refused()
+        });
+        if let Some(limited) = limited {
+            let mut refusal = limited.refusal(is_grpc(&parts.headers));
+            let marks = RequestMarks::of_refused(&parts.headers, &self.peer);
+            mark_response(refusal.headers_mut(), marks, &self.peer);
+            return Err(record.on_response(refusal));
+        }
         let service = match (decision.action(), prepared.service) {
             (Action::Forward(_), Some(service)) => service,
             (Action::Respond(respond), _) => {

@@ -46,6 +46,7 @@ pub async fn events(mut events: Events) {
             MeshEvent::EndpointReturned { .. }
             | MeshEvent::PanicLeft { .. }
             | MeshEvent::DiscoverySynced { .. }
+            | MeshEvent::RateLimitShared { .. }
             | MeshEvent::HealthChanged { healthy: true, .. } => tracing::info!(event = kind, "{event}"),
             _ => tracing::warn!(event = kind, "{event}"),
         }

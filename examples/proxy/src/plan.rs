@@ -16,10 +16,11 @@ use mesh_telemetry::Telemetry;
 use mesh_telemetry::metrics::{RouteMetrics, ServiceMetrics};
 use mesh_tls::{ClientCerts, Identity};
 use mesh_traffic::router::{Action, Rule, RuleAction};
-use mesh_traffic::{RouteTable, Service};
+use mesh_traffic::{Decision, RouteTable, Service};
 
 use crate::config::{self, Config, ListenerTls};
 use crate::fleets::{self, Asking, Fleets, Source};
+use crate::rate_limits::{self, RateLimit, RateLimits};
 use crate::upstream::Upstream;
 
 /// A compiled configuration.
@@ -34,6 +35,12 @@ pub struct Plan {
     pub services: Vec<ServicePlan>,
     /// The listeners.
     pub listeners: Vec<ListenerPlan>,
+    /// All limits of it.
+    pub limits: rate_limits::Compiled,
+    /// Which of the services this process is an instance of, if it is one of them.
+    pub own: Option<usize>,
+    /// Where what concerns the whole process is counted.
+    pub telemetry: Telemetry,
 }
 
 /// What a request needs of a decision.
@@ -46,6 +53,8 @@ pub struct Prepared {
     pub service: Option<usize>,
     /// How long it may take.
     pub timeout: Option<Duration>,
+    /// How many of them pass: the rule's limit, then the service's.
+    pub limits: Box<[RateLimit]>,
 }
 
 /// The metrics of one target, for requests of either direction.
@@ -144,6 +153,7 @@ impl Plan {
         identity: Option<&Identity>,
         telemetry: &Telemetry,
         fleets: &Fleets,
+        limits: &RateLimits,
     ) -> Result<Self, String> {
         let mesh = &config.mesh;
         let table = RouteTable::new(
@@ -168,8 +178,9 @@ impl Plan {
             .enumerate()
             .map(|(i, s)| (s.name.as_str(), i))
             .collect();
+        let limits = limits.compile(mesh, fleets.events());
         let unknown = ServiceName::new("unknown").map_err(|error| error.to_string())?;
-        let prepare = |decision: &mesh_traffic::router::Decision| {
+        let prepare = |decision: &Decision| {
             let target = match decision.action() {
                 Action::Forward(target) => target.clone(),
                 _ => Target::service(unknown.clone()).with_route(decision.rule().map(Arc::from)),
@@ -184,16 +195,20 @@ impl Plan {
                     outbound: telemetry.route(&target, Direction::Outbound),
                 },
                 timeout: decision.timeout(),
+                limits: limits.met_by(decision),
             }
         };
         let prepared = table.decisions().iter().map(prepare).collect();
         Ok(Self {
             prepared,
             table,
+            limits,
             unrouted: ByDirection {
                 inbound: telemetry.unrouted(Direction::Inbound),
                 outbound: telemetry.unrouted(Direction::Outbound),
             },
+            own: by_name.get(mesh.identity.service.as_str()).copied(),
+            telemetry: telemetry.clone(),
             services,
             listeners: mesh
                 .listeners

@@ -21,6 +21,7 @@ use crate::config::{self, Config};
 use crate::fleets::Fleets;
 use crate::identity::{InUse, identity};
 use crate::plan::{ListenerPlan, Plan};
+use crate::rate_limits::RateLimits;
 use crate::reload::FileWatch;
 use crate::worker::Worker;
 
@@ -67,6 +68,7 @@ pub fn run(options: &RunOptions, config: Config) -> Result<(), RunError> {
 struct Process {
     telemetry: Telemetry,
     fleets: Fleets,
+    limits: RateLimits,
     identity: Option<InUse>,
     workers: Vec<Worker>,
     listeners: Vec<Listening>,
@@ -96,6 +98,7 @@ impl Process {
         Ok(Self {
             telemetry: Telemetry::new(),
             fleets: Fleets::default(),
+            limits: RateLimits::default(),
             identity: None,
             workers,
             listeners: Vec::new(),
@@ -197,7 +200,7 @@ impl Process {
             .await
             .map_err(RunError)?;
         let own = identity.as_ref().map(InUse::identity);
-        let plan = Plan::compile(config, own, &self.telemetry, &self.fleets);
+        let plan = Plan::compile(config, own, &self.telemetry, &self.fleets, &self.limits);
         let plan = plan.map_err(RunError)?;
         let plan = Arc::new(plan);
         let bound = |plan: &ListenerPlan| {
@@ -222,6 +225,8 @@ impl Process {
         // Nothing but the system refuses any more: from here on it counts.
         self.fleets.adopt(&plan.services).map_err(RunError)?;
         self.fleets.known(DISCOVERY_WAIT).await;
+        let own = plan.own.map(|own| &plan.services[own].fleet);
+        self.limits.adopt(&plan.limits, own);
         self.identity = identity;
         for worker in &self.workers {
             worker.adopt(&plan).await;

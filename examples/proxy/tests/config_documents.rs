@@ -73,10 +73,7 @@ fn the_service_mesh_block_loads_as_it_stands() {
         .rate_limiting
         .as_ref()
         .expect("the default of every service");
-    assert_eq!(
-        (limit.requests_per_second.get(), limit.burst_size.get()),
-        (1000, 100)
-    );
+    assert_eq!((limit.quota.requests(), limit.quota.burst_size()), (1000, 100));
     assert_eq!((&limit.key, limit.dry_run), (&KeyBy::SourceService, false));
 
     let tls = mesh.mutual_tls.as_ref().expect("enabled");

@@ -367,7 +367,7 @@ fn a_limit_of_its_own_takes_the_place_of_the_default() {
             service
                 .rate_limiting
                 .as_ref()
-                .map(|limit| (limit.requests_per_second.get(), limit.burst_size.get()))
+                .map(|limit| (limit.quota.requests(), limit.quota.burst_size()))
         })
         .collect();
     assert_eq!(rates, [Some((10, 10)), Some((5, 5)), None]);
@@ -466,4 +466,14 @@ fn stages_rise_to_all_of_the_traffic() {
     ] {
         assert!(stages(bad).is_err(), "{bad}");
     }
+}
+
+#[test]
+fn a_burst_that_takes_a_lifetime_to_come_back_is_refused() {
+    let text = "serviceMesh: { services: [{ name: s, port: 1, endpoints: ['127.0.0.1:1'], rateLimiting: { requestsPerSecond: 1, burstSize: 4294967295 } }] }";
+    let report = parse("mesh.yaml", text).expect_err("136 years").to_string();
+    assert!(
+        report.contains("rateLimiting.burstSize") && report.contains("a hundred years"),
+        "{report}"
+    );
 }

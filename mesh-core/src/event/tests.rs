@@ -123,6 +123,29 @@ fn every_event() -> Vec<(MeshEvent, &'static str, &'static str)> {
             "the endpoints of orders are not known: no answer",
         ),
         (
+            MeshEvent::RateLimitCrowded {
+                limit: "orders".into(),
+                room: 10_000,
+            },
+            "rate_limit_crowded",
+            "the rate limit of orders has room for 10000 keys and meets more: those share one allowance",
+        ),
+        (
+            MeshEvent::RateLimitAlone {
+                limit: "orders".into(),
+                cause: "no answer within 20ms".into(),
+            },
+            "rate_limit_alone",
+            "the rate limit of orders is counted by each replica alone: no answer within 20ms",
+        ),
+        (
+            MeshEvent::RateLimitShared {
+                limit: "orders".into(),
+            },
+            "rate_limit_shared",
+            "the rate limit of orders is counted by all replicas together",
+        ),
+        (
             MeshEvent::CertificateRotated {
                 identity: identity.clone(),
                 serial: Arc::clone(&serial),

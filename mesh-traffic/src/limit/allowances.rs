@@ -12,6 +12,7 @@ use crossbeam_utils::CachePadded;
 use governor::nanos::Nanos;
 use governor::state::StateStore;
 use mesh_core::RequestKey;
+use mesh_core::event::{EventBus, MeshEvent};
 use parking_lot::Mutex;
 
 /// How many keys share a lock, about. Making room looks at all of them: a microsecond.
@@ -61,19 +62,65 @@ pub(super) struct Allowances {
     keyless: CachePadded<Allowance>,
     /// Of all keys for which there is no room.
     shared: CachePadded<Allowance>,
-    crowded: AtomicU64,
+    crowded: Crowded,
     shards: Box<[CachePadded<Mutex<Shard>>]>,
+}
+
+/// What came of keys without room.
+struct Crowded {
+    requests: AtomicU64,
+    /// When it may be told again, in nanoseconds.
+    tell_from: AtomicU64,
+    told_to: Option<Listener>,
+}
+
+/// Who hears that there are keys without room.
+pub(super) struct Listener {
+    pub(super) limit: Arc<str>,
+    pub(super) room: usize,
+    pub(super) events: EventBus,
+}
+
+impl Crowded {
+    /// How long after one event the next may come, in nanoseconds.
+    const TELL_EVERY: u64 = 60 * 1_000_000_000;
+
+    #[cold]
+    fn count(&self, now: u64) {
+        self.requests.fetch_add(1, Ordering::Relaxed);
+        let Some(listener) = &self.told_to else {
+            return;
+        };
+        let from = self.tell_from.load(Ordering::Relaxed);
+        let next = now.saturating_add(Self::TELL_EVERY);
+        // Of all who find it due at once, one tells.
+        let told = now >= from
+            && self
+                .tell_from
+                .compare_exchange(from, next, Ordering::Relaxed, Ordering::Relaxed)
+                .is_ok();
+        if told {
+            listener.events.emit(MeshEvent::RateLimitCrowded {
+                limit: Arc::clone(&listener.limit),
+                room: listener.room,
+            });
+        }
+    }
 }
 
 impl Allowances {
     /// With room for so many keys. The shards get equal parts of it, rounded down.
-    pub(super) fn new(max_keys: usize) -> Self {
+    pub(super) fn new(max_keys: usize, told_to: Option<Listener>) -> Self {
         let shards = max_keys.div_ceil(SHARD).clamp(1, MAX_SHARDS).next_power_of_two();
         let shard = || CachePadded::new(Mutex::new(Shard::new(max_keys / shards)));
         Self {
             keyless: CachePadded::default(),
             shared: CachePadded::default(),
-            crowded: AtomicU64::new(0),
+            crowded: Crowded {
+                requests: AtomicU64::new(0),
+                tell_from: AtomicU64::new(0),
+                told_to,
+            },
             shards: std::iter::repeat_with(shard).take(shards).collect(),
         }
     }
@@ -85,7 +132,7 @@ impl Allowances {
 
     /// How many requests had a key for which there was no room.
     pub(super) fn crowded(&self) -> u64 {
-        self.crowded.load(Ordering::Relaxed)
+        self.crowded.requests.load(Ordering::Relaxed)
     }
 
     fn shard(&self, key: KeyHash) -> &Mutex<Shard> {
@@ -107,7 +154,7 @@ impl StateStore for Store {
         };
         let own = self.0.shard(key).lock().spend(key, now, &decide);
         own.unwrap_or_else(|| {
-            self.0.crowded.fetch_add(1, Ordering::Relaxed);
+            self.0.crowded.count(now);
             self.0.shared.spend(now, &decide)
         })
     }

@@ -1,5 +1,7 @@
 //! The limiter: whether a request passes, as a function of its key and the time.
 
+mod builder;
+
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -8,12 +10,14 @@ use crossbeam_utils::CachePadded;
 use governor::clock::Clock;
 use governor::middleware::NoOpMiddleware;
 use governor::nanos::Nanos;
-use mesh_core::RequestKey;
+use mesh_core::{Live, Publisher, RequestKey, live};
 use tokio::time::Instant;
 
-use super::allowances::{Allowances, Arrival, KeyHasher, Store};
+use super::allowances::{Allowances, Arrival, KeyHasher, Listener, Store};
 use super::limited::Limited;
 use super::quota::Quota;
+
+pub use builder::RateLimiterBuilder;
 
 /// Gives every key its [`Quota`], and one more to all requests without a key. Clones share everything.
 ///
@@ -53,12 +57,27 @@ struct Inner {
     began: Instant,
     hasher: KeyHasher,
     allowances: Arc<Allowances>,
-    /// Decides, and keeps its numbers in `allowances`.
-    gcra: Gcra,
+    /// The part of the quota that is given here.
+    part: Live<Part>,
+    parts: Publisher<Part>,
     limited: CachePadded<AtomicU64>,
 }
 
+/// What one of some replicas gives.
+struct Part {
+    replicas: u32,
+    /// Decides, and keeps its numbers in the allowances.
+    gcra: Gcra,
+}
+
 type Gcra = governor::RateLimiter<Arrival, Store, Stopped, NoOpMiddleware<Nanos>>;
+
+impl Part {
+    fn of(quota: Quota, replicas: u32, allowances: &Arc<Allowances>) -> Self {
+        let gcra = Gcra::new(quota.part(replicas), Store(Arc::clone(allowances)), Stopped);
+        Self { replicas, gcra }
+    }
+}
 
 impl RateLimiter {
     /// How many keys are remembered unless told otherwise: 10 000. One key takes some 50 bytes, so that a
@@ -66,25 +85,80 @@ impl RateLimiter {
     /// this is enough for more callers than one process answers in the time a burst takes to come back.
     pub const MAX_KEYS: usize = 10_000;
 
+    /// How many replicas a quota can be divided among.
+    pub const MAX_REPLICAS: u32 = 1_000_000;
+
     /// A limiter that remembers [`MAX_KEYS`](Self::MAX_KEYS) keys.
     pub fn new(quota: Quota) -> Self {
-        Self::with_max_keys(quota, Self::MAX_KEYS)
+        Self::builder(quota).build()
     }
 
-    /// A limiter that remembers so many keys. They lie in parts of about a thousand, each with its share of the
-    /// room: when nearly all of it is used, one part may be full before the others are. With none at all, all
-    /// keys share one allowance.
+    /// A limiter that remembers so many keys: [`RateLimiterBuilder::max_keys`].
     pub fn with_max_keys(quota: Quota, max_keys: usize) -> Self {
-        let allowances = Arc::new(Allowances::new(max_keys));
+        Self::builder(quota).max_keys(max_keys).build()
+    }
+
+    /// A limiter of which more is said than its quota.
+    pub fn builder(quota: Quota) -> RateLimiterBuilder {
+        RateLimiterBuilder::new(quota)
+    }
+
+    fn build(builder: RateLimiterBuilder) -> Self {
+        let RateLimiterBuilder {
+            quota,
+            max_keys,
+            replicas,
+            told_to,
+        } = builder;
+        let listener = told_to.map(|(limit, events)| Listener {
+            limit,
+            room: max_keys,
+            events,
+        });
+        let allowances = Arc::new(Allowances::new(max_keys, listener));
+        let (parts, part) = live(Part::of(quota, replicas, &allowances));
         Self(Arc::new(Inner {
             quota,
             max_keys,
             began: Instant::now(),
             hasher: KeyHasher::default(),
-            gcra: Gcra::new(quota.into(), Store(Arc::clone(&allowances)), Stopped),
+            part,
+            parts,
             allowances,
             limited: CachePadded::default(),
         }))
+    }
+
+    /// Divides the quota among so many replicas from now on, of which this is one: the rate exactly, the burst
+    /// rounded down, but at least one request each. 0 counts as 1, and more than
+    /// [`MAX_REPLICAS`](Self::MAX_REPLICAS) as that many. What was counted before counts on.
+    ///
+    /// This is how replicas keep a limit together without talking to each other, as long as requests are spread
+    /// evenly: whoever knows how many there are (a discovery of this very service) says so.
+    ///
+    /// ```
+    /// use mesh_traffic::{Quota, RateLimiter};
+    /// use tokio::time::Instant;
+    ///
+    /// let limiter = RateLimiter::new(Quota::per_second(90)?.burst(30)?);
+    /// limiter.set_replicas(3);
+    /// let now = Instant::now();
+    /// assert_eq!((0..90).filter(|_| limiter.check(None, now).is_ok()).count(), 10);
+    /// # Ok::<(), mesh_traffic::limit::QuotaError>(())
+    /// ```
+    pub fn set_replicas(&self, replicas: u32) {
+        let replicas = replicas.clamp(1, Self::MAX_REPLICAS);
+        if self.replicas() != replicas {
+            let inner = &*self.0;
+            inner
+                .parts
+                .publish(Part::of(inner.quota, replicas, &inner.allowances));
+        }
+    }
+
+    /// How many replicas the quota is divided among.
+    pub fn replicas(&self) -> u32 {
+        self.0.part.load().replicas
     }
 
     /// Counts a request that came at `now`.
@@ -98,13 +172,14 @@ impl RateLimiter {
             whose: key.as_ref().map(|key| inner.hasher.hash(key)),
             now: nanoseconds(now.saturating_duration_since(inner.began)),
         };
-        inner.gcra.check_key(&arrival).map_err(|until| {
+        let checked = inner.part.load().gcra.check_key(&arrival);
+        checked.map_err(|until| {
             inner.limited.fetch_add(1, Ordering::Relaxed);
             Limited::new(inner.quota, until.wait_time_from(Stopped.now()), key.is_none())
         })
     }
 
-    /// What every key gets.
+    /// What every key gets, from all replicas together.
     pub fn quota(&self) -> Quota {
         self.0.quota
     }
@@ -135,6 +210,7 @@ impl fmt::Debug for RateLimiter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RateLimiter")
             .field("quota", &self.quota())
+            .field("replicas", &self.replicas())
             .field("max_keys", &self.max_keys())
             .field("limited", &self.limited())
             .field("crowded", &self.crowded())

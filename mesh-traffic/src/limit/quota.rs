@@ -101,6 +101,20 @@ impl Quota {
     }
 }
 
+impl Quota {
+    /// The part that each of so many replicas gives. Both numbers stay far from their ends: a replica is at most one
+    /// of a million, and what it takes until a burst is whole again is bounded.
+    pub(super) fn part(self, replicas: u32) -> governor::Quota {
+        let alone = governor::Quota::from(self);
+        let burst = NonZeroU32::new(self.burst.get() / replicas.max(1)).unwrap_or(NonZeroU32::MIN);
+        match replicas {
+            0 | 1 => alone,
+            _ => governor::Quota::with_period(self.interval().saturating_mul(replicas))
+                .map_or(alone, |quota| quota.allow_burst(burst)),
+        }
+    }
+}
+
 impl Per {
     fn window(self) -> Duration {
         match self {
@@ -194,6 +208,28 @@ mod tests {
                 .expect("a burst of seconds");
             assert!(quota.interval() >= Duration::from_nanos(1));
         }
+    }
+
+    #[test]
+    fn the_parts_of_replicas_are_not_more_than_the_whole() {
+        let quota = Quota::per_second(7)
+            .and_then(|quota| quota.burst(100))
+            .expect("a quota");
+        for replicas in [1, 2, 3, 7, 99, 100] {
+            let part = quota.part(replicas);
+            let rate = f64::from(replicas) / part.replenish_interval().as_secs_f64();
+            assert!((rate - 7.0).abs() < 0.001, "{replicas}: {rate}");
+            assert!(
+                part.burst_size().get() * replicas <= 100,
+                "{replicas}: {}",
+                part.burst_size()
+            );
+        }
+        assert_eq!(
+            quota.part(1_000_000).burst_size().get(),
+            1,
+            "a part lets something pass"
+        );
     }
 
     #[test]

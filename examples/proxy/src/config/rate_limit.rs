@@ -1,25 +1,30 @@
 //! `rateLimiting`.
 
-use std::num::NonZeroU32;
-
 use mesh_core::KeyBy;
+use mesh_traffic::{Quota, RateLimiter};
 
 use super::context::Wrong;
+use super::defaults;
 use super::grammar::{self, KEY_EXTRACTOR};
 use super::shape::{Fields, boolean, integer, parsed};
+
+/// A hundred megabytes or so.
+const MOST_KEYS: u32 = 2_000_000;
 
 /// How many requests pass.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RateLimiting {
-    /// So many a second, for each key.
-    pub requests_per_second: NonZeroU32,
-    /// So many at once. Default: one second's.
-    pub burst_size: NonZeroU32,
+    /// How many pass, for each key: by default a second's at once.
+    pub quota: Quota,
     /// What requests are counted by. Default: the source service.
     pub key: KeyBy,
     /// Whether it only counts what it would refuse. Default false.
     pub dry_run: bool,
+    /// How many processes share it; `None`: as many as there are of this one's own service.
+    pub replicas: Option<u32>,
+    /// How many keys are remembered. Default 10 000.
+    pub max_keys: u32,
 }
 
 /// An empty block says nothing, and limits nothing.
@@ -37,14 +42,36 @@ pub(super) fn read(fields: &mut Fields<'_>) -> Option<Option<RateLimiting>> {
     let by = parsed(KEY_EXTRACTOR, grammar::key_extractor);
     let key = fields.or("keyExtractor", by, KeyBy::SourceService);
     let dry_run = fields.or("dryRun", boolean(), false);
+    let replicas = fields.optional("replicas", integer(1..=RateLimiter::MAX_REPLICAS));
+    let max_keys = fields.or("maxKeys", integer(1..=MOST_KEYS), defaults::RATE_LIMIT_MAX_KEYS);
+    let quota = rate.and_then(|rate| quota(fields, rate, burst));
     if !enabled {
         return Some(None);
     }
-    let requests_per_second = NonZeroU32::new(rate?)?;
     Some(Some(RateLimiting {
-        requests_per_second,
-        burst_size: burst.and_then(NonZeroU32::new).unwrap_or(requests_per_second),
+        quota: quota?,
         key,
         dry_run,
+        replicas,
+        max_keys,
     }))
+}
+
+/// Each number is fine by itself; together they may let nothing come back in a lifetime.
+fn quota(fields: &mut Fields<'_>, rate: u32, burst: Option<u32>) -> Option<Quota> {
+    let quota = Quota::per_second(rate).and_then(|quota| match burst {
+        Some(burst) => quota.burst(burst),
+        None => Ok(quota),
+    });
+    match quota {
+        Ok(quota) => Some(quota),
+        Err(error) => {
+            let message = error.to_string();
+            let (found, expected) = message
+                .rsplit_once(": expected ")
+                .unwrap_or((&message, "a smaller burst or a higher rate"));
+            fields.refuse("burstSize", found, Wrong::expected(expected));
+            None
+        }
+    }
 }

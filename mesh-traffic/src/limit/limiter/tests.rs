@@ -1,6 +1,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use mesh_core::EventBus;
 use proptest::prelude::*;
 
 use super::*;
@@ -89,15 +90,73 @@ fn a_request_from_before_the_limiter_was_made_is_counted() {
 }
 
 #[test]
-fn a_hundred_thousand_keys_take_no_more_room_than_was_given() {
+fn a_million_keys_take_no_more_room_than_was_given() {
     let limiter = RateLimiter::new(quota(1, 1));
     let now = Instant::now();
-    let all = (0..100_000).filter(|key| limiter.check(number(*key), now).is_ok());
+    let all = (0..1_000_000).filter(|key| limiter.check(number(*key), now).is_ok());
     // Every part of the table is full, and the shared allowance is used up.
     let kept = all.count() - 1;
     assert_eq!(limiter.keys(), kept);
     assert!((9_900..=RateLimiter::MAX_KEYS).contains(&kept), "{kept}");
-    assert_eq!(limiter.crowded(), 100_000 - kept as u64);
+    assert_eq!(limiter.crowded(), 1_000_000 - kept as u64);
+}
+
+#[tokio::test]
+async fn that_there_is_no_room_is_told_at_once_and_then_once_a_minute() {
+    let events = EventBus::default();
+    let mut told = events.subscribe();
+    let limiter = RateLimiter::builder(quota(1, 1))
+        .max_keys(0)
+        .telling("orders", events.clone())
+        .build();
+    let start = Instant::now();
+    for (after, key) in [(0, 1), (1, 2), (59, 3), (61, 4), (62, 5), (200, 6)] {
+        let _ = limiter.check(number(key), start + after * 1000 * MILLISECOND);
+    }
+    drop((limiter, events));
+    let mut count = 0;
+    while let Some(event) = told.next().await {
+        assert_eq!(event.kind(), "rate_limit_crowded");
+        count += 1;
+    }
+    assert_eq!(count, 3);
+}
+
+#[test]
+fn replicas_give_their_part_and_what_was_counted_counts_on() {
+    let limiter = RateLimiter::new(quota(100, 30));
+    let start = Instant::now();
+    limiter.set_replicas(3);
+    assert_eq!(passed(&limiter, number(1), start, 99), 10);
+    assert_eq!(passed(&limiter, number(1), start + 29 * MILLISECOND, 99), 0);
+    assert_eq!(passed(&limiter, number(1), start + 30 * MILLISECOND, 99), 1);
+    // Alone, it may give what the others would have.
+    limiter.set_replicas(0);
+    assert_eq!(limiter.replicas(), 1);
+    assert_eq!(passed(&limiter, number(1), start + 30 * MILLISECOND, 99), 0);
+    assert_eq!(passed(&limiter, number(1), start + 40 * MILLISECOND, 99), 1);
+    limiter.set_replicas(u32::MAX);
+    assert_eq!(limiter.replicas(), RateLimiter::MAX_REPLICAS);
+    assert_eq!(
+        passed(&limiter, number(2), start, 99),
+        1,
+        "a part of the burst is one at least"
+    );
+}
+
+#[test]
+fn replicas_together_pass_what_one_would() {
+    let start = Instant::now();
+    let all: Vec<_> = (0..4)
+        .map(|_| RateLimiter::builder(quota(1_000, 40)).replicas(4).build())
+        .collect();
+    // Twice what may pass, spread evenly, for ten seconds.
+    let asked = (0..20_000_u32).filter(|at| {
+        let limiter = &all[(at % 4) as usize];
+        limiter.check(None, start + *at * MILLISECOND / 2).is_ok()
+    });
+    let passed = asked.count();
+    assert!((9_990..=10_050).contains(&passed), "{passed}");
 }
 
 #[test]

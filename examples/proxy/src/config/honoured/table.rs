@@ -70,7 +70,7 @@ pub(super) const TABLE: &[Row] = &[
     honoured("serviceMesh.services[].circuitBreaker.maxRequests"),
     honoured("serviceMesh.services[].outlierDetection"),
     ignored("serviceMesh.services[].retry", "no failure is tried again"),
-    ignored("serviceMesh.services[].rateLimiting", "every request passes").unless(is_empty),
+    honoured("serviceMesh.services[].rateLimiting"),
     ignored("serviceMesh.services[].faultInjection", "there is no trouble"),
     ignored(
         "serviceMesh.services[].compression",
@@ -89,11 +89,7 @@ pub(super) const TABLE: &[Row] = &[
         "serviceMesh.mutualTLS.authority.spire",
         "nobody would sign for this process",
     ),
-    ignored(
-        "serviceMesh.trafficManagement.rateLimiting",
-        "every request passes",
-    )
-    .unless(is_empty),
+    honoured("serviceMesh.trafficManagement.rateLimiting"),
     honoured("serviceMesh.trafficManagement.rules[].id"),
     honoured("serviceMesh.trafficManagement.rules[].name"),
     honoured("serviceMesh.trafficManagement.rules[].priority"),
@@ -129,11 +125,7 @@ pub(super) const TABLE: &[Row] = &[
         "serviceMesh.trafficManagement.rules[].faultInjection",
         "there is no trouble",
     ),
-    ignored(
-        "serviceMesh.trafficManagement.rules[].rateLimiting",
-        "every request passes",
-    )
-    .unless(is_empty),
+    honoured("serviceMesh.trafficManagement.rules[].rateLimiting"),
     ignored(
         "serviceMesh.trafficManagement.rules[].mirror",
         "no copies are sent",

@@ -263,7 +263,7 @@ pub(super) const NOTES: &[(&str, &str)] = &[
     ("timeout", "How long a request may take. Default: any time."),
     ("rateLimiting", "How many requests pass. Off unless written."),
     ("trafficManagement.rateLimiting", "The default of every service."),
-    ("rules[].rateLimiting", "Besides the service's."),
+    ("rules[].rateLimiting", "Besides the service's, and before it."),
     (
         "rateLimiting.enabled",
         "Default: `true` if the block says anything else.",
@@ -275,6 +275,14 @@ pub(super) const NOTES: &[(&str, &str)] = &[
     ("rateLimiting.burstSize", "At once. Default: one second's."),
     ("rateLimiting.keyExtractor", "What requests are counted by."),
     ("rateLimiting.dryRun", "Only counts what it would refuse."),
+    (
+        "rateLimiting.replicas",
+        "How many processes share it: each gives its part. Default: as many as the service of `identity` has endpoints, if it is one of `services`; else 1.",
+    ),
+    (
+        "rateLimiting.maxKeys",
+        "So many keys are told apart; those beyond share one allowance.",
+    ),
     ("faultInjection", "Trouble on purpose. Off unless written."),
     ("faultInjection.delay", "Requests that wait."),
     ("faultInjection.abort", "Requests that fail."),

@@ -5,6 +5,7 @@
 //!   and without an allocation.
 //! - [`route`]: the [`RouteLayer`], which asks it in front of any service.
 //! - [`limit`]: the [`RateLimitLayer`], which lets only so much pass, counted by whatever a request tells.
+//! - [`fault`]: the [`FaultLayer`], which makes trouble on purpose.
 //! - [`deadline`]: the [`DeadlineLayer`], which ends what is not answered in time.
 //!
 //! Each policy is plain data with time and randomness as arguments: it decides the same in production, in a
@@ -12,12 +13,14 @@
 
 mod answer;
 pub mod deadline;
+pub mod fault;
 pub mod limit;
 pub mod route;
 pub mod router;
 
 pub use answer::AnswerFuture;
 pub use deadline::DeadlineLayer;
+pub use fault::{FaultLayer, Faults};
 pub use limit::{Quota, RateLimitLayer, RateLimiter};
 pub use mesh_core::{KeyBy, KeyExtractor, RequestKey};
 pub use route::{RouteLayer, Routes};

@@ -62,7 +62,7 @@ pub use canary::{Canary, CanaryRouting, Criteria, Stage};
 pub use circuit_breaker::CircuitBreaker;
 pub use compression::Compression;
 pub use discovery::{Discovery, VersionsFrom};
-pub use fault::{Abort, Delay, FaultInjection};
+pub use fault::{Abort, Delay, FaultBounds, FaultInjection, Reset, Throttle};
 pub use identity::{DnsName, HttpUrl, Identity, Namespace, TrustDomain};
 pub use limits::Limits;
 pub use listener::{Direction, Listener, ListenerTls, Trust, TrustedProxy, Upgrade};

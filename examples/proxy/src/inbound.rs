@@ -18,10 +18,11 @@ use mesh_core::forward::{self, Outgoing};
 use mesh_core::forwarded::{PeerMarks, RequestMarks, mark_response};
 use mesh_core::reject::{RejectBody, is_grpc};
 use mesh_core::upgrade::tunnel;
-use mesh_core::{Error, ErrorKind, MeshContext, PeerInfo, RequestHead};
+use mesh_core::{AttemptInfo, Error, ErrorKind, MeshContext, PeerInfo, RequestHead};
 use mesh_lb::Balance;
 use mesh_telemetry::labels::{MethodLabel, Protocol, SourceId};
 use mesh_telemetry::metrics::{MetricsBody, RequestRecord, RouteMetrics};
+use mesh_traffic::fault::{Asked, Injection};
 use mesh_traffic::router::Action;
 use tokio::time::Instant;
 
@@ -59,6 +60,8 @@ struct Decided {
     request: Request<Body>,
     /// The client's side of the WebSocket it asks for.
     upgrade: Option<OnUpgrade>,
+    /// The trouble it asks for. Boxed, since hardly one does.
+    asked: Option<Box<Asked>>,
 }
 
 /// Where it goes.
@@ -74,6 +77,7 @@ struct Place {
 struct Order {
     marks: RequestMarks,
     record: RequestRecord,
+    received: Instant,
     deadline: Option<Instant>,
     grpc: bool,
     version: Version,
@@ -110,6 +114,7 @@ impl Connection {
             place,
             request,
             upgrade,
+            asked,
         } = match self.decide(request) {
             Ok(decided) => decided,
             Err(answer) => return Ok(answer),
@@ -117,13 +122,23 @@ impl Connection {
         let target = place.serving.plan.table.decisions()[place.decision].target();
         let version = target.and_then(|target| target.version.as_ref());
         let balance = &place.serving.balancers[place.service];
+        let trouble = place.serving.plan.prepared[place.decision]
+            .faults
+            .as_ref()
+            .and_then(|faults| faults.begin(asked.as_deref(), fastrand::u64(..), order.received));
         if let Some(client) = upgrade {
             // Boxed, since it is rare and would make every request's future larger.
-            let upgraded = Box::pin(self.upgrade(balance, request, version, client, &order)).await;
+            let upgraded = self.upgrade(balance, request, version, client, &order, trouble);
+            let upgraded = Box::pin(upgraded).await;
             return Ok(self.finish(order, upgraded));
         }
-        let sent = pin!(balance.send(request, version));
-        let sent = before(order.deadline, sent).await;
+        let sent = match trouble {
+            None => before(order.deadline, pin!(balance.send(request, version))).await,
+            Some(trouble) => {
+                let troubled = Box::pin(in_trouble(trouble, balance, request, version));
+                before(order.deadline, pin!(troubled)).await
+            }
+        };
         let finished = sent.and_then(|(mut response, _)| {
             forward::finish(&mut response, order.marks.clone(), &self.peer)?;
             Ok(response)
@@ -153,6 +168,9 @@ impl Connection {
                 return Err(self.refuse(&parts, self.record(unrouted, &context, &parts), &error));
             }
         };
+        // Read before the mesh's own fields are taken off; only those with an identity are heard.
+        let may_ask = serving.plan.hears_requests && self.peer.is_authenticated();
+        let asked = may_ask.then(|| Asked::of(&parts.headers)).flatten().map(Box::new);
         let received = forward::receive(&mut parts, facts, &mut context, &self.peer, listener.websocket);
         let received = match received {
             Ok(received) => received,
@@ -219,6 +237,7 @@ impl Connection {
             order: Order {
                 marks,
                 record,
+                received: context.received,
                 deadline: context.deadline,
                 grpc,
                 version,
@@ -230,6 +249,7 @@ impl Connection {
             },
             request: Request::from_parts(parts, body),
             upgrade,
+            asked,
         })
     }
 
@@ -241,8 +261,12 @@ impl Connection {
         version: Option<&mesh_core::Version>,
         client: OnUpgrade,
         order: &Order,
+        trouble: Option<Injection>,
     ) -> Result<Response<Body>, Error> {
-        let sent = pin!(balance.send_upgrade(request, version));
+        let sent = pin!(async {
+            hold(trouble.as_ref()).await?;
+            balance.send_upgrade(request, version).await
+        });
         let (mut response, _, in_flight) = before(order.deadline, sent).await?;
         let Some(upstream) = forward::finish_upgrade(&mut response, order.marks.clone(), &self.peer)? else {
             return Ok(response.map(Body::from));
@@ -292,6 +316,30 @@ impl Connection {
             tracing::debug!(peer = %self.peer.peer().address, %error, ?version, "refused a request");
         }
         record.on_response(forward::refuse(error, grpc, version, marks, &self.peer))
+    }
+}
+
+/// One try of a request that is in trouble on purpose.
+async fn in_trouble(
+    trouble: Injection,
+    balance: &Balance,
+    request: Request<Body>,
+    version: Option<&mesh_core::Version>,
+) -> Result<(Response<Body>, AttemptInfo), Error> {
+    hold(Some(&trouble)).await?;
+    let (response, attempt) = balance.send(request, version).await?;
+    Ok((response.map(|body| Body::new(trouble.body(body))), attempt))
+}
+
+/// Waits, and fails if that is what is to happen.
+async fn hold(trouble: Option<&Injection>) -> Result<(), Error> {
+    let Some(trouble) = trouble else {
+        return Ok(());
+    };
+    trouble.wait().await;
+    match trouble.abort() {
+        Some(error) => Err(error),
+        None => Ok(()),
     }
 }
 

@@ -15,10 +15,12 @@ use mesh_lb::{Fleet, PoolSettings, Protocol};
 use mesh_telemetry::Telemetry;
 use mesh_telemetry::metrics::{RouteMetrics, ServiceMetrics};
 use mesh_tls::{ClientCerts, Identity};
+use mesh_traffic::fault::FaultLayer;
 use mesh_traffic::router::{Action, Rule, RuleAction};
 use mesh_traffic::{Decision, RouteTable, Service};
 
 use crate::config::{self, Config, ListenerTls};
+use crate::faults::{self, Faults};
 use crate::fleets::{self, Asking, Fleets, Source};
 use crate::rate_limits::{self, RateLimit, RateLimits};
 use crate::upstream::Upstream;
@@ -37,10 +39,23 @@ pub struct Plan {
     pub listeners: Vec<ListenerPlan>,
     /// All limits of it.
     pub limits: rate_limits::Compiled,
+    /// All trouble on purpose of it.
+    pub faults: faults::Compiled,
+    /// Whether any request may ask for trouble.
+    pub hears_requests: bool,
     /// Which of the services this process is an instance of, if it is one of them.
     pub own: Option<usize>,
     /// Where what concerns the whole process is counted.
     pub telemetry: Telemetry,
+}
+
+/// What is kept from one configuration to the next and decides on requests.
+#[derive(Clone, Copy)]
+pub struct Policies<'p> {
+    /// The rate limits in use.
+    pub limits: &'p RateLimits,
+    /// The trouble on purpose in use.
+    pub faults: &'p Faults,
 }
 
 /// What a request needs of a decision.
@@ -55,6 +70,8 @@ pub struct Prepared {
     pub timeout: Option<Duration>,
     /// How many of them pass: the rule's limit, then the service's.
     pub limits: Box<[RateLimit]>,
+    /// What trouble they get into, at each try.
+    pub faults: Option<FaultLayer>,
 }
 
 /// The metrics of one target, for requests of either direction.
@@ -153,7 +170,7 @@ impl Plan {
         identity: Option<&Identity>,
         telemetry: &Telemetry,
         fleets: &Fleets,
-        limits: &RateLimits,
+        policies: Policies<'_>,
     ) -> Result<Self, String> {
         let mesh = &config.mesh;
         let table = RouteTable::new(
@@ -178,7 +195,8 @@ impl Plan {
             .enumerate()
             .map(|(i, s)| (s.name.as_str(), i))
             .collect();
-        let limits = limits.compile(mesh, fleets.events());
+        let limits = policies.limits.compile(mesh, fleets.events());
+        let faults = policies.faults.compile(mesh, telemetry)?;
         let unknown = ServiceName::new("unknown").map_err(|error| error.to_string())?;
         let prepare = |decision: &Decision| {
             let target = match decision.action() {
@@ -196,6 +214,7 @@ impl Plan {
                 },
                 timeout: decision.timeout(),
                 limits: limits.met_by(decision),
+                faults: faults.met_by(decision),
             }
         };
         let prepared = table.decisions().iter().map(prepare).collect();
@@ -203,6 +222,8 @@ impl Plan {
             prepared,
             table,
             limits,
+            hears_requests: faults.hear_requests(),
+            faults,
             unrouted: ByDirection {
                 inbound: telemetry.unrouted(Direction::Inbound),
                 outbound: telemetry.unrouted(Direction::Outbound),

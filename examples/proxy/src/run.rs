@@ -18,9 +18,10 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::accept::ListenerAccept;
 use crate::config::{self, Config};
+use crate::faults::Faults;
 use crate::fleets::Fleets;
 use crate::identity::{InUse, identity};
-use crate::plan::{ListenerPlan, Plan};
+use crate::plan::{ListenerPlan, Plan, Policies};
 use crate::rate_limits::RateLimits;
 use crate::reload::FileWatch;
 use crate::worker::Worker;
@@ -69,6 +70,7 @@ struct Process {
     telemetry: Telemetry,
     fleets: Fleets,
     limits: RateLimits,
+    faults: Faults,
     identity: Option<InUse>,
     workers: Vec<Worker>,
     listeners: Vec<Listening>,
@@ -99,6 +101,7 @@ impl Process {
             telemetry: Telemetry::new(),
             fleets: Fleets::default(),
             limits: RateLimits::default(),
+            faults: Faults::new(),
             identity: None,
             workers,
             listeners: Vec::new(),
@@ -200,7 +203,11 @@ impl Process {
             .await
             .map_err(RunError)?;
         let own = identity.as_ref().map(InUse::identity);
-        let plan = Plan::compile(config, own, &self.telemetry, &self.fleets, &self.limits);
+        let policies = Policies {
+            limits: &self.limits,
+            faults: &self.faults,
+        };
+        let plan = Plan::compile(config, own, &self.telemetry, &self.fleets, policies);
         let plan = plan.map_err(RunError)?;
         let plan = Arc::new(plan);
         let bound = |plan: &ListenerPlan| {
@@ -227,6 +234,7 @@ impl Process {
         self.fleets.known(DISCOVERY_WAIT).await;
         let own = plan.own.map(|own| &plan.services[own].fleet);
         self.limits.adopt(&plan.limits, own);
+        self.faults.adopt(&plan.faults);
         self.identity = identity;
         for worker in &self.workers {
             worker.adopt(&plan).await;

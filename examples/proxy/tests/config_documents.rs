@@ -208,8 +208,16 @@ serviceMesh:
     assert_eq!(destination.service().as_str(), "sample-service");
     assert_eq!(destination.version().map(|version| version.as_str()), Some("v2"));
     let fault = rule.fault_injection.expect("written");
-    assert_eq!(fault.delay.map(|delay| delay.fixed_delay), Some(SECOND));
-    assert_eq!(fault.abort.map(|abort| abort.http_status.as_u16()), Some(503));
+    assert_eq!(
+        fault.delay.map(|delay| delay.delay),
+        Some(mesh_traffic::fault::Delay::fixed(SECOND))
+    );
+    assert_eq!(
+        fault
+            .abort
+            .map(|abort| abort.abort.error().http_status().as_u16()),
+        Some(503)
+    );
 }
 
 #[test]

@@ -67,7 +67,10 @@ fn a_bare_number_has_the_documents_unit() {
     }
     let fault = service("faultInjection: { delay: { percentage: 0.5, fixedDelay: 1000 } }").fault_injection;
     let delay = fault.and_then(|fault| fault.delay).expect("written");
-    assert_eq!((delay.fixed_delay, delay.percentage.get()), (1000 * MS, 0.5));
+    assert_eq!(
+        (delay.delay, delay.percentage.get()),
+        (mesh_traffic::fault::Delay::fixed(1000 * MS), 0.5)
+    );
 
     let canary = config(
         "canaryDeployment: { successCriteria: { responseTime: 250, duration: 300 }, stages: [{ weight: 1, duration: 90 }, { weight: 100 }] }",
@@ -476,4 +479,64 @@ fn a_burst_that_takes_a_lifetime_to_come_back_is_refused() {
         report.contains("rateLimiting.burstSize") && report.contains("a hundred years"),
         "{report}"
     );
+}
+
+#[test]
+fn a_delay_is_fixed_or_drawn_in_one_of_three_ways() {
+    let delay = |keys: &str| {
+        let fault = service(&format!(
+            "faultInjection: {{ delay: {{ percentage: 1, {keys} }} }}"
+        ));
+        fault
+            .fault_injection
+            .and_then(|fault| fault.delay)
+            .expect("written")
+            .delay
+    };
+    let uniform = delay("uniform: { min: 100, max: 2s }");
+    let pareto = delay("pareto: { min: 100ms, p99: 10s }, maxDelay: 20s");
+    let normal = delay("normal: { mean: 1s, deviation: 100ms }");
+    for random in 0..500 {
+        assert!((100 * MS..=2000 * MS).contains(&uniform.sample(random)));
+        assert!((100 * MS..=20_000 * MS).contains(&pareto.sample(random)));
+        assert!((300 * MS..=1700 * MS).contains(&normal.sample(random)));
+    }
+    let long = (0..10_000)
+        .filter(|random| pareto.sample(*random) > 10_000 * MS)
+        .count();
+    assert!((50..150).contains(&long), "about one of a hundred: {long}");
+}
+
+#[test]
+fn a_fault_that_means_nothing_is_refused() {
+    for (keys, told) in [
+        (
+            "delay: { percentage: 1 }",
+            "one of fixedDelay, uniform, normal, pareto",
+        ),
+        (
+            "delay: { percentage: 1, fixedDelay: 1, uniform: { max: 2 } }",
+            "fixedDelay and uniform",
+        ),
+        (
+            "delay: { percentage: 1, uniform: { min: 3s, max: 2s } }",
+            "less than max",
+        ),
+        (
+            "delay: { percentage: 1, pareto: { min: 3s, p99: 2s } }",
+            "more than min",
+        ),
+        ("delay: { percentage: 1, fixedDelay: 6m }", "at most 5m"),
+        ("abort: { percentage: 1, httpStatus: 204 }", "has a body"),
+        (
+            "throttle: { percentage: 1, bytesPerSecond: 0 }",
+            "faultInjection.throttle.bytesPerSecond",
+        ),
+        ("until: '2030-01-01T00:00:00Z'", "neither delay nor abort"),
+    ] {
+        let report = parse("x", &with(&format!("faultInjection: {{ {keys} }}")))
+            .expect_err(keys)
+            .to_string();
+        assert!(report.contains(told), "{keys}: {report}");
+    }
 }

@@ -22,7 +22,7 @@ use crate::registry::{Series, names};
 pub struct ProcessMetrics {
     reloads: Family<Reload, 2>,
     retries: Family<Retry, 5>,
-    faults: Family<Fault, 2>,
+    faults: Family<Fault, 4>,
     rate_limited: Counter,
     build_info: Gauge,
 }
@@ -58,6 +58,10 @@ pub enum Fault {
     Delay,
     /// The request was answered with a status.
     Abort,
+    /// The body of the response broke off.
+    Reset,
+    /// The body of the response came slowly.
+    Throttle,
 }
 
 impl Reload {
@@ -75,7 +79,12 @@ impl Retry {
 }
 
 impl Fault {
-    const ALL: [(Self, &'static str); 2] = [(Self::Delay, "delay"), (Self::Abort, "abort")];
+    const ALL: [(Self, &'static str); 4] = [
+        (Self::Delay, "delay"),
+        (Self::Abort, "abort"),
+        (Self::Reset, "reset"),
+        (Self::Throttle, "throttle"),
+    ];
 }
 
 /// One counter a value of a label.

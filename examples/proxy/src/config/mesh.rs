@@ -7,6 +7,7 @@ use mesh_core::{ServiceName, SpiffeId};
 use super::admin::{Admin, Metrics};
 use super::context::Wrong;
 use super::defaults;
+use super::fault::FaultBounds;
 use super::identity;
 use super::identity::{Identity, Namespace, TrustDomain};
 use super::listener::Listener;
@@ -18,7 +19,7 @@ use super::rule::Rule;
 use super::service::{Around, Service};
 use super::shape::{Fields, boolean, list, object, parsed, text};
 use super::telemetry::Telemetry;
-use super::{admin, limits, listener, mutual_tls, rate_limit, rule, service, telemetry};
+use super::{admin, fault, limits, listener, mutual_tls, rate_limit, rule, service, telemetry};
 
 /// `serviceMesh`.
 #[derive(Clone, Debug)]
@@ -44,6 +45,8 @@ pub struct Mesh {
     pub services: Vec<Service>,
     /// Certificates; `None`: not enabled.
     pub mutual_tls: Option<MutualTls>,
+    /// What holds for all faults.
+    pub faults: FaultBounds,
     /// `trafficManagement.rules` in the order of the file, each id once.
     pub rules: Vec<Rule>,
     /// Spans and logs.
@@ -77,6 +80,7 @@ pub(super) fn read(fields: &mut Fields<'_>, names: &Names, has_rollouts: bool) -
     let listeners = fields.optional("listeners", list(object(listener)).not_empty());
     let metrics = fields.part("metrics", object(admin::read_metrics));
     let admin = fields.part("admin", object(admin::read_admin));
+    let faults = fields.part("faults", object(fault::read_bounds));
     let traffic = |fields: &mut Fields<'_>| read_traffic(fields, names);
     let traffic = fields.part("trafficManagement", object(traffic));
     let limit = traffic
@@ -115,6 +119,7 @@ pub(super) fn read(fields: &mut Fields<'_>, names: &Names, has_rollouts: bool) -
         admin: admin?,
         services: services.unwrap_or_default(),
         mutual_tls,
+        faults: faults?,
         rules: traffic?.rules,
         telemetry: telemetry?,
     })

@@ -147,7 +147,7 @@ pub(super) fn read(fields: &mut Fields<'_>, names: &Names) -> Option<Rule> {
         check_prefix(fields, &conditions);
     }
     if !fields.has("destinations") {
-        for key in ["rewrite", "requestHeaders", "retry", "mirror"] {
+        for key in ["rewrite", "requestHeaders", "retry", "faultInjection", "mirror"] {
             if fields.has(key) {
                 let wrong = Wrong::expected("this key beside destinations only");
                 fields.refuse(key, format!("{key} of a rule that sends requests nowhere"), wrong);

@@ -20,7 +20,7 @@ pub(super) use list::{list, map_of};
 pub(super) use number::{boolean, integer, percent, ratio};
 pub(super) use object::{Object, either, either_list, object};
 pub(super) use parsed::parsed;
-pub(super) use span::{duration, size};
+pub(super) use span::{Span, duration, size};
 pub(super) use text::{path, text, written};
 pub(super) use then::then;
 pub(super) use word::word;

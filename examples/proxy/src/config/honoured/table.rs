@@ -71,11 +71,12 @@ pub(super) const TABLE: &[Row] = &[
     honoured("serviceMesh.services[].outlierDetection"),
     ignored("serviceMesh.services[].retry", "no failure is tried again"),
     honoured("serviceMesh.services[].rateLimiting"),
-    ignored("serviceMesh.services[].faultInjection", "there is no trouble"),
+    honoured("serviceMesh.services[].faultInjection"),
     ignored(
         "serviceMesh.services[].compression",
         "responses are sent as they come",
     ),
+    honoured("serviceMesh.faults"),
     honoured("serviceMesh.mutualTLS"),
     refused(
         "serviceMesh.mutualTLS.authority.remote",
@@ -121,10 +122,7 @@ pub(super) const TABLE: &[Row] = &[
         "serviceMesh.trafficManagement.rules[].retry",
         "no failure is tried again",
     ),
-    ignored(
-        "serviceMesh.trafficManagement.rules[].faultInjection",
-        "there is no trouble",
-    ),
+    honoured("serviceMesh.trafficManagement.rules[].faultInjection"),
     honoured("serviceMesh.trafficManagement.rules[].rateLimiting"),
     ignored(
         "serviceMesh.trafficManagement.rules[].mirror",

@@ -49,6 +49,23 @@ pub(crate) fn is_own(name: &str) -> bool {
         )
 }
 
+/// Whether the mesh sets this field itself, in a request or a response: whatever else it said would be overwritten,
+/// or believed. The name is in lower case.
+///
+/// ```
+/// use mesh_core::forwarded::is_set_by_mesh;
+///
+/// assert!(is_set_by_mesh("x-source-service") && is_set_by_mesh("x-request-id"));
+/// assert!(!is_set_by_mesh("x-forwarded-host") && !is_set_by_mesh("x-tenant"));
+/// ```
+pub fn is_set_by_mesh(name: &str) -> bool {
+    is_own(name)
+        || matches!(
+            name,
+            "x-request-id" | "x-forwarded-for" | "x-forwarded-proto" | "traceparent" | "tracestate"
+        )
+}
+
 /// Whether this field says where a request came from.
 pub(crate) fn tells_origin(name: &str) -> bool {
     name.starts_with("x-forwarded-") || matches!(name, "forwarded" | "x-real-ip")

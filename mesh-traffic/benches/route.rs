@@ -3,7 +3,7 @@
 use divan::{AllocProfiler, Bencher, black_box};
 use http::Request;
 use mesh_core::{RequestHead, ServiceName};
-use mesh_traffic::router::{HostPattern, Operator, Split, Subject};
+use mesh_traffic::router::{Asking, HostPattern, Operator, Split, Subject};
 use mesh_traffic::{Condition, Destination, RouteTable, Rule, RuleAction, Service};
 
 #[global_allocator]
@@ -56,7 +56,7 @@ fn request(path: &str, tenant: &str) -> Request<()> {
 fn decide(bencher: Bencher, table: &RouteTable, request: &Request<()>) {
     bencher.bench_local(|| {
         table
-            .route(black_box(&RequestHead::of(request)), "frontend", black_box(7))
+            .route(&Asking::new(black_box(&RequestHead::of(request)), "frontend").with_random(black_box(7)))
             .map(|d| d.index())
             .ok()
     });

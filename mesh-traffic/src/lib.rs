@@ -24,4 +24,6 @@ pub use fault::{FaultLayer, Faults};
 pub use limit::{Quota, RateLimitLayer, RateLimiter};
 pub use mesh_core::{KeyBy, KeyExtractor, RequestKey};
 pub use route::{RouteLayer, Routes};
-pub use router::{Condition, Decision, Destination, NoRoute, RouteTable, Rule, RuleAction, Service};
+pub use router::{
+    Condition, Decision, Destination, LiveSplit, LiveSplits, NoRoute, RouteTable, Rule, RuleAction, Service,
+};

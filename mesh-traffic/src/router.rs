@@ -10,7 +10,7 @@
 //!
 //! ```
 //! use mesh_core::{RequestHead, ServiceName, Version};
-//! use mesh_traffic::router::{Action, Operator, Split, Subject};
+//! use mesh_traffic::router::{Action, Asking, Operator, Split, Subject};
 //! use mesh_traffic::{Condition, Destination, RouteTable, Rule, RuleAction, Service};
 //!
 //! let sample = ServiceName::new("sample-service")?;
@@ -20,20 +20,28 @@
 //! let table = RouteTable::new("dept-barc", [Service::new(sample)], [rule])?;
 //!
 //! let request = http::Request::get("http://sample-service/orders").header("api-version", "v2").body(())?;
-//! let decision = table.route(&RequestHead::of(&request), "frontend", fastrand::u32(..)).map_err(mesh_core::Error::from)?;
+//! let asking = Asking::new(&RequestHead::of(&request), "frontend").with_random(fastrand::u128(..));
+//! let decision = table.route(&asking).map_err(mesh_core::Error::from)?;
 //! let Action::Forward(target) = decision.action() else { panic!("the rule forwards") };
 //! assert_eq!(target.version.as_ref().map(Version::as_str), Some("v2"));
 //! assert_eq!(decision.rule(), Some("api-v2-routing"));
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod asking;
+mod changes;
 mod condition;
 mod decision;
+mod header_edits;
 mod host;
 mod index;
+mod live_split;
 mod matcher;
 mod operator;
+mod path_change;
+mod pins;
 mod query;
+mod redirect;
 mod respond;
 mod rule;
 mod service;
@@ -41,13 +49,20 @@ mod subject;
 mod table;
 mod weights;
 
+pub use asking::Asking;
+pub use changes::{Changes, Rewrite};
 pub use condition::{Condition, ConditionError, ConditionPart};
-pub use decision::{Action, Decision, NoRoute};
+pub use decision::{Action, Decision, NoRoute, Routed};
+pub use header_edits::{HeaderEditError, HeaderEdits};
 pub use host::{HostError, HostName, HostPattern};
+pub use live_split::{LiveSplit, LiveSplits};
 pub use operator::Operator;
+pub use path_change::{PathChange, PathError};
+pub use pins::{Pins, PinsError, StickyCookie, Why};
+pub use redirect::{Redirect, RedirectError};
 pub use respond::{Respond, RespondError};
 pub use rule::{Destination, Rule, RuleAction, RuleError, Split};
 pub use service::Service;
 pub use subject::Subject;
-pub use table::{RouteTable, TableError, TableProblem};
+pub use table::{Explanation, RouteTable, SplitTaken, TableError, TableProblem, Tried, Verdict};
 pub use weights::{Weights, WeightsError};

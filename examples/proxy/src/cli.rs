@@ -1,14 +1,19 @@
 //! The command line.
 
 use std::io::Write;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand};
+use http::{HeaderName, HeaderValue, Method};
+use mesh_core::ServiceName;
+use mesh_traffic::LiveSplits;
 
 use crate::cert::{self, Cert};
 use crate::config;
+use crate::explain::{self, Asked};
 use crate::log::{self, LogFormat};
 use crate::run::{self, RunOptions};
 
@@ -35,6 +40,15 @@ enum Command {
         after_help = "Example:\n  mesh-proxy check --config mesh.yaml\n\nExit: 0 if it is valid, 2 if it is not"
     )]
     Check(Check),
+    /// Tell what would happen to a request, and why
+    ///
+    /// Tells of each rule, in the order in which they are tried, which of its conditions failed and what the request
+    /// has there; then the destinations with their shares, what is changed, and the policies that apply, each with
+    /// file and line.
+    #[command(
+        after_help = "Example:\n  mesh-proxy explain --config mesh.yaml --method GET --path /api/orders --header 'api-version: v2' --source frontend\n\nExit: 0 if it is decided, 3 if there is no route, 2 on bad usage or a bad configuration"
+    )]
+    Explain(Explain),
     /// Make a CA, issue certificates, look at them and verify them
     #[command(subcommand)]
     Cert(Cert),
@@ -63,18 +77,53 @@ struct Check {
     config: PathBuf,
 }
 
+#[derive(Debug, clap::Args)]
+struct Explain {
+    /// The configuration, in YAML
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+    /// The request's method
+    #[arg(long, value_name = "METHOD", default_value = "GET")]
+    method: Method,
+    /// Its path, with a query if there is one; or its whole URL
+    #[arg(long, value_name = "PATH")]
+    path: String,
+    /// A header field; may be given several times. Without a Host, the first listener's address is meant
+    #[arg(long = "header", value_name = "NAME: VALUE", value_parser = header)]
+    headers: Vec<(HeaderName, HeaderValue)>,
+    /// The service that sends it; by default nobody who proved who it is
+    #[arg(long, value_name = "NAME")]
+    source: Option<ServiceName>,
+    /// The address it is sent from
+    #[arg(long, value_name = "IP")]
+    client: Option<IpAddr>,
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+fn header(text: &str) -> Result<(HeaderName, HeaderValue), String> {
+    let (name, value) = text.split_once(':').ok_or("expected NAME: VALUE")?;
+    let name = HeaderName::try_from(name.trim()).map_err(|error| format!("{name:?}: {error}"))?;
+    let value = HeaderValue::try_from(value.trim()).map_err(|error| format!("{value:?}: {error}"))?;
+    Ok((name, value))
+}
+
 fn duration(text: &str) -> Result<Duration, String> {
     mesh_core::duration::parse(text).map_err(|error| error.to_string())
 }
 
 /// Bad usage or a bad configuration.
 const BAD_CONFIGURATION: u8 = 2;
+/// No rule and no service takes the request.
+const NO_ROUTE: u8 = 3;
 
 /// Parses the arguments and does what they say.
 pub fn main() -> ExitCode {
     match Cli::parse().command {
         Command::Run(run) => serve(run),
         Command::Check(check) => report(&check.config),
+        Command::Explain(explain) => tell(explain),
         Command::Cert(cert) => cert::main(&cert),
     }
 }
@@ -107,6 +156,40 @@ fn serve(run: Run) -> ExitCode {
         Err(error) => {
             tracing::error!("{error}");
             ExitCode::FAILURE
+        }
+    }
+}
+
+fn tell(explain: Explain) -> ExitCode {
+    let loaded = match config::load(&explain.config) {
+        Ok(loaded) => loaded,
+        Err(report) => {
+            print(std::io::stderr(), &report.to_string());
+            return ExitCode::from(BAD_CONFIGURATION);
+        }
+    };
+    let asked = Asked {
+        method: explain.method,
+        target: explain.path,
+        headers: explain.headers,
+        source: explain.source.map(|source| source.to_string()),
+        client: explain.client,
+    };
+    match explain::Report::of(&loaded.config, &LiveSplits::default(), &asked) {
+        Ok(report) => {
+            let text = match explain.json {
+                true => format!("{:#}\n", report.json()),
+                false => report.to_string(),
+            };
+            print(std::io::stdout(), &text);
+            match report.is_no_route() {
+                true => ExitCode::from(NO_ROUTE),
+                false => ExitCode::SUCCESS,
+            }
+        }
+        Err(message) => {
+            print(std::io::stderr(), &format!("{message}\n"));
+            ExitCode::from(BAD_CONFIGURATION)
         }
     }
 }

@@ -74,7 +74,7 @@ pub use outlier::OutlierDetection;
 pub use rate_limit::RateLimiting;
 pub use report::{Problem, Report};
 pub use retry::{Retry, RetryBudget, RetryOn};
-pub use rule::{HeaderEdits, Mirror, Redirect, Rewrite, Rule, RuleAction};
+pub use rule::{Mirror, Rule, RuleAction};
 pub use service::{Protocol, Service};
 pub use share::{Percent, Ratio};
 pub use telemetry::{AccessLog, Jaeger, LogFormat, Otlp, OtlpProtocol, Telemetry};

@@ -11,6 +11,7 @@ use mesh_lb::fleet::{EndpointState, Fleet, FleetPolicy, SubsetPolicy};
 use mesh_lb::health::{GrpcCheck, HealthDriver, HealthSettings, HttpCheck, Schedule, TcpCheck, Thresholds};
 use mesh_lb::outlier::OutlierConfig;
 use mesh_telemetry::metrics::EndpointCounts;
+use mesh_traffic::LiveSplits;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
@@ -168,6 +169,7 @@ pub fn policy(
 #[derive(Default)]
 pub struct Fleets {
     running: HashMap<ServiceName, Running>,
+    splits: LiveSplits,
     events: EventBus,
 }
 
@@ -185,6 +187,11 @@ impl Fleets {
     /// What happens to them is told here.
     pub fn events(&self) -> &EventBus {
         &self.events
+    }
+
+    /// The shares of the versions of the services that have several: what a rollout changes.
+    pub fn splits(&self) -> &LiveSplits {
+        &self.splits
     }
 
     /// The fleet of a service under this policy: the one in use if that is its policy already. Nothing changes
@@ -222,6 +229,10 @@ impl Fleets {
             self.running
                 .insert(service.name.clone(), running.fit(service, dns.as_ref())?);
         }
+        self.splits = services
+            .iter()
+            .filter_map(|service| service.split.clone())
+            .collect();
         Ok(())
     }
 }

@@ -7,8 +7,10 @@ use std::sync::Arc;
 use std::task::Poll;
 
 use arc_swap::ArcSwap;
+use http::header::SET_COOKIE;
 use http::request::Parts;
-use http::{Request, Response, Version};
+use http::uri::Scheme;
+use http::{HeaderMap, HeaderValue, Request, Response, Version};
 use hyper::upgrade::OnUpgrade;
 use mesh_core::body::Body;
 use mesh_core::context::Direction;
@@ -23,7 +25,7 @@ use mesh_lb::Balance;
 use mesh_telemetry::labels::{MethodLabel, Protocol, SourceId};
 use mesh_telemetry::metrics::{MetricsBody, RequestRecord, RouteMetrics};
 use mesh_traffic::fault::{Asked, Injection};
-use mesh_traffic::router::Action;
+use mesh_traffic::router::{Action, Asking};
 use tokio::time::Instant;
 
 use crate::plan::{ListenerPlan, Plan};
@@ -81,6 +83,8 @@ struct Order {
     deadline: Option<Instant>,
     grpc: bool,
     version: Version,
+    /// What keeps the client to the version it got.
+    cookie: Option<HeaderValue>,
 }
 
 type Answer = Response<MetricsBody<RejectBody<Body>>>;
@@ -119,8 +123,8 @@ impl Connection {
             Ok(decided) => decided,
             Err(answer) => return Ok(answer),
         };
-        let target = place.serving.plan.table.decisions()[place.decision].target();
-        let version = target.and_then(|target| target.version.as_ref());
+        let decision = &place.serving.plan.table.decisions()[place.decision];
+        let version = decision.target().and_then(|target| target.version.as_ref());
         let balance = &place.serving.balancers[place.service];
         let trouble = place.serving.plan.prepared[place.decision]
             .faults
@@ -141,6 +145,12 @@ impl Connection {
         };
         let finished = sent.and_then(|(mut response, _)| {
             forward::finish(&mut response, order.marks.clone(), &self.peer)?;
+            if let Some(changes) = decision.changes() {
+                changes.apply_to_response(response.headers_mut());
+            }
+            if let Some(cookie) = &order.cookie {
+                response.headers_mut().append(SET_COOKIE, cookie.clone());
+            }
             Ok(response)
         });
         Ok(self.finish(order, finished))
@@ -178,18 +188,16 @@ impl Connection {
                 return Err(self.refuse(&parts, self.record(unrouted, &context, &parts), &error));
             }
         };
-        let decided = serving.plan.table.route(
-            &RequestHead::of_parts(&parts),
-            context.source_service(),
-            fastrand::u32(..),
-        );
-        let decision = match decided {
-            Ok(decision) => decision,
+        let head = RequestHead::of_parts(&parts);
+        let routed = match serving.plan.table.route(&Asking::of(&head, &context)) {
+            Ok(routed) => routed,
             Err(nothing) => {
                 let error = Error::from(nothing);
                 return Err(self.refuse(&parts, self.record(unrouted, &context, &parts), &error));
             }
         };
+        let decision = routed.decision();
+        let cookie = routed.cookie().and_then(|cookie| cookie.set_cookie());
         let prepared = &serving.plan.prepared[decision.index()];
         let record = self.record(prepared.metrics.of(listener.direction), &context, &parts);
         let head = RequestHead::of_parts(&parts);
@@ -204,30 +212,37 @@ impl Connection {
             mark_response(refusal.headers_mut(), marks, &self.peer);
             return Err(record.on_response(refusal));
         }
-        let service = match (decision.action(), prepared.service) {
-            (Action::Forward(_), Some(service)) => service,
-            (Action::Respond(respond), _) => {
-                let mut response = respond.response();
-                mark_response(
-                    response.headers_mut(),
-                    RequestMarks::of_refused(&parts.headers, &self.peer),
-                    &self.peer,
-                );
-                return Err(record.on_response(response));
+        let own = match decision.action() {
+            Action::Respond(respond) => Some(respond.response()),
+            Action::Redirect(redirect) => {
+                let head = RequestHead::of_parts(&parts);
+                Some(redirect.response(&head, &self.scheme(&parts.headers)))
             }
-            _ => {
-                let error = Error::new(
-                    ErrorKind::NoRoute,
-                    "the rule leads to a service that is not there any more",
-                );
-                return Err(self.refuse(&parts, record, &error));
+            _ => None,
+        };
+        if let Some(mut response) = own {
+            if let Some(changes) = decision.changes() {
+                changes.apply_to_response(response.headers_mut());
             }
+            let marks = RequestMarks::of_refused(&parts.headers, &self.peer);
+            mark_response(response.headers_mut(), marks, &self.peer);
+            return Err(record.on_response(response));
+        }
+        let Some(service) = prepared.service else {
+            let error = Error::new(
+                ErrorKind::NoRoute,
+                "the rule leads to a service that is not there any more",
+            );
+            return Err(self.refuse(&parts, record, &error));
         };
         if let Some(timeout) = prepared.timeout {
             let limit = context.received + timeout;
             context.deadline = Some(context.deadline.map_or(limit, |told| told.min(limit)));
         }
         let (grpc, version) = (is_grpc(&parts.headers), parts.version);
+        if let Some(changes) = decision.changes().filter(|changes| changes.touch_request()) {
+            changes.apply_to_request(&mut parts);
+        }
         let outgoing = forward::prepare(&mut parts, received, &context, &self.peer, &prepared.marks);
         let decision = decision.index();
         // The extensions are this hop's affair.
@@ -241,6 +256,7 @@ impl Connection {
                 deadline: context.deadline,
                 grpc,
                 version,
+                cookie,
             },
             place: Place {
                 serving,
@@ -251,6 +267,17 @@ impl Connection {
             upgrade,
             asked,
         })
+    }
+
+    /// The scheme the client used: what a trusted proxy told, else the connection's.
+    fn scheme(&self, headers: &HeaderMap) -> Scheme {
+        let told = headers.get("x-forwarded-proto").map(HeaderValue::as_bytes);
+        match told {
+            Some(b"https") => Scheme::HTTPS,
+            Some(b"http") => Scheme::HTTP,
+            _ if self.peer.peer().tls => Scheme::HTTPS,
+            _ => Scheme::HTTP,
+        }
     }
 
     /// Asks an endpoint for an upgrade, and starts the tunnel if it agrees.

@@ -16,13 +16,14 @@ use mesh_telemetry::Telemetry;
 use mesh_telemetry::metrics::{RouteMetrics, ServiceMetrics};
 use mesh_tls::{ClientCerts, Identity};
 use mesh_traffic::fault::FaultLayer;
-use mesh_traffic::router::{Action, Rule, RuleAction};
-use mesh_traffic::{Decision, RouteTable, Service};
+use mesh_traffic::router::Action;
+use mesh_traffic::{Decision, LiveSplit, RouteTable};
 
 use crate::config::{self, Config, ListenerTls};
 use crate::faults::{self, Faults};
 use crate::fleets::{self, Asking, Fleets, Source};
 use crate::rate_limits::{self, RateLimit, RateLimits};
+use crate::routing;
 use crate::upstream::Upstream;
 
 /// A compiled configuration.
@@ -111,6 +112,8 @@ pub struct ServicePlan {
     pub tls: Option<Upstream>,
     /// How many endpoints are expected.
     pub expected: usize,
+    /// The shares of its versions, if it has several.
+    pub split: Option<LiveSplit>,
     /// Where attempts are counted.
     pub metrics: Arc<ServiceMetrics>,
     /// Where what concerns the whole process is counted.
@@ -173,12 +176,7 @@ impl Plan {
         policies: Policies<'_>,
     ) -> Result<Self, String> {
         let mesh = &config.mesh;
-        let table = RouteTable::new(
-            mesh.namespace.as_str(),
-            mesh.services.iter().map(routed),
-            rules(config)?,
-        )
-        .map_err(|error| error.to_string())?;
+        let (table, splits) = routing::table(config, fleets.splits())?;
         let services = mesh
             .services
             .iter()
@@ -187,7 +185,9 @@ impl Plan {
                     .map_err(|error| format!("service {}: {error}", service.name))?;
                 let source =
                     Source::of(service).map_err(|error| format!("service {}: {error}", service.name))?;
-                Ok(plan(service, mesh, tls, source, telemetry, fleets))
+                let split = splits.get(&service.name).cloned();
+                let plan = plan(service, mesh, tls, source, telemetry, fleets);
+                Ok(ServicePlan { split, ..plan })
             })
             .collect::<Result<Vec<ServicePlan>, String>>()?;
         let by_name: HashMap<&str, usize> = services
@@ -240,37 +240,6 @@ impl Plan {
     }
 }
 
-fn routed(service: &config::Service) -> Service {
-    let routed = Service::new(service.name.clone()).with_timeout(service.timeout);
-    match &service.hosts {
-        Some(hosts) => routed.with_hosts(hosts.iter().cloned()),
-        None => routed,
-    }
-}
-
-fn rules(config: &Config) -> Result<Vec<Rule>, String> {
-    let rule = |rule: &config::Rule| {
-        let action = match &rule.action {
-            config::RuleAction::Forward(split) => RuleAction::Split(split.clone()),
-            config::RuleAction::Respond(respond) => RuleAction::Respond(respond.clone()),
-            config::RuleAction::Redirect(_) => {
-                return Err(format!("{}: redirects are not served yet", rule.origin));
-            }
-        };
-        let made = Rule::new(&rule.id, action).map_err(|error| format!("{}: {error}", rule.origin))?;
-        let made = made
-            .with_name(rule.name.clone())
-            .with_priority(rule.priority)
-            .with_enabled(rule.enabled);
-        Ok(rule
-            .conditions
-            .iter()
-            .cloned()
-            .fold(made.with_timeout(rule.timeout), Rule::with_condition))
-    };
-    config.mesh.rules.iter().map(rule).collect()
-}
-
 /// What is spoken to the endpoints of a service.
 pub fn protocol(protocol: config::Protocol) -> Protocol {
     match protocol {
@@ -306,6 +275,7 @@ fn plan(
         hash_key: service.load_balancing.hash_key.clone(),
         tls,
         expected: service.replicas.unwrap_or(0) as usize,
+        split: None,
         metrics: telemetry.service(&service.name),
         telemetry: telemetry.clone(),
     }

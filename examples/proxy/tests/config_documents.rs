@@ -205,7 +205,7 @@ serviceMesh:
         panic!("it forwards")
     };
     let destination = &split.destinations()[0];
-    assert_eq!(destination.service().as_str(), "sample-service");
+    assert_eq!(destination.service().map(|s| s.as_str()), Some("sample-service"));
     assert_eq!(destination.version().map(|version| version.as_str()), Some("v2"));
     let fault = rule.fault_injection.expect("written");
     assert_eq!(

@@ -341,7 +341,10 @@ fn the_longest_name_of_a_service_counts() {
         };
         let destination = &split.destinations()[0];
         let version = destination.version().map(|version| version.as_str().to_owned());
-        (destination.service().as_str().to_owned(), version)
+        (
+            destination.service().expect("a service").as_str().to_owned(),
+            version,
+        )
     };
     let of = |service: &str, version: Option<&str>| (service.to_owned(), version.map(str::to_owned));
     assert_eq!(rule("a"), of("a", None));

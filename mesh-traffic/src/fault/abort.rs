@@ -1,5 +1,7 @@
 //! How a request is ended on purpose.
 
+use std::fmt;
+
 use http::StatusCode;
 use mesh_core::{Error, ErrorKind, GrpcCode};
 
@@ -48,6 +50,17 @@ impl Abort {
         match self.grpc {
             Some(code) => error.with_grpc_code(code),
             None => error,
+        }
+    }
+}
+
+/// As `503`, or `503 (gRPC 14)`.
+impl fmt::Display for Abort {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.status.as_u16())?;
+        match self.grpc {
+            Some(code) => write!(f, " (gRPC {code})"),
+            None => Ok(()),
         }
     }
 }

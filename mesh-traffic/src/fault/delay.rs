@@ -4,6 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use fastrand::Rng;
+use mesh_core::duration::display;
 
 /// How long a request waits: always as long, or by chance.
 ///
@@ -38,6 +39,20 @@ enum Kind {
     Uniform { least: Duration, most: Duration },
     Normal { mean: Duration, deviation: Duration },
     Pareto { least: Duration, shape: f64 },
+}
+
+/// As `1s`, `10ms to 1s`, `1s give or take 100ms`, or `10ms and rarely more`.
+impl fmt::Display for Delay {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.kind {
+            Kind::Fixed(delay) => display(delay).fmt(f),
+            Kind::Uniform { least, most } => write!(f, "{} to {}", display(least), display(most)),
+            Kind::Normal { mean, deviation } => {
+                write!(f, "{} give or take {}", display(mean), display(deviation))
+            }
+            Kind::Pareto { least, .. } => write!(f, "{} and rarely more", display(least)),
+        }
+    }
 }
 
 impl Delay {

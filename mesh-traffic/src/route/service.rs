@@ -3,6 +3,7 @@
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
+use http::uri::Scheme;
 use http::{Request, Response};
 use http_body::Body;
 use mesh_core::reject::{RejectBody, is_grpc, reject};
@@ -10,10 +11,10 @@ use mesh_core::{Error, Live, MeshContext, RequestHead};
 use tokio::time::Instant;
 use tower_service::Service;
 
+use super::future::{Finish, RouteFuture};
 use super::layer::Routes;
-use crate::answer::AnswerFuture;
 use crate::deadline::require_within;
-use crate::router::{Action, RouteTable};
+use crate::router::{Action, Asking, RouteTable};
 
 /// What [`RouteLayer`](super::RouteLayer) puts in front of a service.
 #[derive(Debug)]
@@ -45,42 +46,50 @@ where
 {
     type Response = Response<RejectBody<ResBody>>;
     type Error = S::Error;
-    type Future = AnswerFuture<S::Future, ResBody>;
+    type Future = RouteFuture<S::Future, ResBody>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
         self.inner.poll_ready(cx)
     }
 
-    fn call(&mut self, mut request: Request<ReqBody>) -> Self::Future {
-        match decide(&**self.routes.load(), &mut request) {
-            Some(answer) => AnswerFuture::answered(answer),
-            None => AnswerFuture::inner(self.inner.call(request)),
+    fn call(&mut self, request: Request<ReqBody>) -> Self::Future {
+        match decide(&**self.routes.load(), request) {
+            Ok((request, finish)) => RouteFuture::inner(self.inner.call(request), finish),
+            Err(answer) => RouteFuture::answered(answer),
         }
     }
 }
 
-/// Leaves in the request where it goes, or gives the answer to it.
+/// The request with where it goes, and what is done to its response; or the answer to it.
+#[expect(clippy::result_large_err, reason = "it is the answer, moved once")]
 fn decide<T: Routes, ReqBody, ResBody>(
     routes: &T,
-    request: &mut Request<ReqBody>,
-) -> Option<Response<RejectBody<ResBody>>> {
-    if request.extensions().get::<MeshContext>().is_none() {
-        request.extensions_mut().insert(MeshContext::new(Instant::now()));
-    }
-    let context = request.extensions().get::<MeshContext>()?;
+    mut request: Request<ReqBody>,
+) -> Result<(Request<ReqBody>, Finish), Response<RejectBody<ResBody>>> {
+    let context = request
+        .extensions_mut()
+        .get_or_insert_with(|| MeshContext::new(Instant::now()));
     if context.target.is_some() {
-        return None;
+        return Ok((request, Finish::default()));
     }
-    let head = RequestHead::of(request);
-    let decision = match routes
-        .table()
-        .route(&head, context.source_service(), fastrand::u32(..))
-    {
-        Ok(decision) => decision,
-        Err(nothing) => return Some(reject(&Error::from(nothing), is_grpc(head.headers))),
+    let context = context.clone();
+    let head = RequestHead::of(&request);
+    let routed = match routes.table().route(&Asking::of(&head, &context)) {
+        Ok(routed) => routed,
+        Err(nothing) => return Err(reject(&Error::from(nothing), is_grpc(head.headers))),
+    };
+    let decision = routed.decision();
+    let finish = Finish {
+        changes: decision.changes().cloned(),
+        cookie: routed.cookie().and_then(|cookie| cookie.set_cookie()),
+    };
+    let answered = |mut answer: Response<_>| {
+        finish.finish(&mut answer);
+        Err(answer)
     };
     match decision.action() {
-        Action::Respond(respond) => Some(respond.response()),
+        Action::Respond(respond) => answered(respond.response()),
+        Action::Redirect(redirect) => answered(redirect.response(&head, &scheme(&head, &context))),
         Action::Forward(target) => {
             let extensions = request.extensions_mut();
             if let Some(context) = extensions.get_mut::<MeshContext>() {
@@ -90,7 +99,22 @@ fn decide<T: Routes, ReqBody, ResBody>(
                 }
             }
             routes.attach(decision, extensions);
-            None
+            if let Some(changes) = decision.changes().filter(|changes| changes.touch_request()) {
+                let (mut parts, body) = request.into_parts();
+                changes.apply_to_request(&mut parts);
+                request = Request::from_parts(parts, body);
+            }
+            Ok((request, finish))
         }
+    }
+}
+
+/// The scheme a request came by.
+fn scheme(head: &RequestHead<'_>, context: &MeshContext) -> Scheme {
+    let tls = || context.peer.as_ref().is_some_and(|peer| peer.tls);
+    match head.uri.scheme() {
+        Some(scheme) => scheme.clone(),
+        None if tls() => Scheme::HTTPS,
+        None => Scheme::HTTP,
     }
 }

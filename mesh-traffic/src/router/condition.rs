@@ -7,6 +7,7 @@ use http::Method;
 use super::host::HostName;
 use super::matcher::Matcher;
 use super::operator::Operator;
+use super::path_change::respelt;
 use super::subject::Subject;
 
 /// Which part of a condition is wrong, so that a report can point at it.
@@ -178,6 +179,9 @@ fn checked_value(subject: &Subject, operator: Operator, value: &str) -> Result<B
             if let Some(why) = no_path(value, whole || operator == Operator::Prefix) {
                 return refuse(format!("{value:?} is in no path: {why}"));
             }
+            if let Some(why) = never_spelt(value, operator) {
+                return refuse(format!("{value:?} is in no path: {why}"));
+            }
         }
         Subject::Method if whole && Method::from_bytes(value.as_bytes()).is_err() => {
             return refuse(format!("{value:?} is not a method"));
@@ -226,6 +230,32 @@ fn no_path(value: &str, from_start: bool) -> Option<&'static str> {
         return Some("the segments '.' and '..' are resolved before rules are tried");
     }
     None
+}
+
+/// Why no path has this after the edge has brought it into its canonical form, if so.
+fn never_spelt(value: &str, operator: Operator) -> Option<String> {
+    if value == "*" {
+        return None;
+    }
+    // A part of a path is looked at where it can stand.
+    let (before, after) = match operator {
+        Operator::Suffix => ("/x", ""),
+        Operator::Contains => ("/x", "x"),
+        _ => ("", ""),
+    };
+    match respelt(&format!("{before}{value}{after}")) {
+        Ok(None) => None,
+        Ok(Some(canonical)) => {
+            let canonical = canonical.strip_prefix(before).unwrap_or(&canonical);
+            let canonical = canonical.strip_suffix(after).unwrap_or(canonical);
+            Some(format!(
+                "rules see paths in one spelling only, and never this; expected {canonical:?}"
+            ))
+        }
+        // A part may begin or end within an escape.
+        Err(_) if matches!(operator, Operator::Suffix | Operator::Contains) => None,
+        Err(why) => Some(why),
+    }
 }
 
 #[cfg(test)]

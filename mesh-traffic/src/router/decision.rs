@@ -1,12 +1,16 @@
 //! What routing decides, prepared when the table is compiled.
 
 use std::fmt;
+use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
 use mesh_core::context::Target;
 use mesh_core::{Error, ErrorKind};
 
+use super::changes::Changes;
+use super::pins::StickyCookie;
+use super::redirect::Redirect;
 use super::respond::Respond;
 
 /// One thing a table can decide: a destination of a rule, a rule's answer, or a service by its host.
@@ -15,6 +19,7 @@ pub struct Decision {
     pub(crate) index: usize,
     pub(crate) rule: Option<Arc<str>>,
     pub(crate) action: Action,
+    pub(crate) changes: Option<Arc<Changes>>,
     pub(crate) timeout: Option<Duration>,
 }
 
@@ -26,6 +31,8 @@ pub enum Action {
     Forward(Target),
     /// It is answered.
     Respond(Respond),
+    /// The client is sent elsewhere.
+    Redirect(Redirect),
 }
 
 impl Decision {
@@ -50,8 +57,13 @@ impl Decision {
     pub fn target(&self) -> Option<&Target> {
         match &self.action {
             Action::Forward(target) => Some(target),
-            Action::Respond(_) => None,
+            Action::Respond(_) | Action::Redirect(_) => None,
         }
+    }
+
+    /// What is changed of the request, if it is forwarded, and of the response.
+    pub fn changes(&self) -> Option<&Arc<Changes>> {
+        self.changes.as_ref()
     }
 
     /// How long the request may take: the rule's time limit, or else the service's.
@@ -60,30 +72,79 @@ impl Decision {
     }
 }
 
+/// A decision, and what the client is given with the response.
+#[derive(Clone, Copy, Debug)]
+pub struct Routed<'t> {
+    pub(crate) decision: &'t Decision,
+    pub(crate) cookie: Option<StickyCookie<'t>>,
+}
+
+impl<'t> Routed<'t> {
+    /// The decision.
+    pub fn decision(&self) -> &'t Decision {
+        self.decision
+    }
+
+    /// The cookie that keeps the client to its version, if it is to get one.
+    pub fn cookie(&self) -> Option<StickyCookie<'t>> {
+        self.cookie
+    }
+}
+
+impl Deref for Routed<'_> {
+    type Target = Decision;
+
+    fn deref(&self) -> &Decision {
+        self.decision
+    }
+}
+
 /// Nothing matches a request.
+///
+/// The message names the rule that came nearest, of the first hundred, and which of its conditions failed first;
+/// what that asked for is not told, since clients see the message.
 ///
 /// ```
 /// use mesh_core::{Error, ErrorKind, RequestHead};
 /// use mesh_traffic::RouteTable;
+/// use mesh_traffic::router::Asking;
 ///
 /// let table = RouteTable::new("dept-barc", [], [])?;
 /// let request = http::Request::get("http://nowhere.example/x").body(())?;
-/// let nothing = table.route(&RequestHead::of(&request), "unknown", 0).expect_err("the table is empty");
+/// let asking = Asking::new(&RequestHead::of(&request), "unknown");
+/// let nothing = table.route(&asking).expect_err("the table is empty");
 /// let error = Error::from(nothing);
 /// assert_eq!(error.kind(), ErrorKind::NoRoute);
 /// assert!(error.message().contains("nowhere.example") && error.message().contains("/x"));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct NoRoute<'r> {
+pub struct NoRoute<'t, 'r> {
     pub(crate) host: Option<&'r str>,
     pub(crate) path: &'r str,
+    pub(crate) near: Option<Near<'t>>,
+}
+
+/// A rule that does not hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Near<'t> {
+    pub(crate) rule: &'t str,
+    /// The place of the first condition that failed, and what it looks at.
+    pub(crate) condition: usize,
+    pub(crate) kind: &'static str,
+}
+
+impl NoRoute<'_, '_> {
+    /// The id of the rule that came nearest, and the place of its first condition that failed.
+    pub fn nearest(&self) -> Option<(&str, usize)> {
+        self.near.map(|near| (near.rule, near.condition))
+    }
 }
 
 /// How much of a host or a path a message repeats, in characters.
 const SHOWN: usize = 200;
 
-impl fmt::Display for NoRoute<'_> {
+impl fmt::Display for NoRoute<'_, '_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.host {
             Some(host) => write!(f, "no rule and no service matches host \"{}\"", Shown(host))?,
@@ -93,14 +154,26 @@ impl fmt::Display for NoRoute<'_> {
             f,
             " path \"{}\"; add a rule, or the host to the hosts of a service",
             Shown(self.path)
-        )
+        )?;
+        match self.near {
+            Some(Near {
+                rule,
+                condition,
+                kind,
+            }) => write!(
+                f,
+                "; nearest is rule {rule:?}, whose condition {} (on the {kind}) does not hold",
+                condition + 1
+            ),
+            None => Ok(()),
+        }
     }
 }
 
-impl std::error::Error for NoRoute<'_> {}
+impl std::error::Error for NoRoute<'_, '_> {}
 
-impl From<NoRoute<'_>> for Error {
-    fn from(nothing: NoRoute<'_>) -> Self {
+impl From<NoRoute<'_, '_>> for Error {
+    fn from(nothing: NoRoute<'_, '_>) -> Self {
         Self::new(ErrorKind::NoRoute, nothing.to_string())
     }
 }
@@ -132,6 +205,7 @@ mod tests {
         let message = NoRoute {
             host: Some("a\"b\u{1}"),
             path: &path,
+            near: None,
         }
         .to_string();
         assert!(message.len() < 400, "{}", message.len());
@@ -143,6 +217,7 @@ mod tests {
         let message = NoRoute {
             host: None,
             path: "/x",
+            near: None,
         }
         .to_string();
         assert!(

@@ -98,6 +98,31 @@ impl Matcher {
         (!self.negated).then_some((&self.subject, &self.predicate))
     }
 
+    /// What the request has where this condition looks: the first few values, long ones cut off.
+    pub(crate) fn found(&self, view: &View<'_>) -> Vec<String> {
+        const MOST: usize = 8;
+        let head = &view.head;
+        match &self.subject {
+            Subject::Path => vec![shown(head.path().as_bytes())],
+            Subject::Method => vec![shown(head.method.as_str().as_bytes())],
+            Subject::Host => view.host.as_bytes().map(shown).into_iter().collect(),
+            Subject::SourceService => vec![shown(view.source.as_bytes())],
+            Subject::Header(name) => {
+                let fields = head.headers.get_all(name).iter();
+                fields.take(MOST).map(|field| shown(field.as_bytes())).collect()
+            }
+            Subject::Cookie(name) => {
+                let own = cookies(head.headers).filter(|(found, _)| *found == name.as_bytes());
+                own.take(MOST).map(|(_, value)| shown(value)).collect()
+            }
+            Subject::Query(name) => {
+                let is_own = |(found, _): &(&[u8], &[u8])| decoded(found, |found| found == name.as_bytes());
+                let own = parameters(head.query()).filter(is_own);
+                own.take(MOST).map(|(_, value)| decoded(value, shown)).collect()
+            }
+        }
+    }
+
     fn holds_for_any(&self, view: &View<'_>) -> bool {
         let holds = |candidate: &[u8]| self.predicate.holds(candidate);
         let head = &view.head;
@@ -178,6 +203,17 @@ pub(crate) fn comparable<'r>(headers: &'r HeaderMap, name: &HeaderName) -> impl 
             .into_iter()
             .chain(members(field))
     })
+}
+
+/// The beginning of a value, as text.
+fn shown(value: &[u8]) -> String {
+    const LONGEST: usize = 100;
+    let text = String::from_utf8_lossy(value);
+    let mut shown: String = text.chars().take(LONGEST).collect();
+    if text.chars().nth(LONGEST).is_some() {
+        shown.push('…');
+    }
+    shown
 }
 
 /// A regular expression that has to match all of a value.

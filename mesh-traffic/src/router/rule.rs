@@ -6,8 +6,14 @@ use std::time::Duration;
 
 use mesh_core::{ServiceName, Version};
 
+use super::changes::Rewrite;
 use super::condition::Condition;
+use super::header_edits::HeaderEdits;
+use super::operator::Operator;
+use super::path_change::PathChange;
+use super::redirect::Redirect;
 use super::respond::Respond;
+use super::subject::Subject;
 use super::weights::{Weights, WeightsError};
 
 /// A rule: if all its conditions hold, its action is taken. One without conditions always holds.
@@ -31,6 +37,9 @@ pub struct Rule {
     enabled: bool,
     conditions: Vec<Condition>,
     action: RuleAction,
+    rewrite: Rewrite,
+    request_headers: HeaderEdits,
+    response_headers: HeaderEdits,
     timeout: Option<Duration>,
 }
 
@@ -42,6 +51,8 @@ pub enum RuleAction {
     Split(Split),
     /// Answers it.
     Respond(Respond),
+    /// Sends the client elsewhere.
+    Redirect(Redirect),
 }
 
 /// Why something is not a rule.
@@ -88,6 +99,9 @@ impl Rule {
             enabled: true,
             conditions: Vec::new(),
             action,
+            rewrite: Rewrite::new(),
+            request_headers: HeaderEdits::new(),
+            response_headers: HeaderEdits::new(),
             timeout: None,
         })
     }
@@ -117,6 +131,28 @@ impl Rule {
     #[must_use]
     pub fn with_condition(mut self, condition: Condition) -> Self {
         self.conditions.push(condition);
+        self
+    }
+
+    /// The same, changing path or host of what it sends on. A prefix takes the place of what the rule's one
+    /// condition on the path names (operator `prefix` or `equals`).
+    #[must_use]
+    pub fn with_rewrite(mut self, rewrite: Rewrite) -> Self {
+        self.rewrite = rewrite;
+        self
+    }
+
+    /// The same, changing header fields of what it sends on.
+    #[must_use]
+    pub fn with_request_headers(mut self, edits: HeaderEdits) -> Self {
+        self.request_headers = edits;
+        self
+    }
+
+    /// The same, changing header fields of the responses, its own answers among them.
+    #[must_use]
+    pub fn with_response_headers(mut self, edits: HeaderEdits) -> Self {
+        self.response_headers = edits;
         self
     }
 
@@ -161,9 +197,49 @@ impl Rule {
         &self.action
     }
 
+    /// What it changes of path and host.
+    pub fn rewrite(&self) -> &Rewrite {
+        &self.rewrite
+    }
+
+    /// What it changes of the request's header fields.
+    pub fn request_headers(&self) -> &HeaderEdits {
+        &self.request_headers
+    }
+
+    /// What it changes of the response's header fields.
+    pub fn response_headers(&self) -> &HeaderEdits {
+        &self.response_headers
+    }
+
     /// The time limit.
     pub fn timeout(&self) -> Option<Duration> {
         self.timeout
+    }
+
+    /// What its one condition on the path names: what a prefix takes the place of.
+    pub(crate) fn matched_prefix(&self) -> Option<&str> {
+        let mut named = self.conditions.iter().filter(|condition| {
+            *condition.subject() == Subject::Path
+                && matches!(condition.operator(), Operator::Prefix | Operator::Equals)
+        });
+        let first = named.next()?;
+        match named.next() {
+            None => first.values().next(),
+            Some(_) => None,
+        }
+    }
+
+    /// Whether it replaces a prefix.
+    pub(crate) fn replaces_prefix(&self) -> bool {
+        let of_redirect = match &self.action {
+            RuleAction::Redirect(redirect) => redirect.path(),
+            _ => None,
+        };
+        [self.rewrite.path(), of_redirect]
+            .into_iter()
+            .flatten()
+            .any(|path: &PathChange| !path.is_whole())
     }
 }
 
@@ -179,48 +255,76 @@ impl Rule {
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Destination {
-    service: ServiceName,
-    version: Option<Version>,
+    to: To,
     weight: u32,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum To {
+    Service(ServiceName, Option<Version>),
+    Answer(Respond),
+}
+
 impl Destination {
-    /// `weight` percent to the stable version of `service`.
+    /// A share of `weight` to the stable version of `service`.
     ///
     /// If no service has this name, but one is left when `-<version>` is taken from its end, that version of
     /// that service is meant.
     pub fn new(service: ServiceName, weight: u32) -> Self {
         Self {
-            service,
-            version: None,
+            to: To::Service(service, None),
             weight,
         }
     }
 
-    /// The same, but this version.
+    /// A share that is answered: what the Gateway API asks for a backend that does not exist.
+    pub fn answered(answer: Respond, weight: u32) -> Self {
+        Self {
+            to: To::Answer(answer),
+            weight,
+        }
+    }
+
+    /// The same, but this version; nothing changes for a share that is answered.
     #[must_use]
-    pub fn with_version(mut self, version: Option<Version>) -> Self {
-        self.version = version;
+    pub fn with_version(mut self, wanted: Option<Version>) -> Self {
+        if let To::Service(_, version) = &mut self.to {
+            *version = wanted;
+        }
         self
     }
 
-    /// The service, as it was given.
-    pub fn service(&self) -> &ServiceName {
-        &self.service
+    /// The service, as it was given; none if the share is answered.
+    pub fn service(&self) -> Option<&ServiceName> {
+        match &self.to {
+            To::Service(service, _) => Some(service),
+            To::Answer(_) => None,
+        }
     }
 
     /// The version, as it was given.
     pub fn version(&self) -> Option<&Version> {
-        self.version.as_ref()
+        match &self.to {
+            To::Service(_, version) => version.as_ref(),
+            To::Answer(_) => None,
+        }
     }
 
-    /// The weight, in percent.
+    /// The answer, if the share is answered.
+    pub fn answer(&self) -> Option<&Respond> {
+        match &self.to {
+            To::Service(..) => None,
+            To::Answer(answer) => Some(answer),
+        }
+    }
+
+    /// The weight: in percent, or relative to the others.
     pub fn weight(&self) -> u32 {
         self.weight
     }
 }
 
-/// Destinations whose weights add up to 100.
+/// Destinations and their shares.
 #[derive(Clone, Debug)]
 pub struct Split {
     destinations: Box<[Destination]>,
@@ -232,6 +336,19 @@ impl Split {
     pub fn new(destinations: impl IntoIterator<Item = Destination>) -> Result<Self, WeightsError> {
         let destinations: Box<[Destination]> = destinations.into_iter().collect();
         let weights = Weights::percent(destinations.iter().map(Destination::weight))?;
+        Ok(Self {
+            destinations,
+            weights,
+        })
+    }
+
+    /// Takes destinations whose weights are relative to their sum, as the Gateway API writes them.
+    ///
+    /// # Errors
+    /// There is no destination, or none has a weight, or they are more than 32 bits hold.
+    pub fn relative(destinations: impl IntoIterator<Item = Destination>) -> Result<Self, WeightsError> {
+        let destinations: Box<[Destination]> = destinations.into_iter().collect();
+        let weights = Weights::relative(destinations.iter().map(Destination::weight))?;
         Ok(Self {
             destinations,
             weights,

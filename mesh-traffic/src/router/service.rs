@@ -5,6 +5,8 @@ use std::time::Duration;
 use mesh_core::ServiceName;
 
 use super::host::{HostError, HostName, HostPattern};
+use super::live_split::LiveSplit;
+use super::pins::Pins;
 
 /// A service and the hosts that mean it when no rule decides.
 ///
@@ -21,6 +23,8 @@ pub struct Service {
     name: ServiceName,
     hosts: Option<Vec<HostPattern>>,
     timeout: Option<Duration>,
+    split: Option<LiveSplit>,
+    pins: Pins,
 }
 
 impl Service {
@@ -31,6 +35,8 @@ impl Service {
             name,
             hosts: None,
             timeout: None,
+            split: None,
+            pins: Pins::default(),
         }
     }
 
@@ -46,6 +52,30 @@ impl Service {
     pub fn with_timeout(mut self, timeout: Option<Duration>) -> Self {
         self.timeout = timeout;
         self
+    }
+
+    /// The same with these shares of its versions, wherever none is named.
+    #[must_use]
+    pub fn with_split(mut self, split: LiveSplit) -> Self {
+        self.split = Some(split);
+        self
+    }
+
+    /// The same with who is kept to which of its versions, where these share requests.
+    #[must_use]
+    pub fn with_pins(mut self, pins: Pins) -> Self {
+        self.pins = pins;
+        self
+    }
+
+    /// The shares of its versions.
+    pub fn split(&self) -> Option<&LiveSplit> {
+        self.split.as_ref()
+    }
+
+    /// Who is kept to which of its versions.
+    pub fn pins(&self) -> &Pins {
+        &self.pins
     }
 
     /// The name.

@@ -1,21 +1,25 @@
 //! The table: rules and services compiled into one immutable value.
 
+mod choice;
 mod compile;
+mod explain;
 mod problem;
 
 use std::collections::HashMap;
 
-use mesh_core::RequestHead;
-
+use self::choice::{Choice, Versions};
 use self::compile::Compiler;
+pub use self::explain::{Explanation, SplitTaken, Tried, Verdict};
+use self::explain::{Recorder, Silent, Writer};
 pub use self::problem::{TableError, TableProblem};
-use super::decision::{Decision, NoRoute};
+use super::asking::Asking;
+use super::condition::Condition;
+use super::decision::{Decision, Near, NoRoute, Routed};
 use super::host::written_host;
 use super::index::Index;
 use super::matcher::View;
 use super::rule::Rule;
 use super::service::Service;
-use super::weights::Weights;
 
 /// Rules and services, compiled. See [`router`](super) for what is tried in which order.
 ///
@@ -28,11 +32,13 @@ use super::weights::Weights;
 ///
 /// ```
 /// use mesh_core::{RequestHead, ServiceName};
+/// use mesh_traffic::router::Asking;
 /// use mesh_traffic::{RouteTable, Service};
 ///
 /// let table = RouteTable::new("dept-barc", [Service::new(ServiceName::new("sample-service")?)], [])?;
 /// let request = http::Request::get("/").header("host", "sample-service.dept-barc.svc:3001").body(())?;
-/// let decision = table.route(&RequestHead::of(&request), "unknown", 0).map_err(mesh_core::Error::from)?;
+/// let asking = Asking::new(&RequestHead::of(&request), "unknown");
+/// let decision = table.route(&asking).map_err(mesh_core::Error::from)?;
 /// assert_eq!(decision.target().map(|target| target.service.as_str()), Some("sample-service"));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
@@ -43,22 +49,14 @@ pub struct RouteTable {
     index: Index,
     hosts: Hosts,
     decisions: Box<[Decision]>,
+    /// For each decision that leaves the version open, by its index, the decisions of the versions.
+    versions: Box<[Option<Box<Versions>>]>,
 }
 
 #[derive(Debug)]
 struct Compiled {
     rule: Rule,
     choice: Choice,
-}
-
-/// Which of the decisions a rule takes.
-#[derive(Debug)]
-enum Choice {
-    /// It is switched off.
-    Never,
-    Only(usize),
-    /// One of those that begin here.
-    Weighted(usize, Weights),
 }
 
 /// Which decision a host leads to.
@@ -83,30 +81,135 @@ impl RouteTable {
         compiler.finish()
     }
 
-    /// Decides where a request goes. `source_service` is [`MeshContext::source_service`], and `random` a
-    /// number uniform over all of `u32`: the same number always decides the same.
+    /// Decides where a request goes. The same request, source, address and random number are always decided the
+    /// same, as long as no rollout changes the shares of a service's versions.
     ///
-    /// [`MeshContext::source_service`]: mesh_core::MeshContext::source_service
-    pub fn route<'t, 'r>(
-        &'t self,
-        head: &RequestHead<'r>,
-        source_service: &str,
-        random: u32,
-    ) -> Result<&'t Decision, NoRoute<'r>> {
-        let view = View::new(head, source_service);
-        let decided = match self.index.first(&view, |place| self.rules[place].holds(&view)) {
-            Some(place) => self.rules[place].choice.decide(random),
-            None => self.hosts.find(view.host.as_bytes()),
-        };
-        let decision = decided.and_then(|index| self.decisions.get(index));
-        decision.ok_or_else(|| NoRoute {
-            host: written_host(head),
-            path: head.path(),
+    /// # Errors
+    /// No rule and no service matches.
+    pub fn route<'t, 'r>(&'t self, asking: &Asking<'r>) -> Result<Routed<'t>, NoRoute<'t, 'r>> {
+        let view = View::new(&asking.head, asking.source_service);
+        self.decide(asking, &view, &mut Silent).ok_or_else(|| NoRoute {
+            host: written_host(&asking.head),
+            path: asking.head.path(),
+            near: self.nearest(&view),
         })
     }
 
-    /// All that can be decided, by [`Decision::index`]: first each service by host, in the order given; then
-    /// the rules, in the order in which they are tried, each with its destinations in theirs.
+    /// Decides as [`route`](Self::route) does, and tells why: every rule that was tried, the first condition of it
+    /// that failed, and what the request has there.
+    ///
+    /// ```
+    /// use mesh_core::{RequestHead, ServiceName};
+    /// use mesh_traffic::router::{Asking, Operator, Respond, Subject, Verdict};
+    /// use mesh_traffic::{Condition, RouteTable, Rule, RuleAction, Service};
+    ///
+    /// let deny = Rule::new("deny", RuleAction::Respond(Respond::new(403)?))?
+    ///     .with_condition(Condition::new(Subject::Path, Operator::Prefix, ["/deny"])?);
+    /// let table = RouteTable::new("dept-barc", [Service::new(ServiceName::new("orders")?)], [deny])?;
+    ///
+    /// let request = http::Request::get("http://orders/7").body(())?;
+    /// let explanation = table.explain(&Asking::new(&RequestHead::of(&request), "unknown"));
+    /// let found = vec!["/7".to_owned()];
+    /// assert_eq!(explanation.tried[0].verdict, Verdict::Failed { condition: 0, found });
+    /// assert!(explanation.decision.is_some_and(|decision| decision.rule().is_none()), "the host decided");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn explain<'t>(&'t self, asking: &Asking<'_>) -> Explanation<'t> {
+        let mut writer = Writer::default();
+        let view = View::new(&asking.head, asking.source_service);
+        let routed = self.decide(asking, &view, &mut writer);
+        let splits = writer
+            .taken
+            .into_iter()
+            .map(|taken| taken.resolve(&self.decisions));
+        Explanation {
+            tried: writer.tried,
+            splits: splits.collect(),
+            decision: routed.map(|routed| routed.decision),
+            cookie: routed.and_then(|routed| routed.cookie),
+        }
+    }
+
+    fn decide<'t, R: Recorder<'t>>(
+        &'t self,
+        asking: &Asking<'_>,
+        view: &View<'_>,
+        recorder: &mut R,
+    ) -> Option<Routed<'t>> {
+        let place = match R::RECORDS {
+            true => self.one_by_one(view, recorder),
+            false => self.index.first(view, |place| self.rules[place].holds(view)),
+        };
+        let (index, cookie) = match place {
+            Some(place) => self.rules[place].choice.decide(asking, recorder)?,
+            None => (self.hosts.find(view.host.as_bytes())?, None),
+        };
+        let (index, cookie) = match self.versions.get(index) {
+            None | Some(None) => (index, cookie),
+            Some(Some(versions)) => {
+                let (index, own) = versions.decide(asking, recorder);
+                // One value is enough for all that draw by that cookie.
+                (index, cookie.or(own))
+            }
+        };
+        let decision = self.decisions.get(index)?;
+        Some(Routed { decision, cookie })
+    }
+
+    /// The first rule that holds; every one before it is told of.
+    fn one_by_one<'t, R: Recorder<'t>>(&'t self, view: &View<'_>, recorder: &mut R) -> Option<usize> {
+        for (place, compiled) in self.rules.iter().enumerate() {
+            let verdict = match compiled.first_failing(view) {
+                _ if !compiled.rule.is_enabled() => Verdict::Off,
+                None => Verdict::Holds,
+                Some(condition) => Verdict::Failed {
+                    condition,
+                    found: compiled.rule.conditions()[condition].matcher().found(view),
+                },
+            };
+            let holds = verdict == Verdict::Holds;
+            recorder.tried(Tried {
+                rule: &compiled.rule,
+                verdict,
+            });
+            if holds {
+                return Some(place);
+            }
+        }
+        None
+    }
+
+    /// The rule of which the fewest conditions fail, and of those the one of which the most hold.
+    fn nearest(&self, view: &View<'_>) -> Option<Near<'_>> {
+        let tried = self
+            .rules
+            .iter()
+            .filter(|compiled| compiled.rule.is_enabled())
+            .take(LOOKED_AT);
+        let nearest = tried
+            .filter_map(|compiled| {
+                let condition = compiled.first_failing(view)?;
+                let all = compiled.rule.conditions();
+                let failing = all.iter().filter(|other| !other.matcher().holds(view)).count();
+                Some((
+                    failing,
+                    std::cmp::Reverse(all.len() - failing),
+                    compiled,
+                    condition,
+                ))
+            })
+            .min_by_key(|(failing, holding, ..)| (*failing, *holding))?;
+        let (_, _, compiled, condition) = nearest;
+        Some(Near {
+            rule: compiled.rule.id(),
+            condition,
+            kind: compiled.rule.conditions()[condition].subject().kind(),
+        })
+    }
+
+    /// All that can be decided, by [`Decision::index`]: first each service by host, in the order given; then the
+    /// rules, in the order in which they are tried, each with its destinations in theirs; then, for each of these
+    /// that leaves the version of a service open whose versions share requests, the versions.
     pub fn decisions(&self) -> &[Decision] {
         &self.decisions
     }
@@ -119,22 +222,19 @@ impl RouteTable {
 
 impl Compiled {
     fn holds(&self, view: &View<'_>) -> bool {
-        self.rule
-            .conditions()
-            .iter()
-            .all(|condition| condition.matcher().holds(view))
+        self.first_failing(view).is_none()
+    }
+
+    /// The place of the first condition that does not hold.
+    fn first_failing(&self, view: &View<'_>) -> Option<usize> {
+        let fails = |condition: &Condition| !condition.matcher().holds(view);
+        self.rule.conditions().iter().position(fails)
     }
 }
 
-impl Choice {
-    fn decide(&self, random: u32) -> Option<usize> {
-        match self {
-            Self::Never => None,
-            Self::Only(index) => Some(*index),
-            Self::Weighted(first, weights) => Some(first + weights.choose(random)),
-        }
-    }
-}
+/// How many rules are looked at for the one nearest to a request that none matches: whoever asks for nothing is not
+/// to cost more than who asks for something.
+const LOOKED_AT: usize = 100;
 
 impl Hosts {
     fn find(&self, host: Option<&[u8]>) -> Option<usize> {

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// Weights in percent that add up to 100.
+/// Weights: in percent, or relative to their sum.
 ///
 /// ```
 /// use mesh_traffic::router::Weights;
@@ -14,7 +14,7 @@ use std::fmt;
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Weights {
-    /// Running sums; the last is 100.
+    /// Running sums; the last is all of it, and not 0.
     ends: Box<[u32]>,
 }
 
@@ -29,6 +29,10 @@ pub enum WeightsError {
         /// The weights.
         weights: Box<[u32]>,
     },
+    /// All of them are 0.
+    Nothing,
+    /// Their sum is more than 32 bits hold.
+    TooMuch,
 }
 
 impl fmt::Display for WeightsError {
@@ -43,6 +47,8 @@ impl fmt::Display for WeightsError {
                 let sum: u64 = weights.iter().copied().map(u64::from).sum();
                 write!(f, " add up to {sum}; expected 100")
             }
+            Self::Nothing => f.write_str("every weight is 0; expected at least one above"),
+            Self::TooMuch => f.write_str("the weights add up to more than 4294967295; expected smaller ones"),
         }
     }
 }
@@ -59,21 +65,73 @@ impl Weights {
         if weights.iter().copied().map(u64::from).sum::<u64>() != 100 {
             return Err(WeightsError::Sum { weights });
         }
-        let mut sum = 0;
-        let ends = weights
-            .iter()
-            .map(|weight| {
-                sum += weight;
-                sum
-            })
-            .collect();
-        Ok(Self { ends })
+        Self::relative(weights)
+    }
+
+    /// Takes weights that count relative to their sum. A weight of 0 is never chosen.
+    ///
+    /// # Errors
+    /// There is none, or all are 0, or their sum is more than 32 bits hold.
+    ///
+    /// ```
+    /// use mesh_traffic::router::Weights;
+    ///
+    /// let weights = Weights::relative([1, 3])?;
+    /// assert_eq!((0..4_u32).map(|n| weights.choose(n << 30)).collect::<Vec<_>>(), [0, 1, 1, 1]);
+    /// # Ok::<(), mesh_traffic::router::WeightsError>(())
+    /// ```
+    pub fn relative(weights: impl IntoIterator<Item = u32>) -> Result<Self, WeightsError> {
+        let mut sum = 0_u32;
+        let mut ends = Vec::new();
+        for weight in weights {
+            sum = sum.checked_add(weight).ok_or(WeightsError::TooMuch)?;
+            ends.push(sum);
+        }
+        match (ends.is_empty(), sum) {
+            (true, _) => Err(WeightsError::Empty),
+            (false, 0) => Err(WeightsError::Nothing),
+            (false, _) => Ok(Self { ends: ends.into() }),
+        }
+    }
+
+    /// All of it to the only place.
+    pub(crate) fn one() -> Self {
+        Self { ends: [100].into() }
+    }
+
+    /// The one place that has all of it, if so.
+    pub(crate) fn only(&self) -> Option<usize> {
+        let first = self.ends.partition_point(|&end| end == 0);
+        (self.ends.get(first) == self.ends.last()).then_some(first)
+    }
+
+    /// The sum of them: 100 if they are percents.
+    pub fn total(&self) -> u32 {
+        self.ends.last().copied().unwrap_or_default()
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// Never: there is at least one.
+    pub fn is_empty(&self) -> bool {
+        self.ends.is_empty()
+    }
+
+    /// The weight at a place; 0 beyond the last.
+    pub fn get(&self, place: usize) -> u32 {
+        let before = place
+            .checked_sub(1)
+            .map_or(0, |before| self.ends[before.min(self.ends.len() - 1)]);
+        self.ends.get(place).map_or(0, |end| end - before)
     }
 
     /// The place of the chosen weight. `random` has to be uniform over all of `u32`.
     pub fn choose(&self, random: u32) -> usize {
-        // The upper half of the product is uniform over 0..100, to one part in 2^32.
-        let point = (u64::from(random) * 100) >> 32;
+        // The upper half of the product is uniform over 0..total, to one part in 2^32.
+        let point = (u64::from(random) * u64::from(self.total())) >> 32;
         self.ends.partition_point(|&end| u64::from(end) <= point)
     }
 }
@@ -131,6 +189,17 @@ mod tests {
         for random in [0, 1, u32::MAX / 2, u32::MAX] {
             assert_eq!(weights.choose(random), 1);
         }
+    }
+
+    #[test]
+    fn relative_weights_know_their_shares() {
+        let weights = Weights::relative([0, 3, 1_000_000, 2]).expect("weights");
+        let shares: Vec<u32> = (0..5).map(|place| weights.get(place)).collect();
+        assert_eq!(shares, [0, 3, 1_000_000, 2, 0]);
+        assert_eq!((weights.len(), weights.total()), (4, 1_000_005));
+        assert_eq!(Weights::relative([0, 0]), Err(WeightsError::Nothing));
+        assert_eq!(Weights::relative([u32::MAX, 1]), Err(WeightsError::TooMuch));
+        assert_eq!(Weights::relative([]), Err(WeightsError::Empty));
     }
 
     #[test]

@@ -7,7 +7,7 @@ use ipnet::IpNet;
 use mesh_core::endpoint::Address;
 use mesh_core::request_key::{KeyBy, KeyByError};
 use mesh_core::{ServiceName, SpiffeId, Version};
-use mesh_traffic::router::{HostName, HostPattern};
+use mesh_traffic::router::{HeaderEditError, HeaderEdits, HostName, HostPattern};
 
 use super::authorization::{IdentityPattern, PathPattern};
 use super::context::Wrong;
@@ -152,28 +152,20 @@ pub(super) fn header_value(text: &str) -> Result<HeaderValue, Wrong> {
         .map_err(|_| Wrong::expected("a header's value: one line without control characters"))
 }
 
-/// The name of a header that belongs to the message, not to the connection or to its framing.
+/// The name of a header that belongs to the message, not to the connection, to its framing or to the mesh.
 pub(super) fn editable_header(text: &str) -> Result<HeaderName, Wrong> {
-    const OF_CONNECTION: [&str; 9] = [
-        "connection",
-        "content-length",
-        "host",
-        "keep-alive",
-        "proxy-connection",
-        "te",
-        "trailer",
-        "transfer-encoding",
-        "upgrade",
-    ];
-    let name = header_name(text)?;
-    if name == "host" {
-        return Err(Wrong::expected(HEADER).hint("to change the host, write rewrite: { host: … }"));
-    }
-    match OF_CONNECTION.contains(&name.as_str()) {
-        true => Err(Wrong::expected(
+    match HeaderEdits::new().remove(text) {
+        Ok(_) => header_name(text),
+        Err(HeaderEditError::Host | HeaderEditError::Pseudo(_)) => {
+            Err(Wrong::expected(HEADER).hint("to change the host, write rewrite: { host: … }"))
+        }
+        Err(HeaderEditError::OfMesh(_)) => Err(Wrong::expected(
+            "a header that is not the mesh's own: in those it tells what it knows",
+        )),
+        Err(HeaderEditError::OfConnection(_)) => Err(Wrong::expected(
             "a header that does not belong to the connection or to the body's framing",
         )),
-        false => Ok(name),
+        Err(_) => Err(Wrong::expected(HEADER)),
     }
 }
 

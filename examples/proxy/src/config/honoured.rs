@@ -206,7 +206,7 @@ fn check_versions(index: usize, rule: &Rule, config: &Config, context: &mut Cont
         return;
     };
     for (place, destination) in split.destinations().iter().enumerate() {
-        let of_name = |service: &&Service| service.name == *destination.service();
+        let of_name = |service: &&Service| Some(&service.name) == destination.service();
         let (Some(service), Some(version)) =
             (config.mesh.services.iter().find(of_name), destination.version())
         else {

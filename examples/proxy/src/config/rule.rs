@@ -3,15 +3,16 @@
 use std::time::Duration;
 
 use http::uri::Scheme;
-use http::{HeaderName, HeaderValue, StatusCode};
 use mesh_core::{ServiceName, Version};
-use mesh_traffic::router::{HostName, Operator, Respond, Split, Subject};
+use mesh_traffic::router::{
+    HeaderEditError, HeaderEdits, Operator, PathChange, PathError, Redirect, Respond, Rewrite, Split, Subject,
+};
 use mesh_traffic::{Condition, Destination};
 
 use super::context::Wrong;
 use super::defaults;
 use super::fault::FaultInjection;
-use super::grammar::{self, ABSOLUTE_PATH, HEADER, HOST};
+use super::grammar::{self, HEADER, HOST};
 use super::names::{self, Names};
 use super::origin::Origin;
 use super::rate_limit::RateLimiting;
@@ -38,10 +39,12 @@ pub struct Rule {
     pub enabled: bool,
     /// All must hold; none: it always does.
     pub conditions: Vec<Condition>,
+    /// Where each of the conditions was written.
+    pub condition_origins: Vec<Origin>,
     /// What it does.
     pub action: RuleAction,
     /// What of the request is changed.
-    pub rewrite: Option<Rewrite>,
+    pub rewrite: Rewrite,
     /// Header fields of the request that are changed.
     pub request_headers: HeaderEdits,
     /// Header fields of the response that are changed.
@@ -70,46 +73,6 @@ pub enum RuleAction {
     Redirect(Redirect),
 }
 
-/// Where a client is sent. What is `None` stays as in the request.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Redirect {
-    /// 301, 302, 303, 307 or 308. Default 302.
-    pub status: StatusCode,
-    /// `http` or `https`.
-    pub scheme: Option<Scheme>,
-    /// The host.
-    pub host: Option<HostName>,
-    /// The port.
-    pub port: Option<u16>,
-    /// The whole path.
-    pub path: Option<Box<str>>,
-    /// In place of the prefix the rule's condition matched.
-    pub prefix: Option<Box<str>>,
-}
-
-/// What of a request is changed before it is sent on.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Rewrite {
-    /// In place of the prefix the rule's condition matched.
-    pub prefix: Option<Box<str>>,
-    /// In place of the host.
-    pub host: Option<HostName>,
-}
-
-/// Header fields that are changed: first removed, then set, then added.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct HeaderEdits {
-    /// In place of any of its name.
-    pub set: Vec<(HeaderName, HeaderValue)>,
-    /// Besides those of its name.
-    pub add: Vec<(HeaderName, HeaderValue)>,
-    /// All of this name.
-    pub remove: Vec<HeaderName>,
-}
-
 /// Where a copy of requests goes.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
@@ -128,7 +91,8 @@ pub(super) fn read(fields: &mut Fields<'_>, names: &Names) -> Option<Rule> {
     let name = fields.optional("name", text("a name for people"));
     let priority = fields.or("priority", integer(-1_000_000..=1_000_000), 0_i32);
     let enabled = fields.or("enabled", boolean(), true);
-    let conditions = fields.optional("conditions", list(object(condition::read)));
+    let condition = |fields: &mut Fields<'_>| Some((fields.origin(), condition::read(fields)?));
+    let conditions = fields.optional("conditions", list(object(condition)));
     let action = read_action(fields, names);
     let rewrite = fields.optional("rewrite", object(read_rewrite));
     let request_headers = fields.optional("requestHeaders", object(read_edits));
@@ -142,7 +106,8 @@ pub(super) fn read(fields: &mut Fields<'_>, names: &Names) -> Option<Rule> {
         object(|fields: &mut Fields<'_>| read_mirror(fields, names)),
     );
 
-    let conditions = conditions.unwrap_or_default();
+    let (condition_origins, conditions): (Vec<_>, Vec<_>) =
+        conditions.unwrap_or_default().into_iter().unzip();
     if fields.has("destinations") || fields.has("redirect") {
         check_prefix(fields, &conditions);
     }
@@ -162,8 +127,9 @@ pub(super) fn read(fields: &mut Fields<'_>, names: &Names) -> Option<Rule> {
         priority,
         enabled,
         conditions,
+        condition_origins,
         action: action?,
-        rewrite,
+        rewrite: rewrite.unwrap_or_default(),
         request_headers: request_headers.unwrap_or_default(),
         response_headers: response_headers.unwrap_or_default(),
         timeout,
@@ -276,15 +242,15 @@ fn read_respond(fields: &mut Fields<'_>) -> Option<Respond> {
 }
 
 fn read_redirect(fields: &mut Fields<'_>) -> Option<Redirect> {
-    let statuses = [301, 302, 303, 307, 308];
     let status = fields.or("status", integer(300..=399_u16), 302);
     let schemes = word(&[("http", false), ("https", true)]);
     let secure = fields.optional("scheme", schemes);
     let host = fields.optional("host", parsed(HOST, grammar::host));
     let port = fields.optional("port", integer(1..=65_535_u16));
-    let path = fields.optional("path", parsed(ABSOLUTE_PATH, grammar::absolute_path));
-    let prefix = fields.optional("prefix", parsed(ABSOLUTE_PATH, grammar::absolute_path));
-    if !statuses.contains(&status) {
+    let path = fields.optional("path", parsed(PATH, whole_path));
+    let prefix = fields.optional("prefix", parsed(PREFIX, path_prefix));
+    let redirect = Redirect::new(status);
+    if redirect.is_err() {
         let wrong = Wrong::expected("301, 302, 303, 307 or 308");
         fields.refuse("status", status.to_string(), wrong);
     }
@@ -297,19 +263,24 @@ fn read_redirect(fields: &mut Fields<'_>) -> Option<Redirect> {
             Wrong::expected("one of scheme, host, port, path, prefix").because("it would lead back here");
         fields.refuse_whole("a redirect that changes nothing", wrong);
     }
-    let scheme = |secure| if secure { Scheme::HTTPS } else { Scheme::HTTP };
-    Some(Redirect {
-        status: StatusCode::from_u16(status).ok()?,
-        scheme: secure.map(scheme),
-        host,
-        port,
-        path,
-        prefix,
-    })
+    let mut redirect = redirect.ok()?;
+    if let Some(secure) = secure {
+        redirect = redirect.with_scheme(if secure { Scheme::HTTPS } else { Scheme::HTTP });
+    }
+    if let Some(host) = host {
+        redirect = redirect.with_host(host);
+    }
+    if let Some(port) = port {
+        redirect = redirect.with_port(port);
+    }
+    if let Some(path) = path.or(prefix) {
+        redirect = redirect.with_path(path);
+    }
+    Some(redirect)
 }
 
 fn read_rewrite(fields: &mut Fields<'_>) -> Option<Rewrite> {
-    let prefix = fields.optional("prefix", parsed(ABSOLUTE_PATH, grammar::absolute_path));
+    let prefix = fields.optional("prefix", parsed(PREFIX, path_prefix));
     let host = fields.optional("host", parsed(HOST, grammar::host));
     if !fields.has("prefix") && !fields.has("host") {
         fields.refuse_whole(
@@ -317,7 +288,29 @@ fn read_rewrite(fields: &mut Fields<'_>) -> Option<Rewrite> {
             Wrong::expected("prefix, host or both"),
         );
     }
-    Some(Rewrite { prefix, host })
+    let mut rewrite = Rewrite::new();
+    if let Some(prefix) = prefix {
+        rewrite = rewrite.with_path(prefix);
+    }
+    if let Some(host) = host {
+        rewrite = rewrite.with_host(host);
+    }
+    Some(rewrite)
+}
+
+const PATH: &str = "a path that begins with '/', without a query";
+const PREFIX: &str = "a path that begins with '/', without a query; / takes the prefix away";
+
+fn whole_path(text: &str) -> Result<PathChange, Wrong> {
+    PathChange::whole(text).map_err(|error| no_path(&error, PATH))
+}
+
+fn path_prefix(text: &str) -> Result<PathChange, Wrong> {
+    PathChange::prefix(text).map_err(|error| no_path(&error, PREFIX))
+}
+
+fn no_path(error: &PathError, expected: &str) -> Wrong {
+    Wrong::expected(expected).because(error.why())
 }
 
 /// What a prefix stands in place of has to be one prefix.
@@ -350,11 +343,27 @@ fn read_edits(fields: &mut Fields<'_>) -> Option<HeaderEdits> {
     let set = fields.optional("set", map_of(grammar::editable_header, value()));
     let add = fields.optional("add", map_of(grammar::editable_header, value()));
     let remove = fields.optional("remove", list(parsed(HEADER, grammar::editable_header)));
-    Some(HeaderEdits {
-        set: set.unwrap_or_default(),
-        add: add.unwrap_or_default(),
-        remove: remove.unwrap_or_default(),
-    })
+    let edits = || {
+        let mut edits = HeaderEdits::new();
+        for name in remove.iter().flatten() {
+            edits = edits.remove(name.as_str())?;
+        }
+        for (name, value) in set.iter().flatten() {
+            edits = edits.set_value(name.as_str(), value.clone())?;
+        }
+        for (name, value) in add.iter().flatten() {
+            edits = edits.add_value(name.as_str(), value.clone())?;
+        }
+        Ok::<_, HeaderEditError>(edits)
+    };
+    match edits() {
+        Ok(edits) => Some(edits),
+        Err(error) => {
+            let expected = format!("at most {} changes", HeaderEdits::MOST);
+            fields.refuse_whole(error.to_string(), Wrong::expected(expected));
+            None
+        }
+    }
 }
 
 fn read_mirror(fields: &mut Fields<'_>, names: &Names) -> Option<Mirror> {

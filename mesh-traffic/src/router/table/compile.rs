@@ -1,18 +1,22 @@
 //! Compiles a table, and finds what is wrong with it as a whole.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use mesh_core::context::Target;
 use mesh_core::{ServiceName, Version};
 
+use super::choice::{Arms, Choice, PinnedArms, Versions};
 use super::problem::{TableError, TableProblem};
-use super::{Choice, Compiled, Hosts, RouteTable};
+use super::{Compiled, Hosts, RouteTable};
+use crate::router::changes::Changes;
 use crate::router::condition::Condition;
 use crate::router::decision::{Action, Decision};
 use crate::router::host::HostPattern;
 use crate::router::index::Index;
-use crate::router::rule::{Destination, Rule, RuleAction};
+use crate::router::pins::salt;
+use crate::router::rule::{Destination, Rule, RuleAction, Split};
 use crate::router::service::Service;
 
 /// A table in the making. Services come before the rules that name them.
@@ -63,7 +67,7 @@ impl<'n> Compiler<'n> {
             }
         }
         let target = Target::service(service.name().clone());
-        self.decide(None, Action::Forward(target), service.timeout());
+        self.decide(None, Action::Forward(target), None, service.timeout());
         self.services.push(service);
     }
 
@@ -109,10 +113,18 @@ impl<'n> Compiler<'n> {
                 self.rule_places.insert(rule.id().into(), place);
             }
         }
+        if rule.replaces_prefix() && rule.matched_prefix().is_none() {
+            self.problems.push(TableProblem::NoPrefix {
+                rule: place,
+                id: rule.id().into(),
+            });
+        }
         if let RuleAction::Split(split) = rule.action() {
             for (destination, wanted) in split.destinations().iter().enumerate() {
-                if self.resolve(wanted).is_none() {
-                    let service = wanted.service().clone();
+                if let Some(service) = wanted.service()
+                    && self.resolve(wanted).is_none()
+                {
+                    let service = service.clone();
                     let id = rule.id().into();
                     self.problems.push(TableProblem::UnknownService {
                         rule: place,
@@ -147,11 +159,70 @@ impl<'n> Compiler<'n> {
         let index = Index::build(
             tried.map(|(place, compiled)| (place, compiled.rule.conditions().iter().map(Condition::matcher))),
         );
+        let versions = self.versions();
         Ok(RouteTable {
             rules,
             index,
             hosts: self.hosts,
             decisions: self.decisions.into(),
+            versions,
+        })
+    }
+
+    /// Adds the decisions of versions behind those that leave the version open.
+    fn versions(&mut self) -> Box<[Option<Box<Versions>>]> {
+        (0..self.decisions.len())
+            .map(|index| self.versions_of(index).map(Box::new))
+            .collect()
+    }
+
+    fn versions_of(&mut self, index: usize) -> Option<Versions> {
+        let open = self.decisions.get(index)?.clone();
+        let target = open.target().filter(|target| target.version.is_none())?;
+        let service = self.services.get(*self.service_places.get(&target.service)?)?;
+        let split = service
+            .split()
+            .filter(|split| split.versions().len() > 1)?
+            .clone();
+        let pins = service.pins().clone();
+        let first = self.decisions.len();
+        for version in split.versions() {
+            self.decisions.push(Decision {
+                index: self.decisions.len(),
+                action: Action::Forward(target.clone().with_version(version.clone())),
+                ..open.clone()
+            });
+        }
+        Some(Versions { first, split, pins })
+    }
+
+    /// Who is kept to which of a rule's destinations, if these are versions of one service.
+    fn pinned(&self, rule: &Rule, split: &Split) -> Option<PinnedArms> {
+        let resolved: Option<Vec<_>> = split
+            .destinations()
+            .iter()
+            .map(|wanted| self.resolve(wanted))
+            .collect();
+        let resolved = resolved?;
+        let (service, _) = resolved.first()?;
+        if resolved.iter().any(|(other, _)| other.name() != service.name()) {
+            return None;
+        }
+        let of_service = service
+            .split()
+            .and_then(|split| split.versions().first().cloned().flatten());
+        let is_stable = |version: &Option<Version>| version.is_none() || *version == of_service;
+        let stable = resolved
+            .iter()
+            .position(|(_, version)| is_stable(version))
+            .unwrap_or(0);
+        let other = |(_, version): &(_, Option<Version>)| *version != resolved[stable].1;
+        let canary = resolved.iter().rposition(other)?;
+        Some(PinnedArms {
+            pins: service.pins().clone(),
+            stable,
+            canary,
+            salt: salt(rule.id()),
         })
     }
 
@@ -160,36 +231,69 @@ impl<'n> Compiler<'n> {
             return Choice::Never;
         }
         let first = self.decisions.len();
+        let matched = rule.matched_prefix();
+        let changes = Changes::compile(
+            rule.rewrite(),
+            matched,
+            rule.request_headers(),
+            rule.response_headers(),
+        );
+        let changes = changes.map(Arc::new);
         match rule.action() {
             RuleAction::Respond(respond) => {
-                self.decide(Some(rule), Action::Respond(respond.clone()), rule.timeout());
+                let action = Action::Respond(respond.clone());
+                self.decide(Some(rule), action, changes, rule.timeout());
+                Choice::Only(first)
+            }
+            RuleAction::Redirect(redirect) => {
+                let action = Action::Redirect(redirect.compile(matched));
+                self.decide(Some(rule), action, changes, rule.timeout());
                 Choice::Only(first)
             }
             RuleAction::Split(split) => {
                 for wanted in split.destinations() {
-                    // Every destination was resolved when the rule was added.
-                    if let Some((service, version)) = self.resolve(wanted) {
-                        let target = Target::service(service.name().clone())
-                            .with_version(version)
-                            .with_route(Some(rule.shared_id()));
-                        let timeout = rule.timeout().or_else(|| service.timeout());
-                        self.decide(Some(rule), Action::Forward(target), timeout);
+                    let changes = changes.clone();
+                    match (self.resolve(wanted), wanted.answer()) {
+                        (Some((service, version)), _) => {
+                            let target = Target::service(service.name().clone())
+                                .with_version(version)
+                                .with_route(Some(rule.shared_id()));
+                            let timeout = rule.timeout().or_else(|| service.timeout());
+                            self.decide(Some(rule), Action::Forward(target), changes, timeout);
+                        }
+                        (None, Some(answer)) => {
+                            let action = Action::Respond(answer.clone());
+                            self.decide(Some(rule), action, changes, rule.timeout());
+                        }
+                        // Every destination was resolved when the rule was added.
+                        (None, None) => {}
                     }
                 }
                 match split.destinations() {
                     [_] => Choice::Only(first),
-                    _ => Choice::Weighted(first, split.weights().clone()),
+                    _ => Choice::Weighted(Box::new(Arms {
+                        first,
+                        weights: split.weights().clone(),
+                        pinned: self.pinned(rule, split),
+                    })),
                 }
             }
         }
     }
 
-    fn decide(&mut self, rule: Option<&Rule>, action: Action, timeout: Option<Duration>) {
+    fn decide(
+        &mut self,
+        rule: Option<&Rule>,
+        action: Action,
+        changes: Option<Arc<Changes>>,
+        timeout: Option<Duration>,
+    ) {
         let index = self.decisions.len();
         self.decisions.push(Decision {
             index,
             rule: rule.map(Rule::shared_id),
             action,
+            changes,
             timeout,
         });
     }
@@ -201,7 +305,7 @@ impl<'n> Compiler<'n> {
                 .get(name)
                 .and_then(|&place| self.services.get(place))
         };
-        let name = wanted.service().as_str();
+        let name = wanted.service()?.as_str();
         if let Some(service) = known(name) {
             return Some((service, wanted.version().cloned()));
         }

@@ -51,6 +51,13 @@ pub enum TableProblem {
         /// The service that does not exist.
         service: ServiceName,
     },
+    /// A rule replaces a prefix of the path, and no condition, or more than one, says which.
+    NoPrefix {
+        /// The place of the rule.
+        rule: usize,
+        /// The rule's id.
+        id: Box<str>,
+    },
 }
 
 impl fmt::Display for TableProblem {
@@ -77,6 +84,11 @@ impl fmt::Display for TableProblem {
                 f,
                 "rule {id:?} sends requests to service {service:?}, which does not exist; \
                  expected the name of a service, or \"<service>-<version>\""
+            ),
+            Self::NoPrefix { id, .. } => write!(
+                f,
+                "rule {id:?} replaces a prefix of the path and does not say which; \
+                 expected one condition on the path, with the operator prefix, whose value it replaces"
             ),
         }
     }

@@ -2,7 +2,7 @@ use http::Method;
 use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
 
-use mesh_core::ServiceName;
+use mesh_core::{RequestHead, ServiceName};
 
 use super::*;
 use crate::router::{
@@ -316,9 +316,9 @@ proptest! {
             let found = table.index.first(&view, |place| table.rules[place].holds(&view));
             prop_assert_eq!(found, expected, "{:?} from {}", request, source);
             // And so does the whole.
-            let decided = table.route(&head, source, 0).map(Decision::rule);
+            let decided = table.route(&Asking::new(&head, source)).expect("any host has a service");
             let expected = expected.map(|place| table.rules[place].rule.id());
-            prop_assert_eq!(decided, Ok(expected));
+            prop_assert_eq!(decided.rule(), expected);
         }
     }
 }
@@ -380,7 +380,7 @@ fn a_decision_action_is_what_the_rule_does() {
     let table = RouteTable::new("ns", [], [rule("teapot", respond)]).expect("a table");
     let request = http::Request::get("/").body(()).expect("a request");
     let decision = table
-        .route(&RequestHead::of(&request), "unknown", 0)
+        .route(&Asking::new(&RequestHead::of(&request), "unknown"))
         .expect("a rule without conditions holds");
     assert!(matches!(decision.action(), Action::Respond(respond) if respond.status() == 418));
 }

@@ -98,26 +98,11 @@ pub(super) const TABLE: &[Row] = &[
     honoured("serviceMesh.trafficManagement.rules[].conditions"),
     honoured("serviceMesh.trafficManagement.rules[].destinations"),
     honoured("serviceMesh.trafficManagement.rules[].respond"),
-    refused(
-        "serviceMesh.trafficManagement.rules[].redirect",
-        "the rule could not be served at all",
-    ),
-    refused(
-        "serviceMesh.trafficManagement.rules[].rewrite",
-        "requests would reach another path or host",
-    ),
-    refused(
-        "serviceMesh.trafficManagement.rules[].requestHeaders",
-        "headers would pass unchanged",
-    ),
-    refused(
-        "serviceMesh.trafficManagement.rules[].responseHeaders",
-        "headers would pass unchanged",
-    ),
-    ignored(
-        "serviceMesh.trafficManagement.rules[].timeout",
-        "the service's timeout counts",
-    ),
+    honoured("serviceMesh.trafficManagement.rules[].redirect"),
+    honoured("serviceMesh.trafficManagement.rules[].rewrite"),
+    honoured("serviceMesh.trafficManagement.rules[].requestHeaders"),
+    honoured("serviceMesh.trafficManagement.rules[].responseHeaders"),
+    honoured("serviceMesh.trafficManagement.rules[].timeout"),
     ignored(
         "serviceMesh.trafficManagement.rules[].retry",
         "no failure is tried again",

@@ -151,6 +151,11 @@ impl Report {
         matches!(self.outcome, Outcome::NoRoute)
     }
 
+    /// Whether another request like it may go elsewhere.
+    pub fn is_drawn(&self) -> bool {
+        self.splits.iter().any(|split| split.taken.is_none())
+    }
+
     /// The same as JSON.
     pub fn json(&self) -> Value {
         let (by, rule) = match &self.by {
@@ -166,6 +171,7 @@ impl Report {
             "decidedBy": by,
             "rule": rule,
             "decision": self.outcome.json(),
+            "drawn": self.is_drawn(),
             "splits": self.splits.iter().map(SplitReport::json).collect::<Vec<_>>(),
             "changes": self.changes.iter().map(|(what, to)| ((*what).to_owned(), json!(to))).collect::<serde_json::Map<_, _>>(),
             "policies": self.policies.iter().map(Policy::json).collect::<Vec<_>>(),

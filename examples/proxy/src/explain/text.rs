@@ -27,14 +27,13 @@ impl fmt::Display for Report {
         for split in &self.splits {
             write_split(f, split)?;
         }
-        let drawn = self.splits.iter().any(|split| split.taken.is_none());
-        match (&self.outcome, drawn) {
+        match (&self.outcome, self.is_drawn()) {
             (Outcome::NoRoute, _) => return writeln!(f, "\n→ no_route"),
             (_, true) => writeln!(f, "\n→ one of the shares above")?,
             (outcome, false) => writeln!(f, "\n→ {outcome}")?,
         }
         for (what, to) in &self.changes {
-            writeln!(f, "  {what} becomes {}", Printable(to))?;
+            writeln!(f, "  {what}: {}", Printable(to))?;
         }
         if self.sets_cookie {
             writeln!(f, "  the client is given a cookie that keeps it to its version")?;

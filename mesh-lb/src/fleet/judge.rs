@@ -82,18 +82,27 @@ impl Fleet {
         now + ejection.interval
     }
 
-    /// Its breaker opened, tries or closed.
-    fn changed(&self, member: &Member, transition: &Transition, cause: Cow<'static, str>, now: Instant) {
+    /// Its breaker opened, tries or closed. Between that and the lock here another thread may have had it otherwise:
+    /// then it is that thread's to tell.
+    pub(super) fn changed(
+        &self,
+        member: &Member,
+        transition: &Transition,
+        cause: Cow<'static, str>,
+        now: Instant,
+    ) {
+        let Some(breaker) = member.breaker() else { return };
         match transition.to {
             BreakerState::Open => {
                 let mut state = self.0.state.lock();
+                if breaker.state() == BreakerState::Closed {
+                    return;
+                }
                 if !member.is_ejected()
                     && let Err(spared) = self.can_spare(member)
                 {
+                    let _ = breaker.reset(now);
                     drop(state);
-                    if let Some(breaker) = member.breaker() {
-                        let _ = breaker.reset(now);
-                    }
                     tracing::debug!(service = %self.0.service, endpoint = %member.id(), %cause, %spared, "not ejected");
                     return;
                 }
@@ -109,7 +118,7 @@ impl Fleet {
             }
             BreakerState::Closed => {
                 let mut state = self.0.state.lock();
-                if !member.take_back(now) {
+                if breaker.state() != BreakerState::Closed || !member.take_back(now) {
                     return;
                 }
                 self.make_stale(&mut state);
@@ -178,3 +187,6 @@ impl Fleet {
         any
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -9,17 +9,21 @@ use proptest::prelude::*;
 
 use super::*;
 
-const SECOND: Duration = Duration::from_secs(1);
+pub(super) const SECOND: Duration = Duration::from_secs(1);
 
-fn endpoint(port: u16) -> Endpoint {
+pub(super) fn endpoint(port: u16) -> Endpoint {
     Endpoint::new(SocketAddr::from(([10, 0, 0, 1], port)).into())
 }
 
-fn set(ports: std::ops::RangeInclusive<u16>) -> EndpointSet {
+pub(super) fn set(ports: std::ops::RangeInclusive<u16>) -> EndpointSet {
     EndpointSet::new(ports.map(endpoint))
 }
 
-fn fleet(ports: std::ops::RangeInclusive<u16>, policy: FleetPolicy, now: Instant) -> (Fleet, Events) {
+pub(super) fn fleet(
+    ports: std::ops::RangeInclusive<u16>,
+    policy: FleetPolicy,
+    now: Instant,
+) -> (Fleet, Events) {
     let events = EventBus::new(1000);
     let told = events.subscribe();
     let fleet = Fleet::new("orders".parse().expect("a name"), policy).with_events(events);
@@ -28,7 +32,7 @@ fn fleet(ports: std::ops::RangeInclusive<u16>, policy: FleetPolicy, now: Instant
 }
 
 /// A request to the endpoint, if its breaker lets it through. Whether it did.
-fn request(fleet: &Fleet, port: u16, outcome: Outcome, now: Instant) -> bool {
+pub(super) fn request(fleet: &Fleet, port: u16, outcome: Outcome, now: Instant) -> bool {
     let member = member(fleet, port);
     let Ok(admission) = member.breaker().expect("it has one").admit(now) else {
         return false;
@@ -41,7 +45,7 @@ fn request(fleet: &Fleet, port: u16, outcome: Outcome, now: Instant) -> bool {
     true
 }
 
-fn attempt(member: Arc<Member>, permit: Permit, begun: Instant) -> Unjudged {
+pub(super) fn attempt(member: Arc<Member>, permit: Permit, begun: Instant) -> Unjudged {
     Unjudged {
         member,
         permit: Some(permit),
@@ -49,23 +53,23 @@ fn attempt(member: Arc<Member>, permit: Permit, begun: Instant) -> Unjudged {
     }
 }
 
-fn fail(fleet: &Fleet, port: u16, times: usize, now: Instant) {
+pub(super) fn fail(fleet: &Fleet, port: u16, times: usize, now: Instant) {
     for _ in 0..times {
         request(fleet, port, Outcome::Failure, now);
     }
 }
 
-fn member(fleet: &Fleet, port: u16) -> Arc<Member> {
+pub(super) fn member(fleet: &Fleet, port: u16) -> Arc<Member> {
     let state = fleet.0.state.lock();
     Arc::clone(state.members.get(endpoint(port).id()).expect("it is known"))
 }
 
-fn weights(fleet: &Fleet) -> Vec<u32> {
+pub(super) fn weights(fleet: &Fleet) -> Vec<u32> {
     let roster = fleet.0.roster.current();
     roster.groups[0].seats.iter().map(|seat| seat.weight).collect()
 }
 
-fn told(events: &mut Events) -> Vec<String> {
+pub(super) fn told(events: &mut Events) -> Vec<String> {
     use futures_util::FutureExt as _;
     std::iter::from_fn(|| events.next().now_or_never().flatten())
         .map(|event| event.to_string())

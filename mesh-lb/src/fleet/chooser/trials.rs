@@ -34,10 +34,13 @@ impl Trials {
             due: AtomicU64::new(NEVER),
             seats,
         };
-        let due = |at: &usize| group.seats[*at].member.breaker().and_then(|b| b.due());
-        let first = trials.seats.iter().filter_map(due).min();
-        if !trials.seats.is_empty() {
-            trials.next_at(Some(first.unwrap_or(now)));
+        // One that has a trial under way may lose it.
+        let due = |at: &usize| {
+            let breaker = group.seats[*at].member.breaker();
+            breaker.and_then(|b| b.due()).unwrap_or(now)
+        };
+        if let Some(first) = trials.seats.iter().map(due).min() {
+            trials.next_at(Some(first));
         }
         trials
     }

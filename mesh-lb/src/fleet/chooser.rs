@@ -196,11 +196,12 @@ impl<L: Link> Chooser<L> {
         if let Some(chosen) = subset.trial(group, &cx, &avoid[..avoided]) {
             return Ok(chosen);
         }
+        let tried = avoided;
         let mut random = cx.random;
         loop {
             let cx = PickContext { random, ..cx }.avoiding(&avoid[..avoided]);
             let at = subset.pick(group, &cx).ok_or(NotChosen::Nobody)?;
-            let rests = subset.links.get(at).is_some_and(|link| link.is_resting(cx.now));
+            let rests = subset.rests(at, cx.now);
             match subset.admitted(group, at, cx.now).filter(|_| !rests) {
                 Some(chosen) => return Ok(chosen),
                 // It was ejected, filled up or refused a connection a moment ago.
@@ -209,7 +210,7 @@ impl<L: Link> Chooser<L> {
                     avoided += 1;
                     random = random.rotate_left(17).wrapping_mul(0x9e37_79b9_7f4a_7c15);
                 }
-                None => return subset.any(group, random, cx.now),
+                None => return subset.any(group, random, &avoid[..tried], cx.now),
             }
         }
     }
@@ -277,6 +278,42 @@ fn view(seat: &Seat) -> SlotView {
     SlotView::new(endpoint, load).with_weight(seat.weight)
 }
 
+impl<L: Link> Subset<L> {
+    fn rests(&self, at: usize, now: Instant) -> bool {
+        self.links.get(at).is_some_and(|link| link.is_resting(now))
+    }
+
+    /// The first that takes the request, from a random one on: of those that were not tried and do not rest, if
+    /// there is one; of those with a weight, if there is one.
+    fn any<'a>(
+        &'a self,
+        group: &'a Group,
+        random: u64,
+        tried: &[usize],
+        now: Instant,
+    ) -> Result<Chosen<'a, L>, NotChosen> {
+        let n = group.seats.len();
+        let start = usize::try_from(random >> 32).unwrap_or(0) % n.max(1);
+        let around = || (0..n).map(|i| (start + i) % n);
+        let near = || around().filter(|at| group.seats[*at].weight > 0);
+        let rest = || around().filter(|at| group.seats[*at].weight == 0 && group.seats[*at].whole > 0);
+        let is_good = |at: &usize| !tried.contains(at) && !self.rests(*at, now);
+        let good = near().chain(rest()).filter(is_good);
+        let poor = near().chain(rest()).filter(|at| !is_good(at));
+        let mut why = NotChosen::Nobody;
+        for at in good.chain(poor) {
+            if let Some(chosen) = self.admitted(group, at, now) {
+                return Ok(chosen);
+            }
+            let seat = &group.seats[at];
+            if (group.panic || seat.member.takes_requests()) && seat.member.load().in_flight() >= self.room {
+                why = NotChosen::Full;
+            }
+        }
+        Err(why)
+    }
+}
+
 impl<L> Subset<L> {
     /// By the picker; of a near and a far endpoint the far one, if the near one is loaded so much more.
     fn pick(&self, group: &Group, cx: &PickContext<'_>) -> Option<usize> {
@@ -304,10 +341,10 @@ impl<L> Subset<L> {
             return None;
         }
         let in_flight = seat.member.load().begin_within(self.room)?;
-        let permit = match seat.member.breaker() {
-            Some(breaker) if !group.panic => Some(breaker.admit(now).ok()?.permit),
-            _ => None,
-        };
+        let breaker = seat.member.breaker().filter(|_| !group.panic);
+        // That it is ejected was asked above. A breaker may be open for a moment without that, until the fleet has
+        // found that it has no endpoint to spare: the last one must not refuse requests meanwhile.
+        let permit = breaker.and_then(|breaker| Some(breaker.admit(now).ok()?.permit));
         self.chosen(seat, at, in_flight, permit, now)
     }
 
@@ -331,26 +368,6 @@ impl<L> Subset<L> {
         })
     }
 
-    /// The first that takes the request, from a random one on.
-    fn any<'a>(&'a self, group: &'a Group, random: u64, now: Instant) -> Result<Chosen<'a, L>, NotChosen> {
-        let n = group.seats.len();
-        let start = usize::try_from(random >> 32).unwrap_or(0) % n.max(1);
-        let around = || (0..n).map(|i| (start + i) % n);
-        let near = around().filter(|at| group.seats[*at].weight > 0);
-        let rest = around().filter(|at| group.seats[*at].weight == 0 && group.seats[*at].whole > 0);
-        let mut why = NotChosen::Nobody;
-        for at in near.chain(rest) {
-            if let Some(chosen) = self.admitted(group, at, now) {
-                return Ok(chosen);
-            }
-            let seat = &group.seats[at];
-            if (group.panic || seat.member.takes_requests()) && seat.member.load().in_flight() >= self.room {
-                why = NotChosen::Full;
-            }
-        }
-        Err(why)
-    }
-
     /// An ejected endpoint whose time is over, if this request may be its trial.
     fn trial<'a>(&'a self, group: &'a Group, cx: &PickContext<'_>, tried: &[usize]) -> Option<Chosen<'a, L>> {
         if group.panic {
@@ -361,3 +378,6 @@ impl<L> Subset<L> {
         self.chosen(seat, at, seat.member.load().begin(), Some(permit), cx.now)
     }
 }
+
+#[cfg(test)]
+mod tests;

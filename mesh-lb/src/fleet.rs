@@ -28,6 +28,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
+use mesh_core::breaker::BreakerPolicy;
 use mesh_core::event::{EventBus, MeshEvent};
 use mesh_core::{EndpointId, EndpointSet, Live, Publisher, ServiceName, live};
 use parking_lot::Mutex;
@@ -70,6 +71,8 @@ pub struct Fleet(Arc<Inner>);
 struct Inner {
     service: ServiceName,
     policy: FleetPolicy,
+    /// For each endpoint; none if they are never ejected.
+    breaker: Option<BreakerPolicy>,
     limits: Arc<ServiceLimits>,
     events: Option<EventBus>,
     state: Mutex<State>,
@@ -93,6 +96,9 @@ struct State {
 
 impl Fleet {
     /// A service without endpoints, until it is told of some.
+    ///
+    /// An [`ejection`](FleetPolicy::ejection) that makes no sense ejects nobody, and a warning says why: whoever
+    /// reads one from a configuration asks [`OutlierConfig::breaker`](crate::outlier::OutlierConfig::breaker) first.
     pub fn new(service: ServiceName, policy: FleetPolicy) -> Self {
         Self::build(service, policy, None, HashMap::new(), Refresh::default())
     }
@@ -134,6 +140,11 @@ impl Fleet {
         refresh: Refresh,
     ) -> Self {
         let limits = ServiceLimits::new(policy.limits);
+        let breaker = policy.ejection.map(|ejection| ejection.breaker()).transpose();
+        let breaker = breaker.unwrap_or_else(|error| {
+            tracing::warn!(%service, %error, "no endpoint will be ejected: this makes no sense in its OutlierConfig");
+            None
+        });
         let state = State {
             inherited,
             ..State::default()
@@ -141,6 +152,7 @@ impl Fleet {
         Self(Arc::new(Inner {
             service,
             policy,
+            breaker,
             limits,
             events,
             state: Mutex::new(state),
@@ -212,7 +224,7 @@ impl Fleet {
         if state.set == set && !set.endpoints.is_empty() {
             return;
         }
-        let breaker = self.0.policy.ejection.as_ref().and_then(|e| e.breaker().ok());
+        let breaker = self.0.breaker;
         let mut members = HashMap::with_capacity(set.endpoints.len());
         for endpoint in &set.endpoints {
             let id = endpoint.id();
@@ -294,6 +306,7 @@ impl Fleet {
         let mut comparison_due = None;
         if let Some(ejection) = &self.0.policy.ejection
             && ejection.success_rate.is_some()
+            && self.0.breaker.is_some()
         {
             comparison_due = Some(self.compare_if_due(ejection, now));
         }

@@ -45,9 +45,9 @@ impl Fleet {
         HealthDriver::start(check, self.0.endpoints.subscribe(), settings, self.clone())
     }
 
-    /// Keeps the roster as fresh as what is known, for ever. Drop the future to end it. Without it endpoints
-    /// are ejected and tried again all the same; but nobody starts slowly, nobody is compared, and there is no
-    /// panic.
+    /// Keeps the roster as fresh as what is known, for ever. Drop the future to end it. Without it, and without
+    /// calls of [`tick`](Fleet::tick), endpoints that fail are ejected all the same, but nobody is tried again, starts
+    /// slowly or is compared, and there is no panic.
     pub async fn keep(&self) {
         loop {
             let next = self.tick(Instant::now());

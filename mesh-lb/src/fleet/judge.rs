@@ -47,11 +47,12 @@ impl Fleet {
 
     /// Ejects who succeeds less often than its peers. When the next comparison is due.
     pub(super) fn compare_if_due(&self, ejection: &OutlierConfig, now: Instant) -> Instant {
+        let interval = ejection.looks_every();
         let roster = {
             let mut state = self.0.state.lock();
-            let last = *state.compared.get_or_insert(now);
-            if now < last + ejection.interval {
-                return last + ejection.interval;
+            let due = *state.compared.get_or_insert(now) + interval;
+            if now < due {
+                return due;
             }
             state.compared = Some(now);
             self.0.roster.current()
@@ -79,7 +80,7 @@ impl Fleet {
                 }
             }
         }
-        now + ejection.interval
+        now + interval
     }
 
     /// Its breaker opened, tries or closed. Between that and the lock here another thread may have had it otherwise:

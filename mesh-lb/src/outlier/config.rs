@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use mesh_core::breaker::{BreakerConfig, BreakerConfigError, BreakerPolicy};
+use mesh_core::breaker::{BreakerConfig, BreakerConfigError, BreakerPolicy, Window};
 
 use super::ejection::EjectionCap;
 use super::success_rate::SuccessRateTest;
@@ -35,7 +35,8 @@ pub struct OutlierConfig {
     pub error_rate: Option<f64>,
     /// The error rate of fewer requests says nothing. Default 20.
     pub minimum_requests: u32,
-    /// How far back the error rate looks, and how often success rates are compared. Default 10 s.
+    /// How far back the error rate looks, and how often success rates are compared. Default 10 s; at least 10 ms, a
+    /// shorter one is as long as that.
     pub interval: Duration,
     /// When it succeeds less often than its peers. Default [`SuccessRateTest::default`]; `None`: they are not
     /// compared.
@@ -72,11 +73,16 @@ impl OutlierConfig {
         config.consecutive_failures = self.consecutive_failures;
         config.error_rate = self.error_rate;
         config.minimum_requests = self.minimum_requests;
-        config.window = self.interval;
+        config.window = self.looks_every();
         config.open_for = self.base_ejection;
         config.max_open_for = self.base_ejection.max(MAX_EJECTION);
         config.half_open_requests = 1;
         BreakerPolicy::try_from(config)
+    }
+
+    /// How often success rates are compared.
+    pub(crate) fn looks_every(&self) -> Duration {
+        self.interval.max(Window::MIN_LENGTH)
     }
 
     /// How many may be ejected at once.
@@ -170,6 +176,16 @@ mod tests {
             (policy.open_for(1), policy.open_for(2)),
             (1000 * SECOND, 1000 * SECOND)
         );
+    }
+
+    #[test]
+    fn an_interval_that_is_too_short_is_as_long_as_the_shortest() {
+        let config = OutlierConfig {
+            interval: Duration::from_millis(1),
+            ..OutlierConfig::default()
+        };
+        let policy = config.breaker().expect("good");
+        assert_eq!(policy.config().window, Duration::from_millis(10));
     }
 
     #[test]

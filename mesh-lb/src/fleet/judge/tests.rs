@@ -58,3 +58,34 @@ fn a_result_from_before_an_ejection_changes_nothing() {
     fleet.judge(attempt(member.clone(), early.permit, now), Outcome::Success, now);
     assert!(member.is_ejected());
 }
+
+#[test]
+fn an_outlier_config_that_makes_no_sense_ejects_nobody_and_breaks_nothing() {
+    let now = Instant::now();
+    for (interval, base) in [
+        (std::time::Duration::MAX, SECOND),
+        (SECOND, std::time::Duration::ZERO),
+    ] {
+        let mut policy = FleetPolicy::default();
+        if let Some(ejection) = &mut policy.ejection {
+            ejection.interval = interval;
+            ejection.base_ejection = base;
+        }
+        let (fleet, _) = fleet(1..=3, policy, now);
+        assert_eq!(fleet.tick(now), None);
+        assert!(member(&fleet, 1).breaker().is_none());
+    }
+}
+
+#[test]
+fn success_rates_are_compared_a_hundred_times_a_second_at_most() {
+    let now = Instant::now();
+    let mut policy = FleetPolicy::default();
+    if let Some(ejection) = &mut policy.ejection {
+        ejection.interval = std::time::Duration::ZERO;
+    }
+    let (fleet, _) = fleet(1..=3, policy, now);
+    assert_eq!(fleet.tick(now), Some(now + SECOND / 100));
+    fail(&fleet, 1, 5, now);
+    assert!(member(&fleet, 1).is_ejected());
+}

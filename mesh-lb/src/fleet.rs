@@ -100,7 +100,8 @@ impl Fleet {
     /// An [`ejection`](FleetPolicy::ejection) that makes no sense ejects nobody, and a warning says why: whoever
     /// reads one from a configuration asks [`OutlierConfig::breaker`](crate::outlier::OutlierConfig::breaker) first.
     pub fn new(service: ServiceName, policy: FleetPolicy) -> Self {
-        Self::build(service, policy, None, HashMap::new(), Refresh::default())
+        let limits = ServiceLimits::new(policy.limits);
+        Self::build(service, policy, limits, None, HashMap::new(), Refresh::default())
     }
 
     /// With somebody to tell of changes.
@@ -110,6 +111,7 @@ impl Fleet {
         Self::build(
             self.0.service.clone(),
             self.0.policy.clone(),
+            Arc::clone(&self.0.limits),
             Some(events),
             state.inherited,
             self.0.refresh.clone(),
@@ -117,7 +119,8 @@ impl Fleet {
     }
 
     /// The same service under another policy: what its endpoints carry is kept, what was held against them is
-    /// forgotten.
+    /// forgotten. Under the same limits, what is in use of them stays in use; under others, what is under way now
+    /// does not count.
     #[must_use]
     pub fn succeeded_by(&self, policy: FleetPolicy) -> Self {
         let state = self.0.state.lock();
@@ -128,18 +131,22 @@ impl Fleet {
                 .iter()
                 .map(|(id, m)| (id.clone(), Arc::clone(m.load()))),
         );
+        let limits = match policy.limits == *self.0.limits.limits() {
+            true => Arc::clone(&self.0.limits),
+            false => ServiceLimits::new(policy.limits),
+        };
         let (service, events) = (self.0.service.clone(), self.0.events.clone());
-        Self::build(service, policy, events, loads, self.0.refresh.clone())
+        Self::build(service, policy, limits, events, loads, self.0.refresh.clone())
     }
 
     fn build(
         service: ServiceName,
         policy: FleetPolicy,
+        limits: Arc<ServiceLimits>,
         events: Option<EventBus>,
         inherited: HashMap<EndpointId, Arc<EndpointLoad>>,
         refresh: Refresh,
     ) -> Self {
-        let limits = ServiceLimits::new(policy.limits);
         let breaker = policy.ejection.map(|ejection| ejection.breaker()).transpose();
         let breaker = breaker.unwrap_or_else(|error| {
             tracing::warn!(%service, %error, "no endpoint will be ejected: this makes no sense in its OutlierConfig");

@@ -102,7 +102,7 @@ impl BalanceBuilder {
     }
 
     /// Takes over the connections of this one to the endpoints both know. Its connector and its settings must
-    /// be the same: connections are kept as they are.
+    /// be the same: connections are kept as they are. If its fleet has other limits, connections are made anew.
     pub fn succeeding(mut self, before: &Balance) -> Self {
         self.before = Some(before.clone());
         self

@@ -24,9 +24,11 @@ pub(super) struct Rebuild {
 }
 
 impl Rebuild {
-    /// Of the fleet's roster as it is now. Endpoints that were known keep their connections.
+    /// Of the fleet's roster as it is now. Endpoints that were known keep their connections, unless the
+    /// limits those keep to hold no longer.
     pub(super) fn build(&self) -> Pools {
         let mut pools = by_endpoint(&self.pools.load());
+        pools.retain(|_, pool| pool.keeps_to(self.fleet.limits().limits()));
         self.fleet.chooser(&*self.balancer, Instant::now(), |slot| {
             let pool = pools.entry(slot.endpoint.id().clone()).or_insert_with(|| {
                 let (endpoint, load) = (Arc::clone(&slot.endpoint), Arc::clone(&slot.load));

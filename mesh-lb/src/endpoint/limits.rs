@@ -1,7 +1,7 @@
 //! What all pools of a service together may not exceed.
 
 use std::pin::pin;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering, fence};
 use std::sync::{Arc, Weak};
 
 use mesh_core::{Error, ErrorKind};
@@ -121,10 +121,11 @@ impl ServiceLimits {
         pools.push(Arc::downgrade(pool));
     }
 
-    /// Closes a connection at rest, to whichever endpoint. Whether there was one.
-    pub(crate) fn close_one_at_rest(&self) -> bool {
+    /// Closes a connection at rest, of a pool where that helps. Whether there was one.
+    pub(crate) fn close_one_at_rest(&self, helps: impl Fn(&EndpointPool) -> bool) -> bool {
         let pools: Vec<_> = self.pools.lock().iter().filter_map(Weak::upgrade).collect();
-        pools.iter().any(|pool| pool.close_one_at_rest())
+        let mut helping = pools.iter().filter(|pool| helps(pool));
+        helping.any(|pool| pool.close_one_at_rest())
     }
 
     /// A place in the queue for a connection.
@@ -142,13 +143,24 @@ impl ServiceLimits {
             );
             return Err(Error::new(ErrorKind::Overloaded, message));
         }
+        // Before it looks: see `connection_returned`.
+        fence(Ordering::SeqCst);
         Ok(Waiting(self))
     }
 
-    /// A connection came to rest: whoever waits may look.
+    /// A connection came to rest or was closed: whoever waits may look.
     pub(crate) fn connection_returned(&self) {
-        if self.pending.load(Ordering::Relaxed) > 0 {
+        // One side puts the connection down and then looks who waits, the other says that it waits and then looks
+        // for connections: without the fences each could miss the other.
+        fence(Ordering::SeqCst);
+        if self.pending.load(Ordering::Relaxed) == 0 {
+            return;
+        }
+        if self.limits.max_connections_per_endpoint == u32::MAX {
             self.returned.notify_one();
+        } else {
+            // Not everyone who waits can use what became free at this endpoint.
+            self.returned.notify_waiters();
         }
     }
 }

@@ -22,7 +22,7 @@ use super::io::{BoxedIo, ErasedConnect};
 use super::limits::{ConnectionPermit, RequestPermit, ServiceLimits};
 use super::peer_idle::PeerIdle;
 use super::recovery::Recovery;
-use super::settings::{PoolSettings, Protocol};
+use super::settings::{Limits, PoolSettings, Protocol};
 use crate::load::{EndpointLoad, InFlight};
 
 /// What a request holds until its response's body is over.
@@ -120,6 +120,11 @@ impl EndpointPool {
 
     pub(crate) fn peer_idle(&self) -> &PeerIdle {
         &self.peer_idle
+    }
+
+    /// Whether its connections keep to these limits.
+    pub(crate) fn keeps_to(&self, limits: &Limits) -> bool {
+        self.limits.limits() == limits
     }
 
     pub(crate) fn settings(&self) -> &PoolSettings {
@@ -392,13 +397,14 @@ impl EndpointPool {
             .map_err(|_| self.exhausted())
     }
 
-    /// Leave to connect, if need be by closing a connection at rest: one to another endpoint must not keep this
-    /// one from being reached.
+    /// Leave to connect, if need be by closing a connection at rest: one to another endpoint, or one of another
+    /// pool, must not keep this one from being reached.
     fn make_room(&self) -> Option<ConnectionPermit> {
         let permit = || self.limits.connection(&self.load);
         permit().or_else(|| {
             let full = self.load.connections() >= self.limits.limits().max_connections_per_endpoint;
-            if !full && self.limits.close_one_at_rest() {
+            let helps = |pool: &Self| !full || pool.endpoint.id() == self.endpoint.id();
+            if self.limits.close_one_at_rest(helps) {
                 permit()
             } else {
                 None

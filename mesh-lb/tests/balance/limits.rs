@@ -2,6 +2,8 @@ use std::time::Duration;
 
 use mesh_core::ErrorKind;
 use mesh_core::body::Body;
+use mesh_lb::endpoint::Limits;
+use mesh_lb::{Balance, FleetPolicy};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
@@ -271,5 +273,131 @@ async fn an_upgrade_takes_the_place_of_a_connection_at_rest_and_is_tried_elsewhe
         );
         drop(in_flight);
         assert_eq!(fleet.in_flight(endpoint(1).id()), 0);
+    }
+}
+
+/// A balancer over endpoint 1 under these limits, and one of the fleet that succeeds it.
+fn succession(
+    net: &Net,
+    before: impl FnOnce(&mut Limits),
+    after: impl FnOnce(&mut FleetPolicy),
+) -> (Balance, Balance) {
+    let (first, fleet) = over(net, &[1]).limits(before).start();
+    let mut policy = fleet.policy().clone();
+    after(&mut policy);
+    let successor = fleet.succeeded_by(policy);
+    successor.update(fleet.endpoints(), Instant::now());
+    let second = Balance::builder("orders".parse().expect("a name"))
+        .fleet(successor)
+        .connect(net.clone())
+        .succeeding(&first)
+        .start();
+    (first, second)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_new_limit_of_connections_holds_at_endpoints_that_were_known_before() {
+    let net = slow(seconds(10));
+    let (_first, second) = succession(
+        &net,
+        |limits| limits.max_connections = 1,
+        |policy| policy.limits.max_connections = 2,
+    );
+    let requests = [spawn(&second), spawn(&second)];
+    for request in requests {
+        request
+            .await
+            .expect("no panic")
+            .expect("there are connections for both");
+    }
+    assert_eq!(net.connects(1), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_in_use_of_unchanged_limits_counts_on_under_another_policy() {
+    let net = slow(seconds(10));
+    let (first, second) = succession(
+        &net,
+        |limits| limits.max_requests = 1,
+        |policy| policy.panic_threshold = 0.0,
+    );
+    let held = spawn(&first);
+    sleep(seconds(1)).await;
+    let refused = send(&second, get()).await.expect_err("one is in flight");
+    assert_eq!(refused.kind(), ErrorKind::Overloaded);
+    held.await.expect("no panic").expect("answered");
+}
+
+#[tokio::test(start_paused = true)]
+async fn connections_outlive_a_change_of_policy_that_leaves_the_limits() {
+    let net = slow(seconds(0));
+    let (first, fleet) = over(&net, &[1]).start();
+    text(&first, get()).await.expect("answered");
+    let mut policy = fleet.policy().clone();
+    policy.panic_threshold = 0.0;
+    let successor = fleet.succeeded_by(policy);
+    successor.update(fleet.endpoints(), Instant::now());
+    let second = Balance::builder("orders".parse().expect("a name"))
+        .fleet(successor)
+        .connect(net.clone())
+        .succeeding(&first)
+        .start();
+    text(&second, get()).await.expect("answered");
+    assert_eq!(net.connects(1), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_that_rests_on_another_core_makes_room_for_one_to_the_same_endpoint() {
+    let net = slow(seconds(0));
+    let (first, fleet) = over(&net, &[1])
+        .limits(|limits| limits.max_connections_per_endpoint = 1)
+        .start();
+    text(&first, get()).await.expect("answered");
+    let other = Balance::builder("orders".parse().expect("a name"))
+        .fleet(fleet)
+        .connect(net.clone())
+        .start();
+    text(&other, get()).await.expect("answered");
+    assert_eq!(net.connects(1), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_that_rests_is_not_missed_by_who_waits_behind_one_it_is_of_no_use_to() {
+    let (release, released) = tokio::sync::watch::channel(0_u16);
+    let serve = move |port: u16| {
+        let released = released.clone();
+        move |mut io: tokio::io::DuplexStream, _: usize| {
+            let mut released = released.clone();
+            async move {
+                while read_head(&mut io).await.is_some() {
+                    let over = released
+                        .wait_for(|last| *last == port || *last == 9)
+                        .await
+                        .is_err();
+                    if over || io.write_all(crate::support::HELLO.as_bytes()).await.is_err() {
+                        return;
+                    }
+                }
+            }
+        }
+    };
+    let net = Net::new().serves(1, serve(1)).serves(2, serve(2));
+    let (balance, _) = over(&net, &[1, 2])
+        .limits(|limits| limits.max_connections_per_endpoint = 1)
+        .start();
+    let mut requests = Vec::new();
+    // In turn: one under way at each, and one that waits for each.
+    for _ in 0..4 {
+        requests.push(spawn(&balance));
+        sleep(Duration::from_millis(10)).await;
+    }
+    let waits_for_second = requests.pop().expect("four");
+    let began = Instant::now();
+    release.send(2).expect("somebody listens");
+    waits_for_second.await.expect("no panic").expect("answered");
+    assert!(began.elapsed() < seconds(1), "{:?}", began.elapsed());
+    release.send(9).expect("somebody listens");
+    for request in requests {
+        request.await.expect("no panic").expect("answered");
     }
 }

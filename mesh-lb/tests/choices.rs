@@ -110,6 +110,36 @@ fn an_unhealthy_endpoint_is_not_tried_until_it_is_well_again() {
     assert_eq!(next_trial(&chooser, well).map(|(when, _)| when), Some(well));
 }
 
+#[test]
+fn a_request_that_found_one_near_endpoint_wanting_is_tried_in_another_zone() {
+    let now = Instant::now();
+    let mut policy = FleetPolicy::default();
+    policy.zone = Some("a".into());
+    let fleet = Fleet::new("orders".parse().expect("a name"), policy);
+    let zone = |port| if port % 2 == 0 { "a" } else { "b" };
+    let endpoints = (1..=8).map(|port| endpoint(port).with_zone(Some(zone(port).into())));
+    fleet.update(EndpointSet::new(endpoints), now);
+    for balancer in (0..4).map(balancer) {
+        let chooser = fleet.chooser(&*balancer, now, |_| ());
+        let mut random = fastrand::Rng::with_seed(1);
+        for _ in 0..20 {
+            let mut choose = |tried: &[EndpointId]| {
+                let chosen = chooser.choose(None, PickContext::new(random.u64(..), now), tried);
+                let endpoint = chosen.expect("there are").endpoint;
+                (endpoint.id().clone(), endpoint.zone.as_deref() == Some("a"))
+            };
+            let (first, near) = choose(&[]);
+            assert!(near, "{first}");
+            let (second, near) = choose(std::slice::from_ref(&first));
+            assert!(!near, "{second}");
+            let (third, near) = choose(&[first, second.clone()]);
+            assert!(!near && third != second, "{third}");
+            // What failed far away says nothing against those near.
+            assert!(choose(&[second]).1);
+        }
+    }
+}
+
 /// What may happen.
 #[derive(Clone, Debug)]
 enum Step {

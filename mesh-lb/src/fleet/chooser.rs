@@ -78,11 +78,16 @@ pub struct Chooser<L = ()> {
 struct Subset<L> {
     links: Vec<L>,
     picker: Arc<dyn Picker>,
-    /// For who is loaded more than those elsewhere are.
-    elsewhere: Option<Arc<dyn Picker>>,
+    elsewhere: Option<Elsewhere>,
     trials: Trials,
     /// How many requests an endpoint carries at most.
     room: u32,
+}
+
+/// The endpoints of other zones: for when those near are loaded so much more, or one of them did not do.
+struct Elsewhere {
+    zone: Arc<str>,
+    picker: Arc<dyn Picker>,
 }
 
 /// What was chosen for an attempt of a request.
@@ -151,13 +156,13 @@ impl Fleet {
         mut link: impl FnMut(&SlotView) -> L,
     ) -> Chooser<L> {
         let roster = self.0.roster.current();
-        let zone = self.0.policy.zone.as_deref();
+        let zone = self.0.policy.zone.as_ref();
         let subsets = roster.groups.iter().map(|group| {
             let views: Vec<SlotView> = group.seats.iter().map(view).collect();
             Subset {
                 links: views.iter().map(&mut link).collect(),
                 picker: balancer.picker(&views),
-                elsewhere: zone.and_then(|zone| picker_elsewhere(zone, group, balancer)),
+                elsewhere: zone.and_then(|zone| Elsewhere::of(zone, group, balancer)),
                 trials: Trials::of(group, now),
                 room: self.0.policy.limits.max_requests_per_endpoint,
             }
@@ -258,19 +263,26 @@ impl<L> fmt::Debug for Chooser<L> {
 /// How many endpoints one choice avoids at most; after that it looks at one after the other.
 const MAX_AVOIDED: usize = 8;
 
-/// Picks among those of other zones, by the weights they have for everybody. Nothing if there are none, or if
-/// zones make no difference.
-fn picker_elsewhere(zone: &str, group: &Group, balancer: &dyn LoadBalancer) -> Option<Arc<dyn Picker>> {
-    let is_near = |seat: &Seat| seat.endpoint.zone.as_deref() == Some(zone);
-    let using = || group.seats.iter().filter(|seat| seat.whole > 0);
-    if !using().any(is_near) || using().all(is_near) {
-        return None;
+impl Elsewhere {
+    /// Picks by the weights they have for everybody. Nothing if there are none, or if zones make no difference.
+    fn of(zone: &Arc<str>, group: &Group, balancer: &dyn LoadBalancer) -> Option<Self> {
+        let using = || group.seats.iter().filter(|seat| seat.whole > 0);
+        if !using().any(|seat| is_in(zone, seat)) || using().all(|seat| is_in(zone, seat)) {
+            return None;
+        }
+        let views = group.seats.iter().map(|seat| {
+            let weight = if is_in(zone, seat) { 0 } else { seat.whole };
+            view(seat).with_weight(weight)
+        });
+        Some(Self {
+            zone: Arc::clone(zone),
+            picker: balancer.picker(&views.collect::<Vec<_>>()),
+        })
     }
-    let views = group.seats.iter().map(|seat| {
-        let weight = if is_near(seat) { 0 } else { seat.whole };
-        view(seat).with_weight(weight)
-    });
-    Some(balancer.picker(&views.collect::<Vec<_>>()))
+}
+
+fn is_in(zone: &str, seat: &Seat) -> bool {
+    seat.endpoint.zone.as_deref() == Some(zone)
 }
 
 fn view(seat: &Seat) -> SlotView {
@@ -315,12 +327,20 @@ impl<L: Link> Subset<L> {
 }
 
 impl<L> Subset<L> {
-    /// By the picker; of a near and a far endpoint the far one, if the near one is loaded so much more.
+    /// By the picker; or a far one, if the near one is loaded so much more than it, or if one near did not do for
+    /// this request: what keeps it from connecting may keep it from connecting to all of its zone.
     fn pick(&self, group: &Group, cx: &PickContext<'_>) -> Option<usize> {
-        let near = self.picker.pick(cx)?;
+        let far = |elsewhere: &Elsewhere| elsewhere.picker.pick(cx).filter(|far| !cx.was_tried(*far));
         let Some(elsewhere) = &self.elsewhere else {
-            return Some(near);
+            return self.picker.pick(cx);
         };
+        let mut tried = cx.tried.iter().filter_map(|at| group.seats.get(*at));
+        if tried.any(|seat| is_in(&elsewhere.zone, seat))
+            && let Some(far) = far(elsewhere)
+        {
+            return Some(far);
+        }
+        let near = self.picker.pick(cx)?;
         let load = |at: usize| {
             group
                 .seats
@@ -330,8 +350,8 @@ impl<L> Subset<L> {
         if !spills(load(near), 0) {
             return Some(near);
         }
-        let far = elsewhere.pick(cx).filter(|far| !cx.was_tried(*far));
-        Some(far.filter(|far| spills(load(near), load(*far))).unwrap_or(near))
+        let far = far(elsewhere).filter(|far| spills(load(near), load(*far)));
+        Some(far.unwrap_or(near))
     }
 
     /// The endpoint, unless it does not take this request.

@@ -4,6 +4,7 @@ mod attempt;
 mod builder;
 mod driver;
 mod pools;
+mod under_way;
 
 use std::future::Future;
 use std::pin::Pin;

@@ -106,6 +106,14 @@ impl EndpointLoad {
         self.record_latency(for_at_least.max(Self::PENALTY), now);
     }
 
+    /// Takes in that an answer was waited for so long and did not come: it would have taken longer. That less than
+    /// the expected time was not enough is no news.
+    pub fn waited_in_vain(&self, waited: Duration, now: Instant) {
+        if waited > self.latency(now) {
+            self.record_latency(waited, now);
+        }
+    }
+
     /// How long it is expected to take. Reading changes nothing.
     pub fn latency(&self, now: Instant) -> Duration {
         Duration::from_nanos(self.latency_nanos(now) as u64)

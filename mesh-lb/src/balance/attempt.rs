@@ -12,6 +12,7 @@ use mesh_core::{
 use tokio::time::Instant;
 
 use super::Balance;
+use super::under_way::{UnderWay, deadline};
 use crate::balancer::PickContext;
 use crate::endpoint::{EndpointPool, Guards, Limits, RequestPermit, Rested, SendFailure};
 use crate::fleet::{Chosen, Group, NotChosen, Unjudged};
@@ -38,6 +39,10 @@ pub(super) type Observer = Box<dyn Fn(&Attempt<'_>) + Send + Sync>;
 impl Balance {
     /// Sends a request to an endpoint of this version; without one, to a stable endpoint.
     ///
+    /// It waits as long as it takes: dropping the future ends that. If it is dropped after the deadline in the
+    /// request's [`MeshContext`](mesh_core::MeshContext), that counts against the endpoint, as an error would: so one
+    /// that accepts requests and never answers is found out.
+    ///
     /// # Errors
     /// [`ErrorKind::NoHealthyEndpoint`] without an endpoint that takes requests, [`ErrorKind::Overloaded`] when a
     /// limit left no room in time, [`ErrorKind::UpstreamConnect`] and [`ErrorKind::UpstreamReset`] when the
@@ -47,6 +52,7 @@ impl Balance {
         mut request: Request<Body>,
         version: Option<&Version>,
     ) -> Result<(Response<Body>, AttemptInfo), Error> {
+        let deadline = deadline(&request);
         let mut tried = Tried::default();
         let mut rested = Rested::Use;
         for number in 1.. {
@@ -58,6 +64,7 @@ impl Balance {
                 permit,
                 attempt,
             } = begun;
+            let under_way = self.under_way(endpoint, attempt, number, deadline);
             let guards = Guards {
                 _in_flight: in_flight,
                 _permit: permit,
@@ -69,8 +76,8 @@ impl Balance {
                 .await
             {
                 Ok((response, peer)) => {
-                    self.judge(&endpoint, attempt, outcome_of(&response), number);
-                    return Ok((response, info(&endpoint, number).with_peer(peer)));
+                    let info = under_way.answered(outcome_of(&response), peer);
+                    return Ok((response, info));
                 }
                 Err(failure) => failure,
             };
@@ -84,8 +91,11 @@ impl Balance {
                 SendFailure::Broken(error) | SendFailure::Failed(error) => (error, None),
             };
             // That a rested connection was closed says nothing against its endpoint.
+            let endpoint = under_way.endpoint.id().clone();
             if avoid || again.is_none() {
-                self.judge(&endpoint, attempt, Outcome::Refused(error.kind()), number);
+                under_way.failed(error.kind());
+            } else {
+                under_way.came_to_nothing();
             }
             let hopeless = matches!(
                 error.kind(),
@@ -98,7 +108,7 @@ impl Balance {
                         // Where one broke, those beside it are about to: they must not use up the attempts.
                         rested = Rested::Avoid;
                     }
-                    tried.add(endpoint.id());
+                    tried.add(endpoint);
                     request = again;
                 }
                 _ => return Err(error),
@@ -117,6 +127,7 @@ impl Balance {
         mut request: Request<Body>,
         version: Option<&Version>,
     ) -> Result<(Response<Incoming>, AttemptInfo, InFlight), Error> {
+        let deadline = deadline(&request);
         let mut tried = Tried::default();
         for number in 1.. {
             let Claim {
@@ -126,17 +137,18 @@ impl Balance {
                 permit,
                 attempt,
             } = self.begin(&mut request, version, tried.endpoints()).await?;
+            let under_way = self.under_way(endpoint, attempt, number, deadline);
             match pool.send_upgrade(request, permit).await {
                 Ok((response, peer)) => {
-                    self.judge(&endpoint, attempt, outcome_of(&response), number);
-                    return Ok((response, info(&endpoint, number).with_peer(peer), in_flight));
+                    let info = under_way.answered(outcome_of(&response), peer);
+                    return Ok((response, info, in_flight));
                 }
                 Err(SendFailure::Unsent(error, again)) => {
-                    self.judge(&endpoint, attempt, Outcome::Refused(error.kind()), number);
+                    tried.add(under_way.endpoint.id().clone());
+                    under_way.failed(error.kind());
                     if number as usize >= MAX_ATTEMPTS || error.kind() != ErrorKind::UpstreamConnect {
                         return Err(error);
                     }
-                    tried.add(endpoint.id());
                     request = *again;
                 }
                 Err(
@@ -145,7 +157,7 @@ impl Balance {
                     | SendFailure::Reset(error)
                     | SendFailure::Failed(error),
                 ) => {
-                    self.judge(&endpoint, attempt, Outcome::Refused(error.kind()), number);
+                    under_way.failed(error.kind());
                     return Err(error);
                 }
             }
@@ -236,15 +248,19 @@ impl Balance {
         Error::new(ErrorKind::NoHealthyEndpoint, message)
     }
 
-    /// Tells the fleet and the observer how an attempt ended.
-    fn judge(&self, endpoint: &Endpoint, attempt: Unjudged, outcome: Outcome, number: u32) {
-        self.shared.fleet.judge(attempt, outcome, Instant::now());
-        if let Some(observe) = &self.shared.observe {
-            observe(&Attempt {
-                endpoint: endpoint.id(),
-                outcome,
-                number,
-            });
+    fn under_way(
+        &self,
+        endpoint: Arc<Endpoint>,
+        attempt: Unjudged,
+        number: u32,
+        deadline: Option<Instant>,
+    ) -> UnderWay<'_> {
+        UnderWay {
+            balance: self,
+            endpoint,
+            attempt: Some(attempt),
+            number,
+            deadline,
         }
     }
 }
@@ -288,18 +304,14 @@ fn outcome_of<B>(response: &Response<B>) -> Outcome {
     }
 }
 
-fn info(endpoint: &Endpoint, number: u32) -> AttemptInfo {
-    AttemptInfo::new(endpoint.id().clone(), endpoint.version.clone(), number)
-}
-
 /// The endpoints that were tried.
 #[derive(Default)]
 struct Tried(Vec<EndpointId>);
 
 impl Tried {
-    fn add(&mut self, endpoint: &EndpointId) {
-        if !self.0.contains(endpoint) {
-            self.0.push(endpoint.clone());
+    fn add(&mut self, endpoint: EndpointId) {
+        if !self.0.contains(&endpoint) {
+            self.0.push(endpoint);
         }
     }
 

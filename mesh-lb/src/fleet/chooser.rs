@@ -104,8 +104,8 @@ pub struct Chosen<'a, L> {
     pub attempt: Unjudged,
 }
 
-/// An attempt at an endpoint whose end the fleet was not told: [`Fleet::judge`] does. Dropped untold, it says
-/// nothing about the endpoint.
+/// An attempt at an endpoint whose end the fleet was not told: [`Fleet::judge`] does, or [`Fleet::give_up`]. Dropped
+/// untold, it says nothing about the endpoint.
 #[derive(Debug)]
 pub struct Unjudged {
     pub(super) member: Arc<Member>,

@@ -45,6 +45,13 @@ impl Fleet {
         }
     }
 
+    /// Takes in that an attempt was given up before it ended. It neither succeeded nor failed, but an answer would have
+    /// taken longer than it was waited for.
+    pub fn give_up(&self, attempt: Unjudged, now: Instant) {
+        let waited = now.saturating_duration_since(attempt.begun);
+        attempt.member.load().waited_in_vain(waited, now);
+    }
+
     /// Ejects who succeeds less often than its peers. When the next comparison is due.
     pub(super) fn compare_if_due(&self, ejection: &OutlierConfig, now: Instant) -> Instant {
         let interval = ejection.looks_every();

@@ -1,6 +1,7 @@
 //! Balanced requests over pooled connections: what endpoints see on the wire and callers get back.
 
 mod counters;
+mod deadlines;
 mod fleet;
 mod http1;
 mod http2;

@@ -1,0 +1,74 @@
+//! An attempt that is under way: however it ends, the fleet and the observer are told.
+
+use std::sync::Arc;
+
+use http::Request;
+use mesh_core::{AttemptInfo, Endpoint, ErrorKind, MeshContext, Outcome, PeerInfo};
+use tokio::time::Instant;
+
+use super::{Attempt, Balance};
+use crate::fleet::Unjudged;
+
+/// An attempt at an endpoint. Dropped before its end, nobody waits for it any more; if its deadline has passed by
+/// then, the endpoint has missed it.
+pub(super) struct UnderWay<'a> {
+    pub(super) balance: &'a Balance,
+    pub(super) endpoint: Arc<Endpoint>,
+    /// None when it has ended.
+    pub(super) attempt: Option<Unjudged>,
+    /// From 1.
+    pub(super) number: u32,
+    pub(super) deadline: Option<Instant>,
+}
+
+/// When a request must be answered, if somebody said so.
+pub(super) fn deadline<B>(request: &Request<B>) -> Option<Instant> {
+    request.extensions().get::<MeshContext>()?.deadline
+}
+
+impl UnderWay<'_> {
+    /// There was an answer.
+    pub(super) fn answered(mut self, outcome: Outcome, peer: Option<Arc<PeerInfo>>) -> AttemptInfo {
+        self.judge(outcome, Instant::now());
+        let (id, version) = (self.endpoint.id().clone(), self.endpoint.version.clone());
+        AttemptInfo::new(id, version, self.number).with_peer(peer)
+    }
+
+    /// There was none.
+    pub(super) fn failed(mut self, kind: ErrorKind) {
+        self.judge(Outcome::Refused(kind), Instant::now());
+    }
+
+    /// There was none, and that says nothing about the endpoint.
+    pub(super) fn came_to_nothing(mut self) {
+        self.attempt = None;
+    }
+
+    fn judge(&mut self, outcome: Outcome, now: Instant) {
+        let Some(attempt) = self.attempt.take() else {
+            return;
+        };
+        self.balance.fleet().judge(attempt, outcome, now);
+        if let Some(observe) = &self.balance.shared.observe {
+            observe(&Attempt {
+                endpoint: self.endpoint.id(),
+                outcome,
+                number: self.number,
+            });
+        }
+    }
+}
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        if self.attempt.is_none() {
+            return;
+        }
+        let now = Instant::now();
+        if self.deadline.is_some_and(|deadline| deadline <= now) {
+            self.judge(Outcome::Refused(ErrorKind::Timeout), now);
+        } else if let Some(attempt) = self.attempt.take() {
+            self.balance.fleet().give_up(attempt, now);
+        }
+    }
+}

@@ -56,14 +56,15 @@ impl Balance {
         let mut tried = Tried::default();
         let mut rested = Rested::Use;
         for number in 1.. {
-            let begun = self.begin(&mut request, version, tried.endpoints()).await?;
+            let claim = self.begin(&mut request, version, tried.endpoints()).await?;
             let Claim {
                 endpoint,
                 pool,
                 in_flight,
                 permit,
                 attempt,
-            } = begun;
+            } = claim;
+            let begun = attempt.begun();
             let under_way = self.under_way(endpoint, attempt, number, deadline);
             let guards = Guards {
                 _in_flight: in_flight,
@@ -71,10 +72,7 @@ impl Balance {
             };
             let copy = Copy::of(&request);
             let mut reused = false;
-            let failure = match pool
-                .send(request, guards, rested, attempt.begun(), &mut reused)
-                .await
-            {
+            let failure = match pool.send(request, guards, rested, begun, &mut reused).await {
                 Ok((response, peer)) => {
                     let info = under_way.answered(outcome_of(&response), peer);
                     return Ok((response, info));

@@ -63,7 +63,13 @@ impl Source {
             }
             Some(config::Discovery::File { path }) => Some(Found::File(path.clone())),
             // The configuration's warnings refuse to run with it.
-            Some(config::Discovery::Kubernetes { .. }) | None => None,
+            Some(config::Discovery::Kubernetes { .. }) => None,
+            None if service.endpoints.is_empty() => {
+                let name = DnsName::addresses(service.name.as_str(), service.port);
+                let name = name.map_err(|error| format!("its name is looked up, and {error}"))?;
+                Some(Found::Dns { name, interval: None })
+            }
+            None => None,
         };
         Ok(Self {
             listed: EndpointSet::new(service.endpoints.iter().cloned()),

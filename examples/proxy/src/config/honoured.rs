@@ -6,7 +6,6 @@
 mod table;
 
 use super::context::{Context, Step};
-use super::discovery::Discovery;
 use super::rule::{Rule, RuleAction};
 use super::service::Service;
 use super::yaml::{Node, Place, Value};
@@ -88,9 +87,6 @@ pub(super) fn check(root: &Node, config: &Config, context: &mut Context) {
         steps: Vec::new(),
     };
     walk.mapping(root);
-    for (index, service) in config.mesh.services.iter().enumerate() {
-        check_endpoints(index, service, context);
-    }
     for (index, rule) in config.mesh.rules.iter().enumerate() {
         check_versions(index, rule, config, context);
     }
@@ -178,26 +174,6 @@ impl Walk<'_> {
 fn is_off(node: &Node) -> bool {
     let enabled = node.get("enabled").and_then(Node::scalar);
     enabled.and_then(|enabled| enabled.boolean()) == Some(false)
-}
-
-fn check_endpoints(index: usize, service: &Service, context: &mut Context) {
-    let found = matches!(
-        service.discovery,
-        Some(Discovery::Dns { .. } | Discovery::File { .. })
-    );
-    if found || !service.endpoints.is_empty() {
-        return;
-    }
-    let steps = ["serviceMesh".into(), "services".into(), index.into()];
-    context.at(&steps, |context| {
-        let message = format!(
-            "{} has neither endpoints nor a discovery that this version honours: its requests are answered with \
-             no_healthy_endpoint",
-            service.name
-        );
-        let warning = Warning::advice(service.origin.clone(), context.path(), message);
-        context.warning(warning);
-    });
 }
 
 /// A version that no endpoint has is served by nobody.

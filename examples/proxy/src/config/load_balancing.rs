@@ -123,6 +123,14 @@ pub(super) const ALGORITHMS: &[(&str, Algorithm)] = &[
     ("maglev", Algorithm::Maglev),
 ];
 
+/// As configuration writes it.
+impl fmt::Display for Algorithm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let word = ALGORITHMS.iter().find(|(_, algorithm)| algorithm == self);
+        f.write_str(word.map_or("", |(word, _)| word))
+    }
+}
+
 pub(super) fn read(fields: &mut Fields<'_>) -> Option<LoadBalancing> {
     let algorithm = fields.or("algorithm", word(ALGORITHMS), Algorithm::LeastConnections);
     let interval = duration().bare(Unit::Milliseconds);

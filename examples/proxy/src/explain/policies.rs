@@ -83,7 +83,7 @@ pub(super) fn of(config: &Config, decision: Option<&Decision>) -> Vec<Policy> {
             ),
             (
                 "loadBalancing",
-                Some(format!("{:?}", service.load_balancing.algorithm)),
+                Some(service.load_balancing.algorithm.to_string()),
             ),
             ("tls", tls),
         ];

@@ -6,7 +6,7 @@
 //! for the same seed.
 //!
 //! Each scenario asserts the bounds that stand on its top, and prints what it measured. Optimized builds run
-//! larger worlds. To see all of it:
+//! larger worlds, as does `SIMULATION=large`; `SIMULATION_SEED` gives others. To see all of it:
 //!
 //! ```text
 //! cargo test -p mesh-lb --release --test simulation -- --nocapture

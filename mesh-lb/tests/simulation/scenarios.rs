@@ -4,6 +4,7 @@ mod all_replaced;
 mod cold_start;
 mod failing_fast;
 mod flapping;
+mod hanging;
 mod one_slow;
 mod restart;
 mod trials;

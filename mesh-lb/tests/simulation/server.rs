@@ -9,6 +9,8 @@ pub(crate) enum Mode {
     Serves,
     /// Answers 503 at once.
     Fails,
+    /// Takes requests and never answers.
+    Hangs,
     /// Refuses connections.
     Refuses,
     /// Answers no connection at all.

@@ -20,6 +20,9 @@ const ROUND_TRIP: Duration = Duration::from_micros(500);
 /// How long a connection is waited for.
 pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 
+/// A request that was sent is answered within this time, or is an error.
+pub(crate) const DEADLINE: Duration = Duration::from_secs(2);
+
 /// How often a client lets the time do its part. `Fleet::keep` does so sooner when there is something to do.
 const KEEP: Duration = Duration::from_millis(20);
 
@@ -44,7 +47,7 @@ impl Plan {
     /// So many clients and endpoints without zones.
     pub(crate) fn new(clients: usize, servers: Vec<Server>, rate: f64, lasts: Duration) -> Self {
         Self {
-            seed: 1,
+            seed: seed(),
             clients: vec![None; clients],
             places: (0..servers.len())
                 .map(|server| Place { server, zone: None })
@@ -54,6 +57,12 @@ impl Plan {
             lasts,
         }
     }
+}
+
+/// `SIMULATION_SEED`, or 1.
+fn seed() -> u64 {
+    let told = std::env::var("SIMULATION_SEED").ok();
+    told.map_or(1, |seed| seed.parse().expect("SIMULATION_SEED is a number"))
 }
 
 pub(crate) struct World {
@@ -90,6 +99,7 @@ enum Event {
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Ending {
     Failed,
+    Missed,
     NoConnection,
     Reset,
 }
@@ -285,6 +295,7 @@ impl World {
                 Taken::Rejected => self.push(ROUND_TRIP, Event::Ends(attempt, Ending::Failed)),
             },
             Mode::Fails => self.push(ROUND_TRIP, Event::Ends(attempt, Ending::Failed)),
+            Mode::Hangs => self.push(DEADLINE, Event::Ends(attempt, Ending::Missed)),
             Mode::Refuses => self.push(ROUND_TRIP, Event::Ends(attempt, Ending::NoConnection)),
             Mode::Silent => self.push(CONNECT_TIMEOUT, Event::Ends(attempt, Ending::NoConnection)),
         }
@@ -315,7 +326,10 @@ impl World {
         let (at, server) = (*request, *server);
         let request = &mut self.requests[at];
         self.clients[request.client].ended(held, outcome, self.start + self.now);
-        let is_again = matches!(outcome, Outcome::Refused(_));
+        let is_again = matches!(
+            outcome,
+            Outcome::Refused(ErrorKind::UpstreamConnect | ErrorKind::UpstreamReset)
+        );
         if is_again && request.tried.len() + 1 < MAX_ATTEMPTS {
             request.tried.push(server);
             return self.attempt(at);
@@ -337,6 +351,7 @@ impl Ending {
     fn outcome(self) -> Outcome {
         match self {
             Self::Failed => Outcome::Failure,
+            Self::Missed => Outcome::Refused(ErrorKind::Timeout),
             Self::NoConnection => Outcome::Refused(ErrorKind::UpstreamConnect),
             Self::Reset => Outcome::Refused(ErrorKind::UpstreamReset),
         }

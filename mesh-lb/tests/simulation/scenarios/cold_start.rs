@@ -22,8 +22,8 @@ const RATE: f64 = 3_000.0;
 /// In turn, a cold endpoint gets twice what it can serve: it rejects the rest, until it is ejected for it.
 const ERRORS_AT_ONCE: f64 = 0.5;
 
-/// A tenth of its share at first, half of it when it is warm: no more than it can serve.
-const ERRORS_SLOWLY: f64 = 0.05;
+/// A tenth of its share at first, half of it when it is warm: no more than it can serve, but for chance.
+const ERRORS_SLOWLY: f64 = 0.1;
 
 /// A tenth of the fair fifth in the first second, and a step more towards its end.
 const FIRST_SHARE: f64 = 3.0;

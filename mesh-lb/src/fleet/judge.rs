@@ -48,8 +48,9 @@ impl Fleet {
     /// Takes in that an attempt was given up before it ended. It neither succeeded nor failed, but an answer would have
     /// taken longer than it was waited for.
     pub fn give_up(&self, attempt: Unjudged, now: Instant) {
-        let waited = now.saturating_duration_since(attempt.begun);
-        attempt.member.load().waited_in_vain(waited, now);
+        let Unjudged { member, begun, .. } = attempt;
+        let waited = now.saturating_duration_since(begun);
+        member.load().waited_in_vain(waited, now);
     }
 
     /// Ejects who succeeds less often than its peers. When the next comparison is due.

@@ -147,8 +147,8 @@ impl fmt::Display for NotChosen {
 impl std::error::Error for NotChosen {}
 
 impl Fleet {
-    /// Chooses among the endpoints that take requests now. `link` makes what leads to each; of an endpoint with
-    /// several versions' names it is asked for each of them.
+    /// Chooses among the endpoints that take requests now. `link` makes what leads to each; it is asked twice for one
+    /// that is both of the stable version and of its own.
     pub fn chooser<L: Link>(
         &self,
         balancer: &dyn LoadBalancer,
@@ -206,8 +206,12 @@ impl<L: Link> Chooser<L> {
         loop {
             let cx = PickContext { random, ..cx }.avoiding(&avoid[..avoided]);
             let at = subset.pick(group, &cx).ok_or(NotChosen::Nobody)?;
-            let rests = subset.rests(at, cx.now);
-            match subset.admitted(group, at, cx.now).filter(|_| !rests) {
+            // Nothing is begun at one that rests.
+            let admitted = match subset.rests(at, cx.now) {
+                true => None,
+                false => subset.admitted(group, at, cx.now),
+            };
+            match admitted {
                 Some(chosen) => return Ok(chosen),
                 // It was ejected, filled up or refused a connection a moment ago.
                 None if avoided < MAX_AVOIDED && !cx.was_tried(at) => {

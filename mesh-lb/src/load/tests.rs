@@ -130,3 +130,16 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn what_was_waited_for_in_vain_counts_if_it_was_longer_than_expected() {
+    let start = Instant::now();
+    let load = EndpointLoad::new(start);
+    let later = start + Duration::from_secs(60);
+    load.record_latency(Duration::from_millis(40), later);
+    let before = load.latency(later);
+    load.waited_in_vain(Duration::from_millis(20), later);
+    assert_eq!(load.latency(later), before);
+    load.waited_in_vain(Duration::from_millis(700), later);
+    assert_eq!(load.latency(later), Duration::from_millis(700));
+}

@@ -17,13 +17,13 @@
 
 mod chooser;
 mod driver;
+mod health;
 mod judge;
 mod member;
 mod policy;
 mod roster;
 mod status;
 
-use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
@@ -260,51 +260,6 @@ impl Fleet {
         self.0.endpoints.publish(set.clone());
         state.set = set;
         self.compose(state, now);
-    }
-
-    /// What a health check found out about an endpoint that was otherwise before. An endpoint that is gone is
-    /// ignored.
-    pub fn report(&self, endpoint: &EndpointId, health: Result<(), Cow<'static, str>>, now: Instant) {
-        let mut state = self.0.state.lock();
-        let Some(member) = state.members.get(endpoint) else {
-            return;
-        };
-        let healthy = health.is_ok();
-        let cause = match health {
-            Ok(()) => {
-                member.set_healthy(now);
-                Cow::Borrowed("its checks succeed")
-            }
-            Err(cause) => {
-                member.set_unhealthy(cause.clone(), now);
-                cause
-            }
-        };
-        self.make_stale(&mut state);
-        drop(state);
-        self.emit(|| MeshEvent::HealthChanged {
-            service: self.0.service.clone(),
-            endpoint: endpoint.clone(),
-            healthy,
-            cause,
-        });
-    }
-
-    /// Health checks still think this of an endpoint: told again if it left and came back in between.
-    fn confirm_health(&self, endpoint: &EndpointId, healthy: bool, now: Instant) {
-        let state = self.0.state.lock();
-        let forgotten = state
-            .members
-            .get(endpoint)
-            .is_some_and(|member| member.is_unhealthy() == healthy);
-        drop(state);
-        if forgotten {
-            let health = match healthy {
-                true => Ok(()),
-                false => Err("its checks still fail".into()),
-            };
-            self.report(endpoint, health, now);
-        }
     }
 
     /// Lets the time do its part: compares endpoints with each other, moves those that start slowly on,

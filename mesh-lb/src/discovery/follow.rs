@@ -50,6 +50,11 @@ impl Follower {
         }
     }
 
+    /// Whether both are one.
+    pub(crate) fn is_same_as(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.task, &other.task)
+    }
+
     /// What is known now.
     pub fn status(&self) -> Arc<DiscoveryStatus> {
         self.status.load_full()

@@ -23,7 +23,11 @@ impl Fleet {
         let events = self.0.events.clone().unwrap_or_default();
         let follower = Follower::start(self.service().clone(), discover, &events);
         let mut watch = follower.watch();
-        self.0.state.lock().discovery = Some(follower);
+        self.0.state.lock().discovery = Some(follower.clone());
+        let _followed = Followed {
+            fleet: self,
+            follower,
+        };
         // Its failures are told where it is followed.
         while let Ok(set) = watch.next().await {
             self.update(set, Instant::now());
@@ -68,6 +72,20 @@ impl Fleet {
     }
 }
 
+/// A discovery that is followed, and no longer asked when this is dropped.
+struct Followed<'a> {
+    fleet: &'a Fleet,
+    follower: Follower,
+}
+
+impl Drop for Followed<'_> {
+    fn drop(&mut self) {
+        let mut state = self.fleet.0.state.lock();
+        // Another may have taken its place.
+        state.discovery.take_if(|known| known.is_same_as(&self.follower));
+    }
+}
+
 impl HealthSink for Fleet {
     fn last_success(&self, endpoint: &EndpointId) -> Option<Instant> {
         Self::last_success(self, endpoint)
@@ -85,3 +103,6 @@ impl HealthSink for Fleet {
         self.confirm_health(endpoint, healthy, Instant::now());
     }
 }
+
+#[cfg(test)]
+mod tests;

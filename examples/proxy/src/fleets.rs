@@ -291,10 +291,12 @@ impl Running {
             self.source = service.source.clone();
         }
         if self.asking != service.asking {
-            self.health = match &service.asking {
-                Some(asking) => Some(asking.start(&self.fleet)?),
-                None => None,
-            };
+            self.health = None;
+            match &service.asking {
+                Some(asking) => self.health = Some(asking.start(&self.fleet)?),
+                // What they were found to be would never be found otherwise.
+                None => self.fleet.forget_health(Instant::now()),
+            }
             self.asking.clone_from(&service.asking);
         }
         self.tell = Some(Task(tokio::spawn(tell(service.clone()))));

@@ -2,6 +2,7 @@
 
 mod counters;
 mod deadlines;
+mod dropped;
 mod fleet;
 mod http1;
 mod http2;

@@ -46,6 +46,7 @@ install() {
   need nginx nginx-light
   need h2load nghttp2-client
   need curl curl
+  need redis-server redis-server
   need openssl openssl
   need dnsmasq dnsmasq-base
   need cc build-essential

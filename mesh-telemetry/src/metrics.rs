@@ -11,6 +11,7 @@
 //! | `service_mesh_circuit_breaker_open` | `target_service` |
 //! | `service_mesh_retries_total` | `outcome` |
 //! | `service_mesh_rate_limited_total` | |
+//! | `service_mesh_rate_limits_alone_total` | |
 //! | `service_mesh_faults_injected_total` | `kind` |
 //! | `service_mesh_config_reloads_total` | `result` |
 //! | `service_mesh_build_info` | `version` |

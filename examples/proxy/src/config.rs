@@ -71,7 +71,7 @@ pub use mesh::Mesh;
 pub use mutual_tls::MutualTls;
 pub use origin::Origin;
 pub use outlier::OutlierDetection;
-pub use rate_limit::RateLimiting;
+pub use rate_limit::{LimitStore, RateLimiting};
 pub use report::{Problem, Report};
 pub use retry::{Retry, RetryBudget, RetryOn};
 pub use rule::{Mirror, Rule, RuleAction};

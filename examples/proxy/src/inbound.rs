@@ -1,10 +1,10 @@
 //! What happens to a request: admitted, decided, forwarded, counted.
 
+mod wait;
+
 use std::convert::Infallible;
-use std::future::poll_fn;
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::sync::Arc;
-use std::task::Poll;
 
 use arc_swap::ArcSwap;
 use http::header::SET_COOKIE;
@@ -20,15 +20,19 @@ use mesh_core::forward::{self, Outgoing};
 use mesh_core::forwarded::{PeerMarks, RequestMarks, mark_response};
 use mesh_core::reject::{RejectBody, is_grpc};
 use mesh_core::upgrade::tunnel;
-use mesh_core::{AttemptInfo, Error, ErrorKind, MeshContext, PeerInfo, RequestHead};
+use mesh_core::{Error, ErrorKind, MeshContext, PeerInfo, RequestHead};
 use mesh_lb::Balance;
 use mesh_telemetry::labels::{MethodLabel, Protocol, SourceId};
 use mesh_telemetry::metrics::{MetricsBody, RequestRecord, RouteMetrics};
 use mesh_traffic::fault::{Asked, Injection};
+use mesh_traffic::limit::Limited;
 use mesh_traffic::router::{Action, Asking};
 use tokio::time::Instant;
 
+use wait::{ask, before, hold, in_trouble};
+
 use crate::plan::{ListenerPlan, Plan};
+use crate::rate_limits::{Counted, Question};
 
 /// What a worker serves by: a plan, and this worker's balancers for its services.
 pub struct Serving {
@@ -64,6 +68,8 @@ struct Decided {
     upgrade: Option<OnUpgrade>,
     /// The trouble it asks for. Boxed, since hardly one does.
     asked: Option<Box<Asked>>,
+    /// What the store of shared limits is to be asked.
+    questions: Vec<Question>,
 }
 
 /// Where it goes.
@@ -119,10 +125,18 @@ impl Connection {
             request,
             upgrade,
             asked,
+            questions,
         } = match self.decide(request) {
             Ok(decided) => decided,
             Err(answer) => return Ok(answer),
         };
+        if !questions.is_empty() {
+            let telemetry = &place.serving.plan.telemetry;
+            // Boxed, since most requests wait for nobody here.
+            if let Some(limited) = Box::pin(ask(questions, order.received, telemetry)).await {
+                return Ok(self.limit(&limited, order.grpc, order.marks, order.record));
+            }
+        }
         let decision = &place.serving.plan.table.decisions()[place.decision];
         let version = decision.target().and_then(|target| target.version.as_ref());
         let balance = &place.serving.balancers[place.service];
@@ -201,16 +215,18 @@ impl Connection {
         let prepared = &serving.plan.prepared[decision.index()];
         let record = self.record(prepared.metrics.of(listener.direction), &context, &parts);
         let head = RequestHead::of_parts(&parts);
-        let limited = prepared.limits.iter().find_map(|limit| {
-            let over = limit.check(&head, &context).err()?;
-            serving.plan.telemetry.process().rate_limited();
-            over.refused()
-        });
-        if let Some(limited) = limited {
-            let mut refusal = limited.refusal(is_grpc(&parts.headers));
-            let marks = RequestMarks::of_refused(&parts.headers, &self.peer);
-            mark_response(refusal.headers_mut(), marks, &self.peer);
-            return Err(record.on_response(refusal));
+        let mut questions = Vec::new();
+        for limit in &prepared.limits {
+            match limit.check(&head, &context) {
+                Counted::Passed => {}
+                Counted::Noted => serving.plan.telemetry.process().rate_limited(),
+                Counted::Refused(limited) => {
+                    serving.plan.telemetry.process().rate_limited();
+                    let marks = RequestMarks::of_refused(&parts.headers, &self.peer);
+                    return Err(self.limit(&limited, is_grpc(&parts.headers), marks, record));
+                }
+                Counted::Asked(question) => questions.push(question),
+            }
         }
         let own = match decision.action() {
             Action::Respond(respond) => Some(respond.response()),
@@ -266,6 +282,7 @@ impl Connection {
             request: Request::from_parts(parts, body),
             upgrade,
             asked,
+            questions,
         })
     }
 
@@ -326,6 +343,12 @@ impl Connection {
         )
     }
 
+    fn limit(&self, limited: &Limited, grpc: bool, marks: RequestMarks, record: RequestRecord) -> Answer {
+        let mut refusal = limited.refusal(grpc);
+        mark_response(refusal.headers_mut(), marks, &self.peer);
+        record.on_response(refusal)
+    }
+
     fn refuse(&self, parts: &Parts, record: RequestRecord, error: &Error) -> Answer {
         let marks = RequestMarks::of_refused(&parts.headers, &self.peer);
         self.refuse_marked(marks, parts.version, is_grpc(&parts.headers), record, error)
@@ -344,51 +367,4 @@ impl Connection {
         }
         record.on_response(forward::refuse(error, grpc, version, marks, &self.peer))
     }
-}
-
-/// One try of a request that is in trouble on purpose.
-async fn in_trouble(
-    trouble: Injection,
-    balance: &Balance,
-    request: Request<Body>,
-    version: Option<&mesh_core::Version>,
-) -> Result<(Response<Body>, AttemptInfo), Error> {
-    hold(Some(&trouble)).await?;
-    let (response, attempt) = balance.send(request, version).await?;
-    Ok((response.map(|body| Body::new(trouble.body(body))), attempt))
-}
-
-/// Waits, and fails if that is what is to happen.
-async fn hold(trouble: Option<&Injection>) -> Result<(), Error> {
-    let Some(trouble) = trouble else {
-        return Ok(());
-    };
-    trouble.wait().await;
-    match trouble.abort() {
-        Some(error) => Err(error),
-        None => Ok(()),
-    }
-}
-
-/// What comes of it before the deadline. The future stays where it is: it is large, and moving it costs.
-async fn before<T>(
-    deadline: Option<Instant>,
-    mut answer: Pin<&mut impl Future<Output = Result<T, Error>>>,
-) -> Result<T, Error> {
-    let Some(deadline) = deadline else {
-        return answer.await;
-    };
-    let mut timer = pin!(tokio::time::sleep_until(deadline));
-    poll_fn(|cx| {
-        if let Poll::Ready(answered) = answer.as_mut().poll(cx) {
-            return Poll::Ready(answered);
-        }
-        timer.as_mut().poll(cx).map(|()| {
-            Err(Error::new(
-                ErrorKind::Timeout,
-                "the service did not answer before the deadline (timeout)",
-            ))
-        })
-    })
-    .await
 }

@@ -195,7 +195,7 @@ impl Plan {
             .enumerate()
             .map(|(i, s)| (s.name.as_str(), i))
             .collect();
-        let limits = policies.limits.compile(mesh, fleets.events());
+        let limits = policies.limits.compile(mesh, fleets.events())?;
         let faults = policies.faults.compile(mesh, telemetry)?;
         let unknown = ServiceName::new("unknown").map_err(|error| error.to_string())?;
         let prepare = |decision: &Decision| {

@@ -5,20 +5,31 @@ use std::sync::Arc;
 
 use mesh_core::{EventBus, KeyBy, MeshContext, RequestHead};
 use mesh_lb::Fleet;
-use mesh_traffic::limit::Limited;
-use mesh_traffic::{Decision, Quota, RateLimiter};
+use mesh_telemetry::Telemetry;
+use mesh_traffic::limit::{Limited, RedisStore, SharedKey, SharedLimiter};
+use mesh_traffic::{Decision, RateLimiter};
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 
-use crate::config::{self, RateLimiting};
+use crate::config::{self, LimitStore, RateLimiting};
 
 /// A rate limit, as a request meets it.
 #[derive(Clone)]
 pub struct RateLimit {
-    limiter: RateLimiter,
+    limiter: Limiter,
     by: KeyBy,
     dry_run: bool,
     /// If the configuration says how many replicas there are.
     replicas: Option<u32>,
+}
+
+/// Where it is counted.
+#[derive(Clone)]
+enum Limiter {
+    /// Here.
+    Own(RateLimiter),
+    /// By all replicas together.
+    Shared(SharedLimiter),
 }
 
 /// What a limit belongs to. Of a service and a rule of one name, each has its own.
@@ -30,44 +41,100 @@ enum Whose {
     Rule(Arc<str>),
 }
 
-/// The limits of one configuration.
-pub struct Compiled(HashMap<Whose, RateLimit>);
-
-/// What came of a request over its limit.
-pub enum Over {
-    /// It is refused.
-    Refused(Limited),
-    /// It passes, since the limit only counts.
-    Counted,
+/// A request that the store of shared limits is to be asked about.
+pub struct Question {
+    limit: RateLimit,
+    key: SharedKey,
 }
 
-impl Over {
-    /// What to refuse it with, if it is refused.
-    pub fn refused(self) -> Option<Limited> {
-        match self {
-            Self::Refused(limited) => Some(limited),
-            Self::Counted => None,
-        }
-    }
+/// What came of counting a request.
+pub enum Counted {
+    /// It passes.
+    Passed,
+    /// It is over the limit, which only counts.
+    Noted,
+    /// It is over the limit and is refused.
+    Refused(Limited),
+    /// It is not counted here.
+    Asked(Question),
 }
 
 impl RateLimit {
     /// Counts a request.
-    ///
-    /// # Errors
-    /// It is one too many.
-    pub fn check(&self, head: &RequestHead<'_>, context: &MeshContext) -> Result<(), Over> {
+    pub fn check(&self, head: &RequestHead<'_>, context: &MeshContext) -> Counted {
         let key = self.by.key_in(head, Some(context));
-        let checked = self.limiter.check(key, context.received);
-        checked.map_err(|limited| match self.dry_run {
-            true => Over::Counted,
-            false => Over::Refused(limited),
-        })
+        match &self.limiter {
+            Limiter::Own(limiter) => self.judge(limiter.check(key, context.received)),
+            Limiter::Shared(_) => Counted::Asked(Question {
+                limit: self.clone(),
+                key: SharedKey::of(key),
+            }),
+        }
+    }
+
+    fn judge(&self, checked: Result<(), Limited>) -> Counted {
+        match checked {
+            Ok(()) => Counted::Passed,
+            Err(_) if self.dry_run => Counted::Noted,
+            Err(limited) => Counted::Refused(limited),
+        }
+    }
+
+    /// The limiter of this process: its only one, or the one for when the store does not answer.
+    fn own(&self) -> &RateLimiter {
+        match &self.limiter {
+            Limiter::Own(limiter) => limiter,
+            Limiter::Shared(shared) => shared.local(),
+        }
     }
 
     /// Whether what was counted under the one means the same under the other.
-    fn counts_as(&self, quota: Quota, by: &KeyBy, max_keys: usize) -> bool {
-        self.limiter.quota() == quota && self.by == *by && self.limiter.max_keys() == max_keys
+    fn counts_as(&self, config: &RateLimiting) -> bool {
+        let own = self.own();
+        own.quota() == config.quota && self.by == config.key && own.max_keys() == config.max_keys as usize
+    }
+}
+
+impl Question {
+    /// Counts the request, of a limit that is counted by all replicas together.
+    pub async fn ask(&self, received: Instant, telemetry: &Telemetry) -> Counted {
+        let Limiter::Shared(shared) = &self.limit.limiter else {
+            return Counted::Passed;
+        };
+        let checked = shared.check(&self.key, received).await;
+        if !shared.is_shared() {
+            telemetry.process().rate_limit_alone();
+        }
+        self.limit.judge(checked)
+    }
+}
+
+/// The limits of one configuration.
+pub struct Compiled {
+    all: HashMap<Whose, RateLimit>,
+    store: Option<Store>,
+}
+
+/// Where shared limits are counted. Those of one configuration are one.
+#[derive(Clone)]
+struct Store {
+    made_from: LimitStore,
+    redis: RedisStore,
+}
+
+impl Store {
+    fn of(config: &LimitStore) -> Result<Self, String> {
+        let redis = RedisStore::with_timeout(config.redis.reveal(), config.timeout);
+        Ok(Self {
+            made_from: config.clone(),
+            redis: redis.map_err(|error| format!("limitStore: {error}"))?,
+        })
+    }
+}
+
+impl PartialEq for Store {
+    fn eq(&self, other: &Self) -> bool {
+        self.made_from == other.made_from
     }
 }
 
@@ -75,6 +142,7 @@ impl RateLimit {
 #[derive(Default)]
 pub struct RateLimits {
     running: HashMap<Whose, RateLimit>,
+    store: Option<Store>,
     /// Tells the limits how many replicas there are.
     follow: Option<Task>,
 }
@@ -82,7 +150,10 @@ pub struct RateLimits {
 impl RateLimits {
     /// The limits of a configuration: those in use where they would count the same. Nothing changes for them before
     /// [`adopt`](Self::adopt).
-    pub fn compile(&self, mesh: &config::Mesh, events: &EventBus) -> Compiled {
+    ///
+    /// # Errors
+    /// The store's URL is none: the configuration was not checked as it should have been.
+    pub fn compile(&self, mesh: &config::Mesh, events: &EventBus) -> Result<Compiled, String> {
         let of_service = |service: &config::Service| {
             let whose = Whose::Service(service.name.shared());
             Some((whose, service.rate_limiting.as_ref()?.clone()))
@@ -91,24 +162,49 @@ impl RateLimits {
             let whose = Whose::Rule((*rule.id).into());
             Some((whose, rule.rate_limiting.as_ref()?.clone()))
         };
+        let store = match (&mesh.limit_store, &self.store) {
+            (Some(config), Some(running)) if running.made_from == *config => Some(running.clone()),
+            (Some(config), _) => Some(Store::of(config)?),
+            (None, _) => None,
+        };
         let services = mesh.services.iter().filter_map(of_service);
-        let all = services.chain(mesh.rules.iter().filter_map(of_rule));
-        Compiled(
-            all.map(|(whose, config)| (whose.clone(), self.of(whose, &config, events)))
-                .collect(),
-        )
+        let written = services.chain(mesh.rules.iter().filter_map(of_rule));
+        let all = written.map(|(whose, config)| {
+            let limit = self.of(&whose, &config, store.as_ref(), events);
+            (whose, limit)
+        });
+        Ok(Compiled {
+            all: all.collect(),
+            store,
+        })
     }
 
-    fn of(&self, whose: Whose, config: &RateLimiting, events: &EventBus) -> RateLimit {
-        let max_keys = config.max_keys as usize;
-        let running = self.running.get(&whose);
-        let kept = running.filter(|limit| limit.counts_as(config.quota, &config.key, max_keys));
-        let limiter = match kept {
-            Some(limit) => limit.limiter.clone(),
+    fn of(
+        &self,
+        whose: &Whose,
+        config: &RateLimiting,
+        store: Option<&Store>,
+        events: &EventBus,
+    ) -> RateLimit {
+        let running = self.running.get(whose).filter(|limit| limit.counts_as(config));
+        let own = || match running {
+            Some(limit) => limit.own().clone(),
             None => RateLimiter::builder(config.quota)
-                .max_keys(max_keys)
+                .max_keys(config.max_keys as usize)
                 .telling(whose.name(), events.clone())
                 .build(),
+        };
+        let keeps_store = store == self.store.as_ref();
+        let limiter = match (
+            store.filter(|_| config.shared),
+            running.map(|limit| &limit.limiter),
+        ) {
+            (Some(_), Some(Limiter::Shared(shared))) if keeps_store => Limiter::Shared(shared.clone()),
+            (Some(store), _) => {
+                let store = store.redis.clone();
+                Limiter::Shared(SharedLimiter::new(whose.name(), own(), store, events.clone()))
+            }
+            (None, _) => Limiter::Own(own()),
         };
         RateLimit {
             limiter,
@@ -121,12 +217,13 @@ impl RateLimits {
     /// Keeps these limits and no others, and divides them among the replicas of this process: as many as the
     /// configuration says, or as this fleet has endpoints.
     pub fn adopt(&mut self, limits: &Compiled, own: Option<&Fleet>) {
-        self.running.clone_from(&limits.0);
+        self.running.clone_from(&limits.all);
+        self.store.clone_from(&limits.store);
         let mut following = Vec::new();
         for limit in self.running.values() {
             match limit.replicas {
-                Some(replicas) => limit.limiter.set_replicas(replicas),
-                None => following.push(limit.limiter.clone()),
+                Some(replicas) => limit.own().set_replicas(replicas),
+                None => following.push(limit.own().clone()),
             }
         }
         self.follow = match own {
@@ -146,7 +243,7 @@ impl Compiled {
         let service = decision.target();
         let service = service.map(|target| Whose::Service(target.service.shared()));
         let met = rule.iter().chain(&service);
-        met.filter_map(|whose| self.0.get(whose).cloned()).collect()
+        met.filter_map(|whose| self.all.get(whose).cloned()).collect()
     }
 }
 

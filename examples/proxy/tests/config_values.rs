@@ -543,3 +543,27 @@ fn a_fault_that_means_nothing_is_refused() {
         assert!(report.contains(told), "{keys}: {report}");
     }
 }
+
+#[test]
+fn a_shared_limit_needs_a_store() {
+    let text = |store: &str| {
+        format!(
+            "serviceMesh: {{ services: [{{ name: s, port: 1, endpoints: ['127.0.0.1:1'], rateLimiting: {{ requestsPerSecond: 1, shared: true }} }}], trafficManagement: {{ {store} }} }}"
+        )
+    };
+    for (store, told) in [
+        ("", "a shared rateLimiting and no limitStore"),
+        ("limitStore: { redis: 'http://a' }", "limitStore.redis"),
+        (
+            "limitStore: { redis: 'redis://a', timeout: 2s }",
+            "limitStore.timeout",
+        ),
+    ] {
+        let report = parse("x", &text(store)).expect_err(store).to_string();
+        assert!(report.contains(told), "{store}: {report}");
+    }
+    let store = parse("x", &text("limitStore: { redis: 'redis://:secret@a' }")).expect("a store");
+    let store = store.config.mesh.limit_store.expect("written");
+    assert_eq!(store.timeout, 20 * MS);
+    assert!(!format!("{store:?}").contains("secret"));
+}

@@ -24,6 +24,7 @@ pub struct ProcessMetrics {
     retries: Family<Retry, 5>,
     faults: Family<Fault, 4>,
     rate_limited: Counter,
+    rate_limits_alone: Counter,
     build_info: Gauge,
 }
 
@@ -113,6 +114,7 @@ impl ProcessMetrics {
             retries: Family::new(series, names::RETRIES, "outcome", Retry::ALL),
             faults: Family::new(series, names::FAULTS, "kind", Fault::ALL),
             rate_limited: series.counter(names::RATE_LIMITED, &[]),
+            rate_limits_alone: series.counter(names::RATE_LIMITS_ALONE, &[]),
             build_info: series.gauge(names::BUILD_INFO, &[("version", mesh_core::VERSION)]),
         }
     }
@@ -137,12 +139,18 @@ impl ProcessMetrics {
         self.rate_limited.increment(1);
     }
 
+    /// Counts a request whose shared rate limit was counted by this process alone, since its store did not answer.
+    pub fn rate_limit_alone(&self) {
+        self.rate_limits_alone.increment(1);
+    }
+
     /// Keeps the series on the page.
     pub(crate) fn touch(&self) {
         self.reloads.touch();
         self.retries.touch();
         self.faults.touch();
         self.rate_limited.increment(0);
+        self.rate_limits_alone.increment(0);
         self.build_info.set(1.0);
     }
 }

@@ -14,6 +14,7 @@ pub(crate) const DISCOVERY_LAST_SYNC: &str = "service_mesh_discovery_last_sync_t
 pub(crate) const CIRCUIT_BREAKER_OPEN: &str = "service_mesh_circuit_breaker_open";
 pub(crate) const RETRIES: &str = "service_mesh_retries_total";
 pub(crate) const RATE_LIMITED: &str = "service_mesh_rate_limited_total";
+pub(crate) const RATE_LIMITS_ALONE: &str = "service_mesh_rate_limits_alone_total";
 pub(crate) const FAULTS: &str = "service_mesh_faults_injected_total";
 pub(crate) const CONFIG_RELOADS: &str = "service_mesh_config_reloads_total";
 pub(crate) const BUILD_INFO: &str = "service_mesh_build_info";
@@ -45,7 +46,7 @@ const fn family(name: &'static str, kind: Kind, unit: Unit, help: &'static str) 
     }
 }
 
-const FAMILIES: [Family; 15] = [
+const FAMILIES: [Family; 16] = [
     family(
         REQUESTS,
         Kind::Counter,
@@ -112,6 +113,12 @@ const FAMILIES: [Family; 15] = [
         Kind::Counter,
         Unit::Count,
         "Requests over their rate limit, dry runs included.",
+    ),
+    family(
+        RATE_LIMITS_ALONE,
+        Kind::Counter,
+        Unit::Count,
+        "Requests counted by this process alone, since the store of shared rate limits did not answer.",
     ),
     family(FAULTS, Kind::Counter, Unit::Count, "Faults injected on purpose."),
     family(

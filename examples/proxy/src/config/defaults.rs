@@ -64,6 +64,7 @@ pub(super) const OUTLIER_BASE_EJECTION: Duration = Duration::from_secs(30);
 pub(super) const OUTLIER_MAX_EJECTION: Percent = percent(50.0);
 
 pub(super) const FAULTS_MAX_ACTIVE: u32 = 1024;
+pub(super) const LIMIT_STORE_TIMEOUT: Duration = Duration::from_millis(20);
 pub(super) const RATE_LIMIT_MAX_KEYS: u32 = 10_000;
 
 pub(super) const RETRY_ATTEMPTS: u32 = 2;

@@ -14,7 +14,7 @@ use super::listener::Listener;
 use super::listener::ListenerTls;
 use super::mutual_tls::MutualTls;
 use super::names::Names;
-use super::rate_limit::RateLimiting;
+use super::rate_limit::{LimitStore, RateLimiting};
 use super::rule::Rule;
 use super::service::{Around, Service};
 use super::shape::{Fields, boolean, list, object, parsed, text};
@@ -45,6 +45,8 @@ pub struct Mesh {
     pub services: Vec<Service>,
     /// Certificates; `None`: not enabled.
     pub mutual_tls: Option<MutualTls>,
+    /// Where limits are counted that replicas share.
+    pub limit_store: Option<LimitStore>,
     /// What holds for all faults.
     pub faults: FaultBounds,
     /// `trafficManagement.rules` in the order of the file, each id once.
@@ -105,6 +107,22 @@ pub(super) fn read(fields: &mut Fields<'_>, names: &Names, has_rollouts: bool) -
             default_tls,
         )],
     };
+    let Traffic {
+        rules, limit_store, ..
+    } = traffic?;
+    let services = services.unwrap_or_default();
+    let limits = services.iter().map(|service| &service.rate_limiting);
+    let mut limits = limits
+        .chain(rules.iter().map(|rule| &rule.rate_limiting))
+        .flatten();
+    if limit_store.is_none() && limits.any(|limit| limit.shared) {
+        let wrong = Wrong::expected("limitStore beside it, to say where shared limits are counted");
+        fields.refuse(
+            "trafficManagement",
+            "a shared rateLimiting and no limitStore",
+            wrong,
+        );
+    }
     Some(Mesh {
         enabled,
         namespace,
@@ -117,10 +135,11 @@ pub(super) fn read(fields: &mut Fields<'_>, names: &Names, has_rollouts: bool) -
         listeners,
         metrics: metrics?,
         admin: admin?,
-        services: services.unwrap_or_default(),
+        services,
         mutual_tls,
         faults: faults?,
-        rules: traffic?.rules,
+        limit_store,
+        rules,
         telemetry: telemetry?,
     })
 }
@@ -128,15 +147,18 @@ pub(super) fn read(fields: &mut Fields<'_>, names: &Names, has_rollouts: bool) -
 /// `trafficManagement`.
 struct Traffic {
     rate_limiting: Option<RateLimiting>,
+    limit_store: Option<LimitStore>,
     rules: Vec<Rule>,
 }
 
 fn read_traffic(fields: &mut Fields<'_>, names: &Names) -> Option<Traffic> {
     let rate_limiting = fields.optional("rateLimiting", object(rate_limit::read));
+    let limit_store = fields.optional("limitStore", object(rate_limit::read_store));
     let rules = list(object(|fields: &mut Fields<'_>| rule::read(fields, names)));
     let rules = fields.optional("rules", rules);
     Some(Traffic {
         rate_limiting: rate_limiting.flatten(),
+        limit_store,
         rules: rules.unwrap_or_default(),
     })
 }

@@ -111,6 +111,16 @@ pub(super) fn read(fields: &mut Fields<'_>, names: &Names) -> Option<Rule> {
     if fields.has("destinations") || fields.has("redirect") {
         check_prefix(fields, &conditions);
     }
+    let is_shared = matches!(&rate_limiting, Some(Some(limit)) if limit.shared);
+    if !fields.has("destinations") && is_shared {
+        let wrong =
+            Wrong::expected("shared: true beside destinations only: what is answered here needs no store");
+        fields.refuse(
+            "rateLimiting",
+            "a shared limit of a rule that sends requests nowhere",
+            wrong,
+        );
+    }
     if !fields.has("destinations") {
         for key in ["rewrite", "requestHeaders", "retry", "faultInjection", "mirror"] {
             if fields.has(key) {

@@ -91,6 +91,7 @@ pub(super) const TABLE: &[Row] = &[
         "nobody would sign for this process",
     ),
     honoured("serviceMesh.trafficManagement.rateLimiting"),
+    honoured("serviceMesh.trafficManagement.limitStore"),
     honoured("serviceMesh.trafficManagement.rules[].id"),
     honoured("serviceMesh.trafficManagement.rules[].name"),
     honoured("serviceMesh.trafficManagement.rules[].priority"),

@@ -292,6 +292,16 @@ pub(super) const NOTES: &[(&str, &str)] = &[
         "faults.maxActive",
         "So many requests may be in trouble at once; those beyond go without.",
     ),
+    (
+        "rateLimiting.shared",
+        "Whether all replicas count together, in `trafficManagement.limitStore`, instead of each giving its part.",
+    ),
+    (
+        "trafficManagement.limitStore",
+        "Where shared limits are counted. While it does not answer, each replica gives its part.",
+    ),
+    ("limitStore.redis", "The URL of a Redis server."),
+    ("limitStore.timeout", "How long a request waits for it."),
     ("faultInjection", "Trouble on purpose. Off unless written."),
     (
         "rules[].faultInjection",

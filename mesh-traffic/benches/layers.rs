@@ -10,9 +10,12 @@ use divan::{AllocProfiler, Bencher, black_box};
 use http::{Request, Response};
 use mesh_core::MeshContext;
 use mesh_core::body::Body;
+use mesh_traffic::fault::{Abort, Chance, Delay, FaultLayer, Faults};
 use mesh_traffic::{DeadlineLayer, KeyBy, Quota, RateLimitLayer, RateLimiter, RequestKey};
 use tokio::time::Instant;
 use tower::{Layer, Service, service_fn};
+use tower_governor::governor::GovernorConfigBuilder;
+use tower_governor::{GovernorError, GovernorLayer};
 
 #[global_allocator]
 static ALLOCATIONS: AllocProfiler = AllocProfiler::system();
@@ -81,6 +84,76 @@ fn rate_limit_by_a_field(bencher: Bencher) {
 fn rate_limit_that_refuses(bencher: Bencher) {
     let layer = RateLimitLayer::new(quota(1));
     ask(bencher, layer.layer(service_fn(at_once)));
+}
+
+/// What others do: the same algorithm and the same key, as tower_governor has it.
+#[divan::bench]
+fn rate_limit_by_a_field_tower_governor(bencher: Bencher) {
+    let config = GovernorConfigBuilder::default()
+        .per_second(1)
+        .burst_size(ENOUGH)
+        .key_extractor(Tenant)
+        .finish()
+        .expect("a quota");
+    // It refuses in axum's body only.
+    let at_once = service_fn(|request: Request<Body>| {
+        black_box(request);
+        ready(Ok::<_, Infallible>(Response::new(axum::body::Body::empty())))
+    });
+    ask(bencher, GovernorLayer::new(config).layer(at_once));
+}
+
+/// The field that requests are counted by, for tower_governor.
+#[derive(Clone)]
+struct Tenant;
+
+impl tower_governor::key_extractor::KeyExtractor for Tenant {
+    type Key = String;
+
+    fn extract<T>(&self, request: &Request<T>) -> Result<String, GovernorError> {
+        let tenant = request
+            .headers()
+            .get("x-tenant")
+            .and_then(|value| value.to_str().ok());
+        tenant.map(str::to_owned).ok_or(GovernorError::UnableToExtractKey)
+    }
+}
+
+fn faults() -> Faults {
+    Faults::until(Instant::now() + Duration::from_secs(3600))
+}
+
+fn often(percent: f64) -> Chance {
+    Chance::percent(percent).expect("a share")
+}
+
+/// Configured, and no request is hit: what most of them pay.
+#[divan::bench]
+fn faults_that_do_not_happen(bencher: Bencher) {
+    let delay = Delay::fixed(Duration::from_secs(1));
+    let layer = FaultLayer::new(faults().delay(Chance::NEVER, delay).reset(Chance::NEVER, 0));
+    ask(bencher, layer.layer(service_fn(at_once)));
+}
+
+#[divan::bench]
+fn faults_that_abort(bencher: Bencher) {
+    let layer = FaultLayer::new(faults().abort(Chance::ALWAYS, Abort::new(503).expect("a status")));
+    ask(bencher, layer.layer(service_fn(at_once)));
+}
+
+/// The decision alone.
+#[divan::bench]
+fn decide_on_faults(bencher: Bencher) {
+    let delay = Delay::fixed(Duration::from_secs(1));
+    let faults = faults()
+        .delay(often(10.0), delay)
+        .abort(often(5.0), Abort::new(503).expect("a status"));
+    let now = Instant::now();
+    let mut random = 0_u64;
+    bencher.bench_local(|| {
+        random = random.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        faults.decide(None, black_box(random), now)
+    });
 }
 
 #[divan::bench]

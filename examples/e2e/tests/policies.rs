@@ -316,3 +316,27 @@ async fn a_slow_response_comes_whole() {
     let took = start.elapsed();
     assert!(took > Duration::from_millis(800), "{took:?}");
 }
+
+#[tokio::test]
+async fn only_who_is_known_can_ask_for_trouble() {
+    let app = app().await;
+    let keys = "faultInjection: { onRequest: true }";
+    let proxy = Proxy::start(&services(&app, keys, "")).await;
+    let asking = ["-H", "x-mesh-fault-abort: 418"];
+    // Anybody can reach an inbound listener; an outbound one serves the application beside it.
+    let answer = curl(&proxy, &asking).await;
+    assert!(answer.starts_with("http/1.1 200"), "{answer}");
+    let outbound = format!(
+        "serviceMesh:\n  listeners: [ {{ name: out, bind: \"{}\", tls: \"off\", direction: outbound }} ]\n  services: {}",
+        proxy.address,
+        services(&app, keys, "")
+    );
+    proxy.replace(&outbound).await;
+    until("the listener is another", async || {
+        let answer = curl(&proxy, &asking).await;
+        answer.starts_with("http/1.1 418").then_some(())
+    })
+    .await;
+    let answer = curl(&proxy, &[]).await;
+    assert!(answer.starts_with("http/1.1 200"), "{answer}");
+}

@@ -16,6 +16,7 @@ mod defaults;
 mod discovery;
 mod endpoint;
 mod fault;
+mod gateway;
 mod grammar;
 mod honoured;
 mod identity;
@@ -106,12 +107,21 @@ pub struct Loaded {
 /// The largest file that is read, in bytes.
 pub const LARGEST_FILE: u64 = 4 * 1024 * 1024;
 
-/// Reads a configuration from a file of at most [`LARGEST_FILE`] bytes. Relative paths in it are left as they
+/// Reads a configuration from a file of at most [`LARGEST_FILE`] bytes, and the routes of the files it names in
+/// `trafficManagement.gatewayApi`: they become rules behind its own. Relative paths in it are left as they
 /// are, to be looked up from where the process runs.
 ///
 /// # Errors
 /// Everything that is wrong with it, or why it could not be read.
 pub fn load(path: &Path) -> Result<Loaded, Report> {
+    let (name, text) = read_text(path)?;
+    let mut loaded = parse(&name, &text)?;
+    gateway::extend(&mut loaded.config.mesh, &mut loaded.warnings)?;
+    Ok(loaded)
+}
+
+/// Reads a file of at most a byte more than [`LARGEST_FILE`]. Gives its name beside what stands in it.
+fn read_text(path: &Path) -> Result<(String, String), Report> {
     let name = path.display().to_string();
     let unreadable = |error: &std::io::Error| {
         let expected = "a file that can be read";
@@ -125,7 +135,7 @@ pub fn load(path: &Path) -> Result<Loaded, Report> {
         .read_to_end(&mut bytes)
         .map_err(|error| unreadable(&error))?;
     match String::from_utf8(bytes) {
-        Ok(text) => parse(&name, &text),
+        Ok(text) => Ok((name, text)),
         Err(error) => {
             let at = error.utf8_error().valid_up_to();
             let line = 1 + error.as_bytes()[..at]
@@ -138,7 +148,8 @@ pub fn load(path: &Path) -> Result<Loaded, Report> {
     }
 }
 
-/// Reads a configuration from a text; `name` stands for the file in what is reported.
+/// Reads a configuration from a text; `name` stands for the file in what is reported. Files that it names are not
+/// looked at.
 ///
 /// ```
 /// use mesh_proxy::config::parse;

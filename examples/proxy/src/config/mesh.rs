@@ -1,5 +1,6 @@
 //! `serviceMesh`: the whole of it.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use mesh_core::{ServiceName, SpiffeId};
@@ -17,7 +18,7 @@ use super::names::Names;
 use super::rate_limit::{LimitStore, RateLimiting};
 use super::rule::Rule;
 use super::service::{Around, Service};
-use super::shape::{Fields, boolean, list, object, parsed, text};
+use super::shape::{Fields, boolean, list, object, parsed, path, text};
 use super::telemetry::Telemetry;
 use super::{admin, fault, limits, listener, mutual_tls, rate_limit, rule, service, telemetry};
 
@@ -51,6 +52,9 @@ pub struct Mesh {
     pub faults: FaultBounds,
     /// `trafficManagement.rules` in the order of the file, each id once.
     pub rules: Vec<Rule>,
+    /// `trafficManagement.gatewayApi`: files with routes of the Gateway API, which [`load`](super::load) adds to the
+    /// rules.
+    pub gateway_files: Vec<PathBuf>,
     /// Spans and logs.
     pub telemetry: Telemetry,
 }
@@ -108,7 +112,10 @@ pub(super) fn read(fields: &mut Fields<'_>, names: &Names, has_rollouts: bool) -
         )],
     };
     let Traffic {
-        rules, limit_store, ..
+        rules,
+        limit_store,
+        gateway_files,
+        ..
     } = traffic?;
     let services = services.unwrap_or_default();
     let limits = services.iter().map(|service| &service.rate_limiting);
@@ -140,6 +147,7 @@ pub(super) fn read(fields: &mut Fields<'_>, names: &Names, has_rollouts: bool) -
         faults: faults?,
         limit_store,
         rules,
+        gateway_files,
         telemetry: telemetry?,
     })
 }
@@ -149,6 +157,7 @@ struct Traffic {
     rate_limiting: Option<RateLimiting>,
     limit_store: Option<LimitStore>,
     rules: Vec<Rule>,
+    gateway_files: Vec<PathBuf>,
 }
 
 fn read_traffic(fields: &mut Fields<'_>, names: &Names) -> Option<Traffic> {
@@ -156,10 +165,12 @@ fn read_traffic(fields: &mut Fields<'_>, names: &Names) -> Option<Traffic> {
     let limit_store = fields.optional("limitStore", object(rate_limit::read_store));
     let rules = list(object(|fields: &mut Fields<'_>| rule::read(fields, names)));
     let rules = fields.optional("rules", rules);
+    let files = fields.optional("gatewayApi", list(path("the path of a file")));
     Some(Traffic {
         rate_limiting: rate_limiting.flatten(),
         limit_store,
         rules: rules.unwrap_or_default(),
+        gateway_files: files.unwrap_or_default(),
     })
 }
 

@@ -100,5 +100,10 @@ pub(super) fn read(text: &str) -> (Option<Arc<Node>>, Vec<Problem>) {
     build::build(text)
 }
 
+/// Reads a text as a stream of documents. Empty ones are left out.
+pub(super) fn read_all(text: &str) -> (Vec<Arc<Node>>, Vec<Problem>) {
+    build::build_all(text)
+}
+
 #[cfg(test)]
 mod tests;

@@ -92,6 +92,7 @@ pub(super) const TABLE: &[Row] = &[
     ),
     honoured("serviceMesh.trafficManagement.rateLimiting"),
     honoured("serviceMesh.trafficManagement.limitStore"),
+    honoured("serviceMesh.trafficManagement.gatewayApi"),
     honoured("serviceMesh.trafficManagement.rules[].id"),
     honoured("serviceMesh.trafficManagement.rules[].name"),
     honoured("serviceMesh.trafficManagement.rules[].priority"),

@@ -442,6 +442,10 @@ pub(super) const NOTES: &[(&str, &str)] = &[
         "trafficManagement.rules",
         "Tried first, over all hosts. If none fits, `Host` names the service.",
     ),
+    (
+        "trafficManagement.gatewayApi",
+        "Files with routes of the Kubernetes Gateway API (`HTTPRoute`, `GRPCRoute`; several documents each). They are tried behind `rules`, in the API's own precedence. Read when this file is.",
+    ),
     ("rules[].id", "Its id, unlike the others'; a label of metrics."),
     ("rules[].name", "A name for people. Default: the id."),
     (

@@ -16,16 +16,36 @@ const DEEPEST: usize = 64;
 const MOST_NODES: usize = 200_000;
 
 pub(super) fn build(text: &str) -> (Option<Arc<Node>>, Vec<Problem>) {
+    match read(text) {
+        Ok(builder) => builder.finish(),
+        Err(problems) => (None, problems),
+    }
+}
+
+/// The documents by themselves, without the empty ones.
+pub(super) fn build_all(text: &str) -> (Vec<Arc<Node>>, Vec<Problem>) {
+    match read(text) {
+        Ok(mut builder) => {
+            builder.documents.retain(|document| !document.is_nothing());
+            (builder.documents, builder.problems)
+        }
+        Err(problems) => (Vec::new(), problems),
+    }
+}
+
+fn read(text: &str) -> Result<Builder, Vec<Problem>> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     if let Some(problem) = unprintable(text) {
-        return (None, vec![problem]);
+        return Err(vec![problem]);
     }
     let mut builder = Builder::default();
-    if let Err(problem) = builder.read(text) {
-        builder.problems.push(problem);
-        return (None, builder.problems);
+    match builder.read(text) {
+        Ok(()) => Ok(builder),
+        Err(problem) => {
+            builder.problems.push(problem);
+            Err(builder.problems)
+        }
     }
-    builder.finish()
 }
 
 /// Characters that YAML does not allow. The parser would take a NUL for the end of the text.

@@ -2,8 +2,8 @@
 
 use divan::{AllocProfiler, Bencher, black_box};
 use http::Request;
-use mesh_core::{RequestHead, ServiceName};
-use mesh_traffic::router::{Asking, HostPattern, Operator, Split, Subject};
+use mesh_core::{RequestHead, ServiceName, TrafficSplit};
+use mesh_traffic::router::{Asking, HostPattern, LiveSplit, Operator, Pins, Split, Subject};
 use mesh_traffic::{Condition, Destination, RouteTable, Rule, RuleAction, Service};
 
 #[global_allocator]
@@ -13,7 +13,7 @@ fn main() {
     divan::main();
 }
 
-const RULES: [usize; 3] = [10, 1_000, 10_000];
+const RULES: [usize; 4] = [10, 100, 1_000, 10_000];
 
 fn condition(kind: &str, field: Option<&str>, operator: Operator, value: String) -> Condition {
     let subject = Subject::parse(kind, field).expect("a subject");
@@ -108,6 +108,89 @@ fn by_expressions_one_by_one(bencher: Bencher, rules: usize) {
     let matching = |place| condition("path", None, Operator::Regex, format!("/x{place}/[0-9]+"));
     let table = table(rules, |place| vec![matching(place)]);
     decide(bencher, &table, &request("/other", "none"));
+}
+
+/// What a path router does of the same: the last of the prefixes, and no more than that. Beside
+/// `by_path_prefix`, which also looks at host, method, source and the headers other rules ask for.
+#[divan::bench(args = RULES)]
+fn by_path_prefix_with_matchit(bencher: Bencher, rules: usize) {
+    let mut router = matchit::Router::new();
+    for place in 0..rules {
+        for path in [
+            format!("/team-{place}/api"),
+            format!("/team-{place}/api/{{*rest}}"),
+        ] {
+            router.insert(path, place).expect("no two are the same");
+        }
+    }
+    let request = request(&format!("/team-{}/api/orders/7", rules - 1), "none");
+    bencher.bench_local(|| {
+        router
+            .at(black_box(request.uri().path()))
+            .map(|found| *found.value)
+            .ok()
+    });
+}
+
+/// The same, of exact paths.
+#[divan::bench(args = RULES)]
+fn by_exact_path(bencher: Bencher, rules: usize) {
+    let exact = |place| condition("path", None, Operator::Equals, format!("/exact/{place}"));
+    let table = table(rules, |place| vec![exact(place)]);
+    decide(
+        bencher,
+        &table,
+        &request(&format!("/exact/{}", rules - 1), "none"),
+    );
+}
+
+#[divan::bench(args = RULES)]
+fn by_exact_path_with_matchit(bencher: Bencher, rules: usize) {
+    let mut router = matchit::Router::new();
+    for place in 0..rules {
+        router
+            .insert(format!("/exact/{place}"), place)
+            .expect("no two are the same");
+    }
+    let request = request(&format!("/exact/{}", rules - 1), "none");
+    bencher.bench_local(|| {
+        router
+            .at(black_box(request.uri().path()))
+            .map(|found| *found.value)
+            .ok()
+    });
+}
+
+/// A rollout has changed the shares of the service's versions.
+#[divan::bench]
+fn by_live_split(bencher: Bencher) {
+    decide_in_rollout(bencher, Pins::default(), "none");
+}
+
+/// By the value in the client's cookie.
+#[divan::bench]
+fn by_live_split_and_sticky_cookie(bencher: Bencher) {
+    let cookie = "session=1; canary=0123456789abcdef0123456789abcdef";
+    decide_in_rollout(bencher, Pins::default().sticky(true), cookie);
+}
+
+fn decide_in_rollout(bencher: Bencher, pins: Pins, cookie: &str) {
+    let name = ServiceName::new("sample-service").expect("a name");
+    let version = |text: &str| mesh_core::Version::new(text).expect("a version");
+    let split = LiveSplit::new(name.clone(), Some(version("v1")), [version("v2")]);
+    let weights = mesh_core::Weights::two(name.clone(), (version("v1"), version("v2")), 10);
+    split
+        .set_weights(&weights.expect("in range"))
+        .expect("known versions");
+    let service = Service::new(name)
+        .with_hosts([HostPattern::Any])
+        .with_split(split)
+        .with_pins(pins);
+    let table = RouteTable::new("dept-barc", [service], []).expect("a table");
+    let mut request = request("/other", "none");
+    let cookie = cookie.parse().expect("a value");
+    request.headers_mut().insert("cookie", cookie);
+    decide(bencher, &table, &request);
 }
 
 /// No rules at all: the floor.

@@ -11,9 +11,11 @@ use mesh_core::context::Target;
 use mesh_core::reject::refusal_of;
 use mesh_core::testkit::NotReadyClone;
 use mesh_core::{ErrorKind, Live, MeshContext, PeerInfo, ServiceName, SpiffeId, live};
-use mesh_traffic::router::{Operator, Respond, Split, Subject};
+use mesh_traffic::router::{
+    HeaderEdits, Operator, PathChange, Pins, Redirect, Respond, Rewrite, Split, Subject,
+};
 use mesh_traffic::{
-    Condition, Decision, Destination, RouteLayer, RouteTable, Routes, Rule, RuleAction, Service,
+    Condition, Decision, Destination, LiveSplit, RouteLayer, RouteTable, Routes, Rule, RuleAction, Service,
 };
 use tokio::time::Instant;
 use tower::{Service as _, ServiceExt, service_fn};
@@ -279,4 +281,134 @@ async fn the_clone_that_was_ready_is_the_one_that_is_called() {
             .expect("infallible");
         assert_eq!(other.status(), 200);
     }
+}
+
+/// Answers with the path, the host and the team it was called with.
+fn mirror()
+-> impl Clone + tower::Service<Request<Body>, Response = Response<Body>, Error = Infallible, Future: Send> {
+    service_fn(async |request: Request<Body>| {
+        let field = |name: &str| {
+            let value = request.headers().get(name).and_then(|value| value.to_str().ok());
+            value.unwrap_or("-").to_owned()
+        };
+        let seen = format!("{} {} {}", request.uri(), field("host"), field("x-team"));
+        Ok::<_, Infallible>(
+            Response::builder()
+                .header("server", "app")
+                .body(Body::full(seen))
+                .expect("valid"),
+        )
+    })
+}
+
+fn changing() -> RouteTable {
+    let split =
+        RuleAction::Split(Split::new([Destination::new(name("orders"), 100)]).expect("weights add up"));
+    let rewrite = Rewrite::new()
+        .with_path(PathChange::prefix("/v2").expect("a path"))
+        .with_host("inner.example.org".parse().expect("a host"));
+    let edits = HeaderEdits::new().set("x-team", "payments").expect("allowed");
+    let back = HeaderEdits::new()
+        .remove("server")
+        .and_then(|edits| edits.add("x-rule", "api"));
+    let redirect = Redirect::new(308)
+        .expect("a status")
+        .with_scheme(http::uri::Scheme::HTTPS);
+    let service = Service::new(name("orders"))
+        .with_pins(Pins::default().sticky(true))
+        .with_split(LiveSplit::new(
+            name("orders"),
+            Some("v1".parse().expect("a version")),
+            ["v2".parse().expect("a version")],
+        ));
+    let half = Split::new(["v1", "v2"].map(|version| {
+        Destination::new(name("orders"), 50).with_version(Some(version.parse().expect("a version")))
+    }));
+    RouteTable::new(
+        "dept-barc",
+        [service],
+        [
+            path_rule("api", "/v1", split)
+                .with_rewrite(rewrite)
+                .with_request_headers(edits)
+                .with_response_headers(back.clone().expect("allowed")),
+            path_rule("secure", "/secure", RuleAction::Redirect(redirect))
+                .with_response_headers(back.expect("allowed")),
+            path_rule("half", "/half", RuleAction::Split(half.expect("weights add up"))),
+        ],
+    )
+    .expect("a table")
+}
+
+async fn called(request: http::request::Builder) -> Response<mesh_core::reject::RejectBody<Body>> {
+    let app = RouteLayer::new(Live::fixed(changing())).layer(mirror());
+    let request = request.body(Body::empty()).expect("a request");
+    app.oneshot(request).await.expect("it never fails")
+}
+
+async fn text(response: Response<mesh_core::reject::RejectBody<Body>>) -> String {
+    let body = response.into_body().collect().await.expect("a body").to_bytes();
+    String::from_utf8(body.to_vec()).expect("text")
+}
+
+#[tokio::test]
+async fn the_service_behind_sees_the_changed_request_and_the_client_the_changed_response() {
+    let response = called(Request::get("/v1/x?q").header("host", "orders")).await;
+    assert_eq!(response.headers()["x-rule"], "api");
+    assert!(!response.headers().contains_key("server"));
+    assert_eq!(text(response).await, "/v2/x?q inner.example.org payments");
+    let other = called(Request::get("/other").header("host", "orders")).await;
+    assert_eq!(other.headers()["server"], "app");
+    assert_eq!(text(other).await, "/other orders -");
+}
+
+#[tokio::test]
+async fn a_redirect_is_answered_here_and_changed_too() {
+    let response = called(Request::get("/secure/a?b").header("host", "orders:80")).await;
+    assert_eq!(response.status(), 308);
+    assert_eq!(response.headers()["location"], "https://orders/secure/a?b");
+    assert_eq!(response.headers()["x-rule"], "api");
+}
+
+#[tokio::test]
+async fn a_client_gets_a_cookie_once_and_stays() {
+    let first = called(
+        Request::get("/half")
+            .header("host", "orders")
+            .header("cookie", "a=b"),
+    )
+    .await;
+    let cookie = first.headers()["set-cookie"].to_str().expect("text").to_owned();
+    let (value, rest) = cookie.split_once(';').expect("attributes");
+    assert_eq!(rest, " Path=/; HttpOnly; SameSite=Lax");
+    assert!(
+        value.starts_with("canary=") && value.len() == "canary=".len() + 32,
+        "{value}"
+    );
+    let again = called(
+        Request::get("/half")
+            .header("host", "orders")
+            .header("cookie", value),
+    )
+    .await;
+    assert!(!again.headers().contains_key("set-cookie"));
+    let whole = called(Request::get("/other").header("host", "orders")).await;
+    assert!(
+        !whole.headers().contains_key("set-cookie"),
+        "there is nothing to stay with"
+    );
+}
+
+#[tokio::test]
+async fn an_axum_router_behind_the_layer_is_asked_for_the_changed_path() {
+    let router = axum::Router::new().route("/v2/x", axum::routing::get(async || "new"));
+    let app = RouteLayer::new(Live::fixed(changing())).layer(router);
+    let request = Request::get("/v1/x")
+        .header("host", "orders")
+        .body(axum::body::Body::empty());
+    let response = app
+        .oneshot(request.expect("a request"))
+        .await
+        .expect("it never fails");
+    assert_eq!(response.status(), 200);
 }

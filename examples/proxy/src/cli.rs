@@ -168,6 +168,7 @@ fn tell(explain: Explain) -> ExitCode {
             return ExitCode::from(BAD_CONFIGURATION);
         }
     };
+    print(std::io::stderr(), &warnings(&loaded));
     let asked = Asked {
         method: explain.method,
         target: explain.path,
@@ -197,12 +198,7 @@ fn tell(explain: Explain) -> ExitCode {
 fn report(path: &std::path::Path) -> ExitCode {
     match config::load(path) {
         Ok(loaded) => {
-            let warnings: String = loaded
-                .warnings
-                .iter()
-                .map(|warning| format!("warning: {warning}\n"))
-                .collect();
-            print(std::io::stderr(), &warnings);
+            print(std::io::stderr(), &warnings(&loaded));
             print(std::io::stdout(), "configuration is valid\n");
             ExitCode::SUCCESS
         }
@@ -211,6 +207,11 @@ fn report(path: &std::path::Path) -> ExitCode {
             ExitCode::from(BAD_CONFIGURATION)
         }
     }
+}
+
+fn warnings(loaded: &config::Loaded) -> String {
+    let line = |warning: &config::Warning| format!("warning: {warning}\n");
+    loaded.warnings.iter().map(line).collect()
 }
 
 /// Writes a text. Nobody is left to tell if the reader is gone.

@@ -83,3 +83,43 @@ fn a_file_that_is_not_there_ends_with_2() {
         Some(2)
     );
 }
+
+#[test]
+fn explain_ends_with_0_for_a_decision_3_for_no_route_and_2_for_a_bad_file_or_bad_usage() {
+    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("../golden/a.yaml");
+    let explain = |config: &Path, more: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_mesh-proxy"));
+        command.args(["explain", "--config"]).arg(config).args(more);
+        let ended = command.output().expect("it starts");
+        (
+            ended.status.code(),
+            String::from_utf8_lossy(&ended.stdout).into_owned(),
+        )
+    };
+    let to = [
+        "--method",
+        "GET",
+        "--path",
+        "/x",
+        "--header",
+        "Host: sample-service",
+        "--source",
+        "frontend",
+    ];
+    let (code, text) = explain(&golden, &to);
+    assert_eq!(code, Some(0));
+    assert!(text.contains("→ sample-service, version stable"), "{text}");
+    let (code, text) = explain(&golden, &["--path", "/x", "--header", "host: nobody", "--json"]);
+    assert_eq!(code, Some(3));
+    let json: serde_json::Value = serde_json::from_str(&text).expect("one object");
+    assert_eq!(json["error"]["code"], "no_route");
+    let broken = files("tests/broken");
+    assert_eq!(explain(&broken[0], &["--path", "/"]).0, Some(2));
+    assert_eq!(
+        explain(&golden, &["--path", "/", "--header", "nothing"]).0,
+        Some(2)
+    );
+    assert_eq!(explain(&golden, &["--path", "/a%2fb"]).0, Some(2));
+    let help = explain(&golden, &["--help"]).1;
+    assert!(help.contains("mesh-proxy explain --config mesh.yaml"), "{help}");
+}

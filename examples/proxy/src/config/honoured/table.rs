@@ -118,8 +118,9 @@ pub(super) const TABLE: &[Row] = &[
     ignored("serviceMesh.telemetry", "there are no spans and no access log"),
     ignored(
         "canaryDeployment",
-        "no rollout happens; requests go to the stable version",
+        "no rollout happens, and requests go to the stable version; only its routing is honoured",
     ),
+    honoured("canaryDeployment.routing"),
     ignored("analysisTemplates", "nothing is analysed"),
 ];
 

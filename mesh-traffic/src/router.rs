@@ -5,6 +5,10 @@
 //! between destinations by weight, or answers by itself. If none does, the [service](Service) whose hosts
 //! name the request's `Host` takes it; if there is none either, the answer is [`NoRoute`].
 //!
+//! A rule may change what it sends on ([`Rewrite`], [`HeaderEdits`]) or send the client elsewhere ([`Redirect`]). Where
+//! versions of one service share requests, by a rule or by a rollout that writes to a [`LiveSplit`], [`Pins`] keep
+//! clients to a version. What a table decides, and why, it tells with [`RouteTable::explain`].
+//!
 //! A [`RouteTable`] holds all of this compiled. It is immutable: a change of configuration compiles a new
 //! one and publishes it whole through [`mesh_core::live()`].
 //!

@@ -261,15 +261,19 @@ impl Connection {
         }
         let outgoing = forward::prepare(&mut parts, received, &context, &self.peer, &prepared.marks);
         let decision = decision.index();
-        // The extensions are this hop's affair.
+        let (began, deadline) = (context.received, context.deadline);
+        // The extensions are this hop's affair; the context goes on where the balancer asks for it.
         parts.extensions.clear();
+        if deadline.is_some() || serving.plan.services[service].goes_by_key() {
+            parts.extensions.insert(context);
+        }
         let Outgoing { marks, upgrade } = outgoing;
         Ok(Decided {
             order: Order {
                 marks,
                 record,
-                received: context.received,
-                deadline: context.deadline,
+                received: began,
+                deadline,
                 grpc,
                 version,
                 cookie,

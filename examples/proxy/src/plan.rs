@@ -126,6 +126,14 @@ impl ServicePlan {
         self.settings == before.settings && self.tls == before.tls
     }
 
+    /// Whether requests that have something in common go to one endpoint.
+    pub fn goes_by_key(&self) -> bool {
+        matches!(
+            self.algorithm,
+            config::Algorithm::RingHash | config::Algorithm::Maglev
+        )
+    }
+
     /// Whether its balancers can stay as they are: they follow the fleet by themselves.
     pub fn keeps_balancers_of(&self, before: &Self) -> bool {
         self.keeps_connections_of(before)

@@ -101,8 +101,10 @@ fn however_many_rest_one_that_does_not_is_found() {
 #[test]
 fn when_all_in_the_own_zone_rest_the_others_are_used() {
     let now = Instant::now();
-    let mut policy = FleetPolicy::default();
-    policy.zone = Some("near".into());
+    let policy = FleetPolicy {
+        zone: Some("near".into()),
+        ..FleetPolicy::default()
+    };
     let (fleet, _) = fleet(1..=1, policy, now);
     let zoned = |port: u16| endpoint(port).with_zone(Some(if port <= 3 { "near" } else { "far" }.into()));
     fleet.update(EndpointSet::new((1..=6).map(zoned)), now);

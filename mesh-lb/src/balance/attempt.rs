@@ -81,16 +81,19 @@ impl Balance {
             };
             // A stream may be refused for want of room: another endpoint has more.
             let avoid = !reused || matches!(failure, SendFailure::NotProcessed(_));
+            let is_news = !matches!(failure, SendFailure::Untried(..));
             let (error, again) = match failure {
-                SendFailure::Unsent(error, request) => (error, Some(*request)),
+                SendFailure::Unsent(error, request) | SendFailure::Untried(error, request) => {
+                    (error, Some(*request))
+                }
                 SendFailure::NotProcessed(error) => (error, copy.map(Copy::into_request)),
                 SendFailure::Reset(error) => (error, copy.map(Copy::into_request)),
                 SendFailure::Broken(error) if reused => (error, copy.map(Copy::into_request)),
                 SendFailure::Broken(error) | SendFailure::Failed(error) => (error, None),
             };
-            // That a rested connection was closed says nothing against its endpoint.
+            // That a rested connection was closed says nothing against its endpoint, and a failure counts once.
             let endpoint = under_way.endpoint.id().clone();
-            if avoid || again.is_none() {
+            if is_news && (avoid || again.is_none()) {
                 under_way.failed(error.kind());
             } else {
                 under_way.came_to_nothing();
@@ -136,14 +139,19 @@ impl Balance {
                 attempt,
             } = self.begin(&mut request, version, tried.endpoints()).await?;
             let under_way = self.under_way(endpoint, attempt, number, deadline);
-            match pool.send_upgrade(request, permit).await {
+            let sent = pool.send_upgrade(request, permit).await;
+            let is_news = !matches!(sent, Err(SendFailure::Untried(..)));
+            match sent {
                 Ok((response, peer)) => {
                     let info = under_way.answered(outcome_of(&response), peer);
                     return Ok((response, info, in_flight));
                 }
-                Err(SendFailure::Unsent(error, again)) => {
+                Err(SendFailure::Unsent(error, again) | SendFailure::Untried(error, again)) => {
                     tried.add(under_way.endpoint.id().clone());
-                    under_way.failed(error.kind());
+                    match is_news {
+                        true => under_way.failed(error.kind()),
+                        false => under_way.came_to_nothing(),
+                    }
                     if number as usize >= MAX_ATTEMPTS || error.kind() != ErrorKind::UpstreamConnect {
                         return Err(error);
                     }

@@ -10,6 +10,8 @@ use mesh_core::{Error, ErrorKind};
 pub(crate) enum SendFailure {
     /// Nothing of the request was sent; here it is.
     Unsent(Error, Box<Request<Body>>),
+    /// Nothing was tried, since connecting failed a moment ago. That was told then and says nothing new.
+    Untried(Error, Box<Request<Body>>),
     /// The endpoint said that it did nothing with it.
     NotProcessed(Error),
     /// The connection broke before any answer. The endpoint may have acted on the request, or never seen it.
@@ -19,6 +21,29 @@ pub(crate) enum SendFailure {
     Reset(Error),
     /// The endpoint acted on it, or may have, and the answer is of no use.
     Failed(Error),
+}
+
+/// Why there is no connection for a request.
+pub(super) struct NoConnection {
+    pub(super) error: Error,
+    /// Whether one was tried.
+    pub(super) tried: bool,
+}
+
+impl NoConnection {
+    pub(super) fn failure(self, request: Request<Body>) -> SendFailure {
+        let failure = match self.tried {
+            true => SendFailure::Unsent,
+            false => SendFailure::Untried,
+        };
+        failure(self.error, Box::new(request))
+    }
+}
+
+impl From<Error> for NoConnection {
+    fn from(error: Error) -> Self {
+        Self { error, tried: true }
+    }
 }
 
 /// What it means that a connection could not begin to speak HTTP.

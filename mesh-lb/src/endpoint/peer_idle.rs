@@ -22,13 +22,13 @@ const BELIEVED_FOR: Duration = Duration::from_secs(300);
 pub(crate) struct PeerIdle {
     /// In milliseconds; 0: nothing is known. A tenth below what the endpoint does.
     limit: AtomicU64,
+    /// What it said last, in milliseconds; 0: nothing. Written under the lock.
+    told: AtomicU64,
     slow: Mutex<Slow>,
 }
 
 #[derive(Default)]
 struct Slow {
-    /// What it said last.
-    told: Option<Duration>,
     /// After how long it closed a connection last.
     closed: Option<Duration>,
     /// After how long it closes them, seen twice, and when that was.
@@ -39,6 +39,7 @@ impl PeerIdle {
     pub(crate) fn new() -> Self {
         Self {
             limit: AtomicU64::new(0),
+            told: AtomicU64::new(0),
             slow: Mutex::default(),
         }
     }
@@ -56,9 +57,11 @@ impl PeerIdle {
         let Some(told) = headers.get("keep-alive").and_then(timeout_of) else {
             return;
         };
-        let mut slow = self.slow.lock();
-        if slow.told != Some(told) {
-            slow.told = Some(told);
+        let told = u64::try_from(told.as_millis()).unwrap_or(u64::MAX);
+        // Nearly always it says what it said before.
+        if self.told.load(Ordering::Relaxed) != told {
+            let slow = self.slow.lock();
+            self.told.store(told, Ordering::Relaxed);
             self.decide(&slow);
         }
     }
@@ -96,7 +99,8 @@ impl PeerIdle {
 
     fn decide(&self, slow: &Slow) {
         let seen = slow.seen.map(|(seen, _)| seen);
-        let limit = slow.told.into_iter().chain(seen).min();
+        let told = Some(self.told.load(Ordering::Relaxed)).filter(|told| *told > 0);
+        let limit = told.map(Duration::from_millis).into_iter().chain(seen).min();
         let millis = limit.map_or(0, |limit| {
             let before = limit - limit / 10;
             u64::try_from(before.as_millis()).unwrap_or(u64::MAX).max(1)

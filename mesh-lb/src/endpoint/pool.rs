@@ -13,7 +13,7 @@ use mesh_core::connect::{Connected, HttpProtocol};
 use mesh_core::{Endpoint, Error, ErrorKind, PeerInfo};
 use tokio::time::{Instant, timeout};
 
-use super::failure::{SendFailure, failed_handshake};
+use super::failure::{NoConnection, SendFailure, failed_handshake};
 use super::fit::{for_http1, for_http2};
 use super::http1::{self, Http1};
 use super::http2::{self, Http2};
@@ -155,7 +155,7 @@ impl EndpointPool {
                     *reused = matches!(&route, Route::Http1(connection) if connection.is_used());
                     route
                 }
-                Err(error) => return Err(SendFailure::Unsent(error, Box::new(request))),
+                Err(none) => return Err(none.failure(request)),
             },
         };
         let peer = route.peer().cloned();
@@ -193,12 +193,12 @@ impl EndpointPool {
                 Leave::Connect(permit) => permit,
                 // A tunnel begins on a fresh connection; the one at rest makes room for it.
                 Leave::Use(Route::Http1(connection)) => connection.into_permit(),
-                Leave::Use(Route::Http2(_)) => return Err(self.exhausted()),
+                Leave::Use(Route::Http2(_)) => return Err(self.exhausted().into()),
             };
             let connected = self.in_time(self.connect()).await?;
             if connected.protocol == Some(HttpProtocol::Http2) {
                 let message = format!("{} speaks HTTP/2 only, which has no upgrade", self.endpoint.id());
-                return Err(Error::new(ErrorKind::UpstreamConnect, message));
+                return Err(Error::new(ErrorKind::UpstreamConnect, message).into());
             }
             Ok(connected.map(|io| io.holding((permit, request_permit))))
         };
@@ -208,7 +208,7 @@ impl EndpointPool {
                 let response = http1::upgrade(io, &self.settings, request).await?;
                 Ok((response, peer))
             }
-            Err(error) => Err(SendFailure::Unsent(error, Box::new(request))),
+            Err(none) => Err(NoConnection::failure(none, request)),
         }
     }
 
@@ -256,7 +256,7 @@ impl EndpointPool {
     }
 
     /// A new connection, or what became free while waiting for one.
-    async fn fresh(&self) -> Result<Route, Error> {
+    async fn fresh(&self) -> Result<Route, NoConnection> {
         let failures = self.failed_handshakes.load(Ordering::Relaxed);
         if self.spoken.load(Ordering::Relaxed) == HTTP1 {
             return self.open().await;
@@ -278,17 +278,17 @@ impl EndpointPool {
         if self.failed_handshakes.load(Ordering::Relaxed) != failures
             && let Some((kind, message)) = &*turn
         {
-            return Err(Error::new(*kind, message.clone()));
+            return Err(Error::new(*kind, message.clone()).into());
         }
         let opened = self.open().await;
-        if let Err(error) = &opened {
+        if let Err(NoConnection { error, tried: true }) = &opened {
             *turn = Some((error.kind(), error.message().to_owned()));
             self.failed_handshakes.fetch_add(1, Ordering::Relaxed);
         }
         opened
     }
 
-    async fn open(&self) -> Result<Route, Error> {
+    async fn open(&self) -> Result<Route, NoConnection> {
         match self.leave(true).await? {
             Leave::Use(route) => Ok(route),
             Leave::Connect(permit) => self.in_time(self.shake_hands(permit)).await,
@@ -296,10 +296,14 @@ impl EndpointPool {
     }
 
     /// Connects within the time for it, unless the endpoint failed just now.
-    async fn in_time<T>(&self, connecting: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+    async fn in_time<T>(
+        &self,
+        connecting: impl Future<Output = Result<T, Error>>,
+    ) -> Result<T, NoConnection> {
         if let Some((wait, message)) = self.recovery.rest(Instant::now()) {
             let message = format!("{message}; it is tried again in {wait:?}");
-            return Err(Error::new(ErrorKind::UpstreamConnect, message));
+            let error = Error::new(ErrorKind::UpstreamConnect, message);
+            return Err(NoConnection { error, tried: false });
         }
         let connected = timeout(self.settings.connect_timeout, connecting).await;
         let connected = connected.unwrap_or_else(|_| Err(self.late()));
@@ -307,7 +311,7 @@ impl EndpointPool {
             Ok(_) => self.recovery.succeeded(),
             Err(error) => self.recovery.failed(error.message(), Instant::now()),
         }
-        connected
+        connected.map_err(NoConnection::from)
     }
 
     /// Whether connecting failed a moment ago, so that others are to be preferred.
@@ -325,7 +329,9 @@ impl EndpointPool {
             }
             // It is kept among the connections.
             Ok(Route::Http2(_)) => {}
-            Err(error) => tracing::debug!(endpoint = %self.endpoint.id(), %error, "not connected ahead"),
+            Err(NoConnection { error, .. }) => {
+                tracing::debug!(endpoint = %self.endpoint.id(), %error, "not connected ahead")
+            }
         }
     }
 

@@ -190,3 +190,15 @@ async fn a_server_that_closes_after_a_second_is_not_met_on_a_dying_connection_tw
         sleep(seconds(1)).await;
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn one_refused_connection_is_one_failure_however_many_requests_meet_it() {
+    let net = Net::new().refuses(1).refuses(2);
+    let (balance, fleet) = over(&net, &[1, 2]).start();
+    for _ in 0..20 {
+        send(&balance, get()).await.expect_err("nobody listens");
+    }
+    // Nothing but the first connection to each was tried.
+    assert_eq!((net.connects(1), net.connects(2)), (1, 1));
+    assert_eq!([state(&fleet, 0), state(&fleet, 1)], [EndpointState::Healthy; 2]);
+}

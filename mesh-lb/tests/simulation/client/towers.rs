@@ -107,16 +107,16 @@ impl Tower {
     /// Does something at a time of the world.
     fn at<T>(&mut self, now: Instant, run: impl FnOnce(&mut Self) -> T) -> T {
         let handle = self.runtime.handle().clone();
-        let _entered = handle.enter();
-        let here = Instant::now();
+        let here = {
+            let _entered = handle.enter();
+            Instant::now()
+        };
         let (origin, world) = *self.origin.get_or_insert((here, now));
         let behind = (origin + now.duration_since(world)).duration_since(here);
         if !behind.is_zero() {
-            drop(_entered);
             self.runtime.block_on(tokio::time::advance(behind));
-            let _entered = handle.enter();
-            return run(self);
         }
+        let _entered = handle.enter();
         run(self)
     }
 }

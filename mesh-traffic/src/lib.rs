@@ -7,11 +7,13 @@
 //! - [`limit`]: the [`RateLimitLayer`], which lets only so much pass, counted by whatever a request tells.
 //! - [`fault`]: the [`FaultLayer`], which makes trouble on purpose.
 //! - [`deadline`]: the [`DeadlineLayer`], which ends what is not answered in time.
+//! - [`breaker`]: the [`BreakerLayer`], which gives a service that keeps failing a rest.
 //!
 //! Each policy is plain data with time and randomness as arguments: it decides the same in production, in a
 //! unit test and in a simulation.
 
 mod answer;
+pub mod breaker;
 pub mod deadline;
 pub mod fault;
 pub mod limit;
@@ -19,6 +21,7 @@ pub mod route;
 pub mod router;
 
 pub use answer::AnswerFuture;
+pub use breaker::{BreakerLayer, ServiceBreaker};
 pub use deadline::DeadlineLayer;
 pub use fault::{FaultLayer, Faults};
 pub use limit::{Quota, RateLimitLayer, RateLimiter};

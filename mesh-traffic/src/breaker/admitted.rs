@@ -1,0 +1,132 @@
+//! One request from leave to verdict.
+
+use http::{Response, StatusCode};
+use http_body::Body;
+use mesh_core::body_end::{End, EndBody, OnEnd};
+use mesh_core::breaker::Permit;
+use mesh_core::reject::{is_grpc, refusal_of};
+use mesh_core::{Error, ErrorKind, GrpcCode, Outcome};
+use tokio::time::Instant;
+
+use super::service_breaker::ServiceBreaker;
+
+/// A request that a breaker let pass. Whoever sends it says how it ended, by one of [`response`](Self::response),
+/// [`failed`](Self::failed) and [`settle`](Self::settle).
+///
+/// One that is dropped was given up, and the service is not to blame: if it was a trial, another takes its place. Unless
+/// its [deadline](Self::due_by) had passed: that is a `timeout`.
+#[derive(Debug)]
+#[must_use = "dropped, it says nothing about the service"]
+pub struct Admitted {
+    breaker: ServiceBreaker,
+    permit: Option<Permit>,
+    deadline: Option<Instant>,
+}
+
+impl Admitted {
+    pub(super) fn new(breaker: ServiceBreaker, permit: Permit) -> Self {
+        Self {
+            breaker,
+            permit: Some(permit),
+            deadline: None,
+        }
+    }
+
+    /// The same, to be answered until then. A service that never answers is given up by a deadline further out, so that
+    /// all it leaves behind is a request dropped too late.
+    pub fn due_by(mut self, deadline: Option<Instant>) -> Self {
+        self.deadline = deadline;
+        self
+    }
+
+    /// Whether it is one of the few that try a half-open breaker.
+    pub fn is_trial(&self) -> bool {
+        self.permit.as_ref().is_some_and(Permit::is_trial)
+    }
+
+    /// There is a response. A failure counts now, a good head when its body is over.
+    pub fn response<B: Body>(mut self, response: Response<B>) -> Response<BreakerBody<B>> {
+        // In time: what becomes of the body is not the deadline's business.
+        self.deadline = None;
+        let verdict = match judge(&response) {
+            Head::Final(outcome) => {
+                self.settle(outcome, Instant::now());
+                Verdict(None)
+            }
+            Head::Good { grpc } => Verdict(Some((self, grpc))),
+        };
+        response.map(|body| EndBody::new(body, verdict))
+    }
+
+    /// There is no response.
+    pub fn failed(self, error: &Error) {
+        self.settle(Outcome::Refused(error.kind()), Instant::now());
+    }
+
+    /// It ended so, at this time.
+    pub fn settle(mut self, outcome: Outcome, now: Instant) {
+        if let Some(permit) = self.permit.take() {
+            self.breaker.record(permit, outcome, now);
+        }
+    }
+}
+
+impl Drop for Admitted {
+    fn drop(&mut self) {
+        let (Some(permit), Some(deadline)) = (self.permit.take(), self.deadline) else {
+            return;
+        };
+        let now = Instant::now();
+        if deadline <= now {
+            self.breaker
+                .record(permit, Outcome::Refused(ErrorKind::Timeout), now);
+        }
+    }
+}
+
+/// The body of a response whose request a breaker let pass.
+pub type BreakerBody<B> = EndBody<B, Verdict>;
+
+/// Tells the breaker when the body is over.
+#[derive(Debug)]
+pub struct Verdict(Option<(Admitted, bool)>);
+
+impl OnEnd for Verdict {
+    fn on_end(self, end: End) {
+        let Some((admitted, grpc)) = self.0 else { return };
+        let outcome = match end {
+            // Without a status a gRPC call did not succeed: to its client it is UNKNOWN.
+            End::Complete(code) if grpc => Outcome::of_grpc(code.unwrap_or(GrpcCode::UNKNOWN)),
+            End::Complete(_) => Outcome::Success,
+            End::Failed => Outcome::Refused(ErrorKind::UpstreamReset),
+            // How the call went nobody will know.
+            End::Dropped if grpc => return,
+            // It answered, and nothing went wrong while anybody looked. Event streams end no other way: if they said
+            // nothing, their service would never be well again.
+            End::Dropped => Outcome::Success,
+        };
+        admitted.settle(outcome, Instant::now());
+    }
+}
+
+enum Head {
+    Final(Outcome),
+    Good { grpc: bool },
+}
+
+fn judge<B>(response: &Response<B>) -> Head {
+    if let Some(kind) = refusal_of(response) {
+        return Head::Final(Outcome::Refused(kind));
+    }
+    let grpc = is_grpc(response.headers());
+    if grpc && let Some(code) = GrpcCode::in_fields(response.headers()) {
+        return Head::Final(Outcome::of_grpc(code));
+    }
+    if grpc && response.status() != StatusCode::OK {
+        return Head::Final(Outcome::of_grpc(GrpcCode::of_http_status(response.status())));
+    }
+    match Outcome::of_status(response.status()) {
+        Outcome::Success => Head::Good { grpc },
+        failed => Head::Final(failed),
+    }
+}

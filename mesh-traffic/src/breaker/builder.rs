@@ -1,0 +1,87 @@
+//! Makes a breaker that tells its changes.
+
+use std::fmt;
+
+use mesh_core::breaker::State;
+use mesh_core::{BreakerPolicy, EventBus, ServiceName};
+use tokio::time::Instant;
+
+use super::service_breaker::ServiceBreaker;
+
+pub(super) type OnChange = Box<dyn Fn(State) + Send + Sync>;
+
+/// What a [`ServiceBreaker`] is made of.
+#[must_use = "nothing is made before `build`"]
+pub struct ServiceBreakerBuilder {
+    pub(super) service: ServiceName,
+    pub(super) policy: BreakerPolicy,
+    pub(super) events: Option<EventBus>,
+    pub(super) on_change: Option<OnChange>,
+}
+
+impl ServiceBreakerBuilder {
+    pub(super) fn new(service: ServiceName) -> Self {
+        Self {
+            service,
+            policy: BreakerPolicy::default(),
+            events: None,
+            on_change: None,
+        }
+    }
+
+    /// When it opens, and for how long. Default: [`BreakerPolicy::default`].
+    pub fn policy(self, policy: BreakerPolicy) -> Self {
+        Self { policy, ..self }
+    }
+
+    /// Tells changes to this bus.
+    pub fn events(self, events: EventBus) -> Self {
+        Self {
+            events: Some(events),
+            ..self
+        }
+    }
+
+    /// Calls this after every change with the state the breaker is in: what a gauge shows. Calls come one after another,
+    /// and the last one tells the truth. It is called by the request that brought the change about: it must neither wait
+    /// nor change the breaker.
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use std::sync::atomic::{AtomicU64, Ordering};
+    /// use mesh_core::breaker::State;
+    /// use mesh_traffic::ServiceBreaker;
+    /// use tokio::time::Instant;
+    ///
+    /// let (gauge, now) = (Arc::new(AtomicU64::new(0)), Instant::now());
+    /// let shown = Arc::clone(&gauge);
+    /// let breaker = ServiceBreaker::builder("orders".parse()?)
+    ///     .on_change(move |state| shown.store(u64::from(state == State::Open), Ordering::Relaxed))
+    ///     .build(now);
+    /// breaker.trip(now);
+    /// assert_eq!(gauge.load(Ordering::Relaxed), 1);
+    /// breaker.reset(now);
+    /// assert_eq!(gauge.load(Ordering::Relaxed), 0);
+    /// # Ok::<(), mesh_core::name::NameError>(())
+    /// ```
+    pub fn on_change(self, tell: impl Fn(State) + Send + Sync + 'static) -> Self {
+        Self {
+            on_change: Some(Box::new(tell)),
+            ..self
+        }
+    }
+
+    /// The breaker, closed.
+    pub fn build(self, now: Instant) -> ServiceBreaker {
+        ServiceBreaker::built(self, now)
+    }
+}
+
+impl fmt::Debug for ServiceBreakerBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ServiceBreakerBuilder")
+            .field("service", &self.service)
+            .field("policy", &self.policy)
+            .finish_non_exhaustive()
+    }
+}

@@ -7,6 +7,7 @@
 //! - [`limit`]: the [`RateLimitLayer`], which lets only so much pass, counted by whatever a request tells.
 //! - [`fault`]: the [`FaultLayer`], which makes trouble on purpose.
 //! - [`deadline`]: the [`DeadlineLayer`], which ends what is not answered in time.
+//! - [`concurrency`]: the [`ConcurrencyLayer`], which lets only so many be under way at once.
 //! - [`breaker`]: the [`BreakerLayer`], which gives a service that keeps failing a rest.
 //!
 //! Each policy is plain data with time and randomness as arguments: it decides the same in production, in a
@@ -14,6 +15,7 @@
 
 mod answer;
 pub mod breaker;
+pub mod concurrency;
 pub mod deadline;
 pub mod fault;
 pub mod limit;
@@ -22,6 +24,7 @@ pub mod router;
 
 pub use answer::AnswerFuture;
 pub use breaker::{BreakerLayer, ServiceBreaker};
+pub use concurrency::{ConcurrencyLayer, ConcurrencyLimiter};
 pub use deadline::DeadlineLayer;
 pub use fault::{FaultLayer, Faults};
 pub use limit::{Quota, RateLimitLayer, RateLimiter};

@@ -9,7 +9,7 @@
 //!
 //! - **It is unhealthy**: health checks say so ([`report`](Fleet::report)). A new endpoint takes requests
 //!   until a check says otherwise.
-//! - **It is ejected**: real requests to it failed ([`OutlierConfig`]). Its breaker is open; when that time is over, one
+//! - **It is ejected**: real requests to it failed ([`OutlierConfig`](crate::outlier::OutlierConfig)). Its breaker is open; when that time is over, one
 //!   real request is its trial. Success brings it back, failure ejects it again, for longer.
 //! - **It is not ready**, as discovery says. Endpoints that are terminating are the last resort.
 //!

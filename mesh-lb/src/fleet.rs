@@ -11,6 +11,8 @@
 //!   until a check says otherwise.
 //! - **It is ejected**: real requests to it failed ([`OutlierConfig`](crate::outlier::OutlierConfig)). Its breaker is open; when that time is over, one
 //!   real request is its trial. Success brings it back, failure ejects it again, for longer.
+//!   A request that finds no other, since all were tried, refuse connections or rest, asks it before that time; if it
+//!   answers then, it is back.
 //! - **It is not ready**, as discovery says. Endpoints that are terminating are the last resort.
 //!
 //! If too few are left ([`FleetPolicy::panic_threshold`]), all take requests again: that is told by an event.

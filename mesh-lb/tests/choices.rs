@@ -95,6 +95,48 @@ fn a_trial_that_says_nothing_about_the_endpoint_is_made_again_by_other_choosers_
 }
 
 #[test]
+fn an_ejected_endpoint_is_the_last_resort_of_a_request_and_back_if_it_answers() {
+    let now = Instant::now();
+    let fleet = fleet(2, FleetPolicy::default(), now);
+    eject(&fleet, 1, now);
+    let chooser = fleet.chooser(&RoundRobin::new(), now, |_| ());
+    let choose = |tried: &[u16]| {
+        let tried: Vec<_> = tried.iter().map(|port| endpoint(*port).id().clone()).collect();
+        chooser
+            .choose(None, PickContext::new(0, now), &tried)
+            .expect("there are")
+    };
+    assert_eq!(choose(&[]).endpoint.id(), endpoint(2).id());
+    for outcome in [Outcome::Refused(ErrorKind::UpstreamConnect), Outcome::Failure] {
+        let last = choose(&[2]);
+        assert!(last.attempt.is_last_resort() && !last.attempt.is_trial());
+        assert_eq!(last.endpoint.id(), endpoint(1).id());
+        fleet.judge(last.attempt, outcome, now);
+        assert_eq!(state(&fleet, endpoint(1).id(), now), EndpointState::Ejected);
+    }
+    assert_eq!(choose(&[1, 2]).endpoint.id(), endpoint(2).id(), "both were tried");
+    fleet.judge(choose(&[2]).attempt, Outcome::Success, now);
+    assert_eq!(state(&fleet, endpoint(1).id(), now), EndpointState::Healthy);
+}
+
+#[test]
+fn an_unhealthy_endpoint_is_nobodys_last_resort() {
+    let now = Instant::now();
+    let fleet = fleet(4, FleetPolicy::default(), now);
+    eject(&fleet, 1, now);
+    fleet.report(endpoint(1).id(), Err("it answers 503".into()), now);
+    fleet.tick(now);
+    let chooser = fleet.chooser(&RoundRobin::new(), now, |_| ());
+    let tried: Vec<_> = (2..=4).map(|port| endpoint(port).id().clone()).collect();
+    for random in 0..20 {
+        let chosen = chooser
+            .choose(None, PickContext::new(random, now), &tried)
+            .expect("there are");
+        assert_ne!(chosen.endpoint.id(), endpoint(1).id());
+    }
+}
+
+#[test]
 fn an_unhealthy_endpoint_is_not_tried_until_it_is_well_again() {
     let start = Instant::now();
     let fleet = fleet(3, FleetPolicy::default(), start);
@@ -331,6 +373,13 @@ impl World {
                 id
             );
             self.tried.insert(id.clone(), tried);
+        } else if chosen.attempt.is_last_resort() {
+            prop_assert!(!self.panic, "nobody is the last resort in a panic");
+            prop_assert_eq!(states.get(&id), Some(&EndpointState::Ejected));
+            prop_assert!(!tried.contains(&id), "{} was tried", id);
+            let mut others = states.iter().filter(|(_, state)| healthy(Some(state)));
+            let only = !self.is_fresh || others.all(|(other, _)| tried.contains(other));
+            prop_assert!(only, "{} before those that take requests: {:?}", id, states);
         } else if !self.panic {
             prop_assert!(healthy(states.get(&id)), "{} is {:?}", id, states.get(&id));
         }
@@ -358,7 +407,7 @@ proptest! {
     #![proptest_config(cases())]
 
     #[test]
-    fn an_ejected_endpoint_is_chosen_for_its_trial_alone_unless_in_a_panic(
+    fn an_ejected_endpoint_is_chosen_for_its_trial_or_as_the_last_resort_unless_in_a_panic(
         steps in proptest::collection::vec(step(), 1..60),
         which in 0..4_usize,
         panic_threshold in prop_oneof![Just(50.0), Just(0.0), Just(80.0)],

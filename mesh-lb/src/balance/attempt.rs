@@ -1,6 +1,7 @@
 //! One request: pick, send, and pick again when nothing was lost by it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::{HeaderName, HeaderValue, Method, Request, Response, Uri};
 use http_body::Body as _;
@@ -14,7 +15,7 @@ use tokio::time::Instant;
 use super::Balance;
 use super::under_way::{UnderWay, deadline};
 use crate::balancer::PickContext;
-use crate::endpoint::{EndpointPool, Guards, Limits, RequestPermit, Rested, SendFailure};
+use crate::endpoint::{EndpointPool, Guards, Limits, RequestPermit, Rested, SendFailure, Terms};
 use crate::fleet::{Chosen, Group, NotChosen, Unjudged};
 use crate::load::InFlight;
 
@@ -55,6 +56,7 @@ impl Balance {
         let deadline = deadline(&request);
         let mut tried = Tried::default();
         let mut rested = Rested::Use;
+        let mut patience = None;
         for number in 1.. {
             let claim = self.begin(&mut request, version, tried.endpoints()).await?;
             let Claim {
@@ -64,7 +66,11 @@ impl Balance {
                 permit,
                 attempt,
             } = claim;
-            let begun = attempt.begun();
+            let terms = Terms {
+                rested,
+                begun: attempt.begun(),
+                patience: *patience.get_or_insert_with(|| self.patience(attempt.begun())),
+            };
             let under_way = self.under_way(endpoint, attempt, number, deadline);
             let guards = Guards {
                 _in_flight: in_flight,
@@ -72,7 +78,7 @@ impl Balance {
             };
             let copy = Copy::of(&request);
             let mut reused = false;
-            let failure = match pool.send(request, guards, rested, begun, &mut reused).await {
+            let failure = match pool.send(request, guards, terms, &mut reused).await {
                 Ok((response, peer)) => {
                     let info = under_way.answered(outcome_of(&response), peer);
                     return Ok((response, info));
@@ -130,6 +136,7 @@ impl Balance {
     ) -> Result<(Response<Incoming>, AttemptInfo, InFlight), Error> {
         let deadline = deadline(&request);
         let mut tried = Tried::default();
+        let mut patience = None;
         for number in 1.. {
             let Claim {
                 endpoint,
@@ -138,8 +145,9 @@ impl Balance {
                 permit,
                 attempt,
             } = self.begin(&mut request, version, tried.endpoints()).await?;
+            let patience = *patience.get_or_insert_with(|| self.patience(attempt.begun()));
             let under_way = self.under_way(endpoint, attempt, number, deadline);
-            let sent = pool.send_upgrade(request, permit).await;
+            let sent = pool.send_upgrade(request, permit, patience).await;
             let is_news = !matches!(sent, Err(SendFailure::Untried(..)));
             match sent {
                 Ok((response, peer)) => {
@@ -169,6 +177,12 @@ impl Balance {
             }
         }
         Err(Error::new(ErrorKind::UpstreamConnect, "no attempt was made"))
+    }
+
+    /// How long a request that began then may wait for an endpoint that could not be connected to.
+    fn patience(&self, begun: Instant) -> Instant {
+        const LONG: Duration = Duration::from_secs(24 * 3600);
+        begun + self.shared.fleet.limits().limits().max_wait.min(LONG)
     }
 
     /// An endpoint and room for a request; waits for room if there is none.

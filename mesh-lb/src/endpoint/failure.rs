@@ -31,6 +31,10 @@ pub(super) struct NoConnection {
 }
 
 impl NoConnection {
+    pub(super) fn untried(error: Error) -> Self {
+        Self { error, tried: false }
+    }
+
     pub(super) fn failure(self, request: Request<Body>) -> SendFailure {
         let failure = match self.tried {
             true => SendFailure::Unsent,

@@ -1,7 +1,8 @@
 //! The pool: a connection for a request, made or taken from rest, and the request's exchange on it.
 
-use std::future::{Future, poll_fn};
-use std::pin::pin;
+mod connecting;
+
+use std::future::poll_fn;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 use std::task::{Context, Poll};
@@ -11,24 +12,35 @@ use hyper::body::Incoming;
 use mesh_core::body::Body;
 use mesh_core::connect::{Connected, HttpProtocol};
 use mesh_core::{Endpoint, Error, ErrorKind, PeerInfo};
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 
-use super::failure::{NoConnection, SendFailure, failed_handshake};
+use super::failure::{NoConnection, SendFailure};
 use super::fit::{for_http1, for_http2};
 use super::http1::{self, Http1};
-use super::http2::{self, Http2};
+use super::http2;
 use super::idle::IdleSet;
-use super::io::{BoxedIo, ErasedConnect};
-use super::limits::{ConnectionPermit, RequestPermit, ServiceLimits};
+use super::io::ErasedConnect;
+use super::limits::{RequestPermit, ServiceLimits};
 use super::peer_idle::PeerIdle;
 use super::recovery::Recovery;
 use super::settings::{Limits, PoolSettings, Protocol};
 use crate::load::{EndpointLoad, InFlight};
+use connecting::Leave;
 
 /// What a request holds until its response's body is over.
 pub(crate) struct Guards {
     pub(crate) _in_flight: InFlight,
     pub(crate) _permit: RequestPermit,
+}
+
+/// On which terms a request is sent.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Terms {
+    pub(crate) rested: Rested,
+    /// When this attempt began.
+    pub(crate) begun: Instant,
+    /// How long it may wait for an endpoint that could not be connected to just now.
+    pub(crate) patience: Instant,
 }
 
 /// Whether a request may be sent on a connection that has rested.
@@ -74,12 +86,6 @@ impl Route {
 
 /// A response, and who gave it if the connector verified that.
 pub(crate) type Answered<B> = (Response<B>, Option<Arc<PeerInfo>>);
-
-/// What came of waiting for a connection.
-enum Leave {
-    Connect(ConnectionPermit),
-    Use(Route),
-}
 
 const UNKNOWN: u8 = 0;
 const HTTP1: u8 = 1;
@@ -137,19 +143,18 @@ impl EndpointPool {
         self: &Arc<Self>,
         mut request: Request<Body>,
         guards: Guards,
-        rested: Rested,
-        now: Instant,
+        terms: Terms,
         reused: &mut bool,
     ) -> Result<Answered<Body>, SendFailure> {
-        let at_hand = match rested {
-            Rested::Use => self.at_hand(now).await,
+        let at_hand = match terms.rested {
+            Rested::Use => self.at_hand(terms.begun).await,
             Rested::Avoid => None,
         };
         *reused = at_hand.is_some();
         let route = match at_hand {
             Some(route) => route,
             // Boxed, since it is rare and would make every request's future as large as its own.
-            None => match Box::pin(self.fresh()).await {
+            None => match Box::pin(self.another(terms.patience)).await {
                 Ok(route) => {
                     // Having waited, it may be one that came to rest meanwhile.
                     *reused = matches!(&route, Route::Http1(connection) if connection.is_used());
@@ -172,6 +177,12 @@ impl EndpointPool {
         Ok((response, peer))
     }
 
+    /// A connection or a stream that is new, or became free while this waited for it.
+    async fn another(&self, patience: Instant) -> Result<Route, NoConnection> {
+        let _turn = self.recovered(patience).await.map_err(NoConnection::untried)?;
+        Ok(self.fresh().await?)
+    }
+
     /// A connection or a stream that can be used at once.
     async fn at_hand(&self, now: Instant) -> Option<Route> {
         if self.spoken.load(Ordering::Relaxed) == HTTP2 {
@@ -187,8 +198,10 @@ impl EndpointPool {
         &self,
         mut request: Request<Body>,
         request_permit: RequestPermit,
+        patience: Instant,
     ) -> Result<Answered<Incoming>, SendFailure> {
         let connected = async {
+            let _turn = self.recovered(patience).await.map_err(NoConnection::untried)?;
             let permit = match self.leave(false).await? {
                 Leave::Connect(permit) => permit,
                 // A tunnel begins on a fresh connection; the one at rest makes room for it.
@@ -255,200 +268,8 @@ impl EndpointPool {
         self.peer_idle.forget(Instant::now());
     }
 
-    /// A new connection, or what became free while waiting for one.
-    async fn fresh(&self) -> Result<Route, NoConnection> {
-        let failures = self.failed_handshakes.load(Ordering::Relaxed);
-        if self.spoken.load(Ordering::Relaxed) == HTTP1 {
-            return self.open().await;
-        }
-        let mut turn = match self.handshake.try_lock() {
-            Ok(turn) => turn,
-            Err(_) => {
-                let _waiting = self.limits.wait()?;
-                self.handshake.lock().await
-            }
-        };
-        if self.spoken.load(Ordering::Relaxed) == HTTP1 {
-            drop(turn);
-            return self.open().await;
-        }
-        if let Some(stream) = self.http2.stream() {
-            return Ok(Route::Http2(stream));
-        }
-        if self.failed_handshakes.load(Ordering::Relaxed) != failures
-            && let Some((kind, message)) = &*turn
-        {
-            return Err(Error::new(*kind, message.clone()).into());
-        }
-        let opened = self.open().await;
-        if let Err(NoConnection { error, tried: true }) = &opened {
-            *turn = Some((error.kind(), error.message().to_owned()));
-            self.failed_handshakes.fetch_add(1, Ordering::Relaxed);
-        }
-        opened
-    }
-
-    async fn open(&self) -> Result<Route, NoConnection> {
-        match self.leave(true).await? {
-            Leave::Use(route) => Ok(route),
-            Leave::Connect(permit) => self.in_time(self.shake_hands(permit)).await,
-        }
-    }
-
-    /// Connects within the time for it, unless the endpoint failed just now.
-    async fn in_time<T>(
-        &self,
-        connecting: impl Future<Output = Result<T, Error>>,
-    ) -> Result<T, NoConnection> {
-        if let Some((wait, message)) = self.recovery.rest(Instant::now()) {
-            let message = format!("{message}; it is tried again in {wait:?}");
-            let error = Error::new(ErrorKind::UpstreamConnect, message);
-            return Err(NoConnection { error, tried: false });
-        }
-        let connected = timeout(self.settings.connect_timeout, connecting).await;
-        let connected = connected.unwrap_or_else(|_| Err(self.late()));
-        match &connected {
-            Ok(_) => self.recovery.succeeded(),
-            Err(error) => self.recovery.failed(error.message(), Instant::now()),
-        }
-        connected.map_err(NoConnection::from)
-    }
-
     /// Whether connecting failed a moment ago, so that others are to be preferred.
     pub(crate) fn recovers(&self, now: Instant) -> bool {
-        self.recovery.is_resting(now)
-    }
-
-    /// Opens a connection ahead of the first request.
-    pub(crate) async fn warm_up(&self) {
-        match self.fresh().await {
-            Ok(Route::Http1(mut connection)) => {
-                connection.rest_at(self.epoch.load(Ordering::Relaxed));
-                // Without a place at rest it is closed.
-                drop(self.idle.put(connection));
-            }
-            // It is kept among the connections.
-            Ok(Route::Http2(_)) => {}
-            Err(NoConnection { error, .. }) => {
-                tracing::debug!(endpoint = %self.endpoint.id(), %error, "not connected ahead")
-            }
-        }
-    }
-
-    async fn shake_hands(&self, permit: ConnectionPermit) -> Result<Route, Error> {
-        let Connected {
-            io,
-            protocol: agreed,
-            peer,
-            ..
-        } = self.connect().await?;
-        let http2 = match self.settings.protocol {
-            Protocol::Http1 => false,
-            Protocol::Http2 => true,
-            Protocol::Auto => agreed == Some(HttpProtocol::Http2),
-        };
-        self.spoken
-            .store(if http2 { HTTP2 } else { HTTP1 }, Ordering::Relaxed);
-        if !http2 {
-            let connection = Http1::handshake(io, &self.settings, permit, peer)
-                .await
-                .map_err(failed_handshake)?;
-            return Ok(Route::Http1(connection));
-        }
-        // Only TLS agrees on a protocol.
-        let (secure, freed) = (agreed.is_some(), Arc::clone(self.http2.freed()));
-        let connection = Http2::handshake(io, &self.settings, permit, secure, peer, freed)
-            .await
-            .map_err(failed_handshake)?;
-        self.http2.add(&connection).map(Route::Http2).ok_or_else(|| {
-            let message = format!(
-                "{} allows no request on a new HTTP/2 connection",
-                self.endpoint.id()
-            );
-            Error::new(ErrorKind::UpstreamConnect, message)
-        })
-    }
-
-    /// Leave to connect; or, having waited for it, what became free meanwhile: a connection at rest or, if those
-    /// will do, a stream.
-    async fn leave(&self, streams: bool) -> Result<Leave, Error> {
-        if let Some(permit) = self.make_room() {
-            return Ok(Leave::Connect(permit));
-        }
-        let waiting = self.limits.wait()?;
-        let wait = async {
-            loop {
-                let mut returned = pin!(waiting.returned());
-                let mut freed = pin!(self.http2.freed().notified());
-                // In line before looking, so that what becomes free in between is told.
-                returned.as_mut().enable();
-                freed.as_mut().enable();
-                if let Some(connection) = self.rested(Instant::now()).await {
-                    return Leave::Use(Route::Http1(connection));
-                }
-                if streams && let Some(stream) = self.http2.stream() {
-                    return Leave::Use(Route::Http2(stream));
-                }
-                if let Some(permit) = self.make_room() {
-                    return Leave::Connect(permit);
-                }
-                tokio::select! {
-                    () = returned => {}
-                    () = freed => {}
-                }
-            }
-        };
-        timeout(self.limits.limits().max_wait, wait)
-            .await
-            .map_err(|_| self.exhausted())
-    }
-
-    /// Leave to connect, if need be by closing a connection at rest: one to another endpoint, or one of another
-    /// pool, must not keep this one from being reached.
-    fn make_room(&self) -> Option<ConnectionPermit> {
-        let permit = || self.limits.connection(&self.load);
-        permit().or_else(|| {
-            let full = self.load.connections() >= self.limits.limits().max_connections_per_endpoint;
-            let helps = |pool: &Self| !full || pool.endpoint.id() == self.endpoint.id();
-            if self.limits.close_one_at_rest(helps) {
-                permit()
-            } else {
-                None
-            }
-        })
-    }
-
-    fn exhausted(&self) -> Error {
-        let limits = self.limits.limits();
-        let message = if self.load.connections() >= limits.max_connections_per_endpoint {
-            format!(
-                "all {} connections to {} stayed in use for {:?}",
-                limits.max_connections_per_endpoint,
-                self.endpoint.id(),
-                limits.max_wait
-            )
-        } else {
-            format!(
-                "all {} connections to the service stayed in use for {:?} (circuitBreaker.maxConnections)",
-                limits.max_connections, limits.max_wait
-            )
-        };
-        Error::new(ErrorKind::Overloaded, message)
-    }
-
-    fn late(&self) -> Error {
-        let message = format!(
-            "no connection to {} within {:?}",
-            self.endpoint.id(),
-            self.settings.connect_timeout
-        );
-        Error::new(ErrorKind::UpstreamConnect, message)
-    }
-
-    async fn connect(&self) -> Result<Connected<BoxedIo>, Error> {
-        self.connect.connect(&self.endpoint).await.map_err(|error| {
-            let message = format!("no connection to {}: {error}", self.endpoint.id());
-            Error::new(ErrorKind::UpstreamConnect, message).with_source(error)
-        })
+        self.recovery.is_doubtful(now)
     }
 }

@@ -1,12 +1,13 @@
 //! An endpoint that could not be connected to is given a moment: others are preferred, and it is not knocked at
-//! by every request.
+//! by every request. When the moment is over, one knocks, and others wait for what comes of it.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use mesh_core::backoff::Backoff;
 use parking_lot::Mutex;
-use tokio::time::Instant;
+use tokio::sync::{Mutex as AsyncMutex, MutexGuard};
+use tokio::time::{Instant, sleep_until, timeout_at};
 
 /// The first moment, and the longest: an endpoint that is back should not wait for its callers.
 const BASE: Duration = Duration::from_millis(50);
@@ -18,7 +19,12 @@ pub(crate) struct Recovery {
     /// In nanoseconds since `origin`; 0: now.
     until: AtomicU64,
     slow: Mutex<Slow>,
+    /// Held by who knocks.
+    turn: AsyncMutex<()>,
 }
+
+/// Held while connecting: nothing if the endpoint is not known to be away.
+pub(crate) type Turn<'a> = Option<MutexGuard<'a, ()>>;
 
 struct Slow {
     backoff: Backoff,
@@ -36,27 +42,56 @@ impl Recovery {
                 random: fastrand::Rng::new(),
                 message: String::new(),
             }),
+            turn: AsyncMutex::default(),
         }
     }
 
-    pub(crate) fn is_resting(&self, now: Instant) -> bool {
+    /// Whether others are to be preferred: it rests, or somebody knocks.
+    pub(crate) fn is_doubtful(&self, now: Instant) -> bool {
         let until = self.until.load(Ordering::Relaxed);
-        until != 0 && self.since_origin(now) < until
+        until != 0 && (self.since_origin(now) < until || self.turn.try_lock().is_err())
+    }
+
+    /// Whether nothing is known against it.
+    pub(crate) fn is_well(&self) -> bool {
+        self.until.load(Ordering::Relaxed) == 0
+    }
+
+    /// Waits for leave to connect, as long as it takes but not beyond `patience`.
+    ///
+    /// # Errors
+    /// Why connecting failed last, and when it is tried again.
+    pub(crate) async fn turn(&self, patience: Instant) -> Result<Turn<'_>, String> {
+        let Ok(turn) = timeout_at(patience, self.turn.lock()).await else {
+            return Err(format!("{}; it is being tried again", self.slow.lock().message));
+        };
+        while let Some((left, message)) = self.rest(Instant::now()) {
+            let until = Instant::now() + left;
+            if until > patience {
+                return Err(format!("{message}; it is tried again in {left:?}"));
+            }
+            sleep_until(until).await;
+        }
+        // It may have turned out well while this waited.
+        Ok(Some(turn).filter(|_| !self.is_well()))
     }
 
     /// How long it rests yet, and why.
-    pub(crate) fn rest(&self, now: Instant) -> Option<(Duration, String)> {
-        let left = self
-            .until
-            .load(Ordering::Relaxed)
-            .saturating_sub(self.since_origin(now));
+    fn rest(&self, now: Instant) -> Option<(Duration, String)> {
+        let left = self.rest_left(now);
         (left > 0).then(|| (Duration::from_nanos(left), self.slow.lock().message.clone()))
+    }
+
+    /// In nanoseconds.
+    fn rest_left(&self, now: Instant) -> u64 {
+        let until = self.until.load(Ordering::Relaxed);
+        until.saturating_sub(self.since_origin(now))
     }
 
     /// Connecting failed. Of many that fail at once, one counts.
     pub(crate) fn failed(&self, message: &str, now: Instant) {
         let mut slow = self.slow.lock();
-        if self.is_resting(now) {
+        if self.rest_left(now) > 0 {
             return;
         }
         let Slow { backoff, random, .. } = &mut *slow;
@@ -89,7 +124,7 @@ mod tests {
     fn it_rests_after_a_failure_for_two_seconds_at_most_and_not_after_a_success() {
         let mut now = Instant::now();
         let recovery = Recovery::new(now);
-        assert!(!recovery.is_resting(now));
+        assert!(!recovery.is_doubtful(now));
         let mut longest = Duration::ZERO;
         for _ in 0..200 {
             recovery.failed("refused", now);
@@ -99,12 +134,12 @@ mod tests {
                 longest = longest.max(left);
                 now += left;
             }
-            assert!(!recovery.is_resting(now));
+            assert!(!recovery.is_doubtful(now));
         }
         assert!(longest > CAP / 2, "{longest:?}");
         recovery.failed("refused", now);
         recovery.succeeded();
-        assert!(!recovery.is_resting(now));
+        assert!(!recovery.is_doubtful(now));
         recovery.failed("refused", now);
         assert!(
             recovery.rest(now).is_none_or(|(left, _)| left <= BASE),

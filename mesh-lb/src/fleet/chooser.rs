@@ -1,8 +1,11 @@
 //! An endpoint for each request: a roster, its pickers and the links to its endpoints in one immutable value,
 //! of which a request sees all or none.
 
+mod chosen;
+mod elsewhere;
 mod trials;
 
+use std::cell::Cell;
 use std::fmt;
 use std::sync::Arc;
 
@@ -11,11 +14,12 @@ use mesh_core::{Endpoint, EndpointId, Version};
 use tokio::time::Instant;
 
 use super::Fleet;
-use super::member::Member;
 use super::roster::{Group, Roster, Seat};
 use crate::balancer::{LoadBalancer, PickContext, Picker, SlotView};
 use crate::load::InFlight;
 use crate::locality::spills;
+pub use chosen::{Chosen, NotChosen, Unjudged};
+use elsewhere::Elsewhere;
 use trials::Trials;
 
 /// What leads from a chooser to an endpoint: a pool of connections, for one.
@@ -84,68 +88,6 @@ struct Subset<L> {
     room: u32,
 }
 
-/// The endpoints of other zones: for when those near are loaded so much more, or one of them did not do.
-struct Elsewhere {
-    zone: Arc<str>,
-    picker: Arc<dyn Picker>,
-}
-
-/// What was chosen for an attempt of a request.
-#[derive(Debug)]
-#[non_exhaustive]
-pub struct Chosen<'a, L> {
-    /// The endpoint.
-    pub endpoint: &'a Arc<Endpoint>,
-    /// What leads to it.
-    pub link: &'a L,
-    /// Counts the request at the endpoint: to be held until its response has ended.
-    pub in_flight: InFlight,
-    /// What the fleet is to be told with how the attempt ended.
-    pub attempt: Unjudged,
-}
-
-/// An attempt at an endpoint whose end the fleet was not told: [`Fleet::judge`] does, or [`Fleet::give_up`]. Dropped
-/// untold, it says nothing about the endpoint.
-#[derive(Debug)]
-pub struct Unjudged {
-    pub(super) member: Arc<Member>,
-    /// Leave of the endpoint's breaker; none in a panic, or if endpoints have no breaker.
-    pub(super) permit: Option<Permit>,
-    pub(super) begun: Instant,
-}
-
-impl Unjudged {
-    /// When it began.
-    pub(crate) fn begun(&self) -> Instant {
-        self.begun
-    }
-
-    /// Whether it is the one request that tries an endpoint whose ejection is over.
-    pub fn is_trial(&self) -> bool {
-        self.permit.as_ref().is_some_and(Permit::is_trial)
-    }
-}
-
-/// Why no endpoint was chosen.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum NotChosen {
-    /// None takes requests.
-    Nobody,
-    /// Those that do carry as many as they may.
-    Full,
-}
-
-impl fmt::Display for NotChosen {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Nobody => "no endpoint takes requests",
-            Self::Full => "every endpoint that takes requests carries as many as it may",
-        })
-    }
-}
-
-impl std::error::Error for NotChosen {}
-
 impl Fleet {
     /// Chooses among the endpoints that take requests now. `link` makes what leads to each; it is asked twice for one
     /// that is both of the stable version and of its own.
@@ -176,7 +118,8 @@ impl Fleet {
 
 impl<L: Link> Chooser<L> {
     /// An endpoint of this version (without one, a stable one) for a request that was tried at `tried` already.
-    /// Another of those only if there is no other. What the context says of slots is not looked at.
+    /// If all that take requests were tried, or rest, an ejected one is the last resort; another of those that were
+    /// tried only if there is no such. What the context says of slots is not looked at.
     ///
     /// # Errors
     /// Why there is none.
@@ -206,8 +149,9 @@ impl<L: Link> Chooser<L> {
         loop {
             let cx = PickContext { random, ..cx }.avoiding(&avoid[..avoided]);
             let at = subset.pick(group, &cx).ok_or(NotChosen::Nobody)?;
-            // Nothing is begun at one that rests.
-            let admitted = match subset.rests(at, cx.now) {
+            // Nothing is begun at one that rests; and if the picker knows of none but those that were tried, the last
+            // resorts come first.
+            let admitted = match cx.was_tried(at) || subset.rests(at, cx.now) {
                 true => None,
                 false => subset.admitted(group, at, cx.now),
             };
@@ -267,28 +211,6 @@ impl<L> fmt::Debug for Chooser<L> {
 /// How many endpoints one choice avoids at most; after that it looks at one after the other.
 const MAX_AVOIDED: usize = 8;
 
-impl Elsewhere {
-    /// Picks by the weights they have for everybody. Nothing if there are none, or if zones make no difference.
-    fn of(zone: &Arc<str>, group: &Group, balancer: &dyn LoadBalancer) -> Option<Self> {
-        let using = || group.seats.iter().filter(|seat| seat.whole > 0);
-        if !using().any(|seat| is_in(zone, seat)) || using().all(|seat| is_in(zone, seat)) {
-            return None;
-        }
-        let views = group.seats.iter().map(|seat| {
-            let weight = if is_in(zone, seat) { 0 } else { seat.whole };
-            view(seat).with_weight(weight)
-        });
-        Some(Self {
-            zone: Arc::clone(zone),
-            picker: balancer.picker(&views.collect::<Vec<_>>()),
-        })
-    }
-}
-
-fn is_in(zone: &str, seat: &Seat) -> bool {
-    seat.endpoint.zone.as_deref() == Some(zone)
-}
-
 fn view(seat: &Seat) -> SlotView {
     let (endpoint, load) = (Arc::clone(&seat.endpoint), Arc::clone(seat.member.load()));
     SlotView::new(endpoint, load).with_weight(seat.weight)
@@ -299,8 +221,9 @@ impl<L: Link> Subset<L> {
         self.links.get(at).is_some_and(|link| link.is_resting(now))
     }
 
-    /// The first that takes the request, from a random one on: of those that were not tried and do not rest, if
-    /// there is one; of those with a weight, if there is one.
+    /// The first that takes the request, from a random one on: of those that were not tried the ones that do not
+    /// rest and then the others, each time with a weight before without, and who takes requests before who is
+    /// ejected; then of those that were tried.
     fn any<'a>(
         &'a self,
         group: &'a Group,
@@ -312,21 +235,33 @@ impl<L: Link> Subset<L> {
         let start = usize::try_from(random >> 32).unwrap_or(0) % n.max(1);
         let around = || (0..n).map(|i| (start + i) % n);
         let near = || around().filter(|at| group.seats[*at].weight > 0);
-        let rest = || around().filter(|at| group.seats[*at].weight == 0 && group.seats[*at].whole > 0);
-        let is_good = |at: &usize| !tried.contains(at) && !self.rests(*at, now);
-        let good = near().chain(rest()).filter(is_good);
-        let poor = near().chain(rest()).filter(|at| !is_good(at));
-        let mut why = NotChosen::Nobody;
-        for at in good.chain(poor) {
-            if let Some(chosen) = self.admitted(group, at, now) {
+        let far = || around().filter(|at| group.seats[*at].weight == 0 && group.seats[*at].whole > 0);
+        let is_full = Cell::new(false);
+        let first_of = |of: &dyn Fn(&usize) -> bool| {
+            near().chain(far()).filter(|at| of(at)).find_map(|at| {
+                let admitted = self.admitted(group, at, now);
+                is_full.set(is_full.get() || (admitted.is_none() && self.is_full(group, at)));
+                admitted
+            })
+        };
+        for rests in [false, true] {
+            let is_next = |at: &usize| !tried.contains(at) && self.rests(*at, now) == rests;
+            if let Some(chosen) = first_of(&is_next) {
                 return Ok(chosen);
             }
-            let seat = &group.seats[at];
-            if (group.panic || seat.member.takes_requests()) && seat.member.load().in_flight() >= self.room {
-                why = NotChosen::Full;
+            // Who is only full is worth waiting for.
+            let spare = || around().filter(is_next).find_map(|at| self.spare(group, at, now));
+            if !is_full.get()
+                && let Some(chosen) = spare()
+            {
+                return Ok(chosen);
             }
         }
-        Err(why)
+        let chosen = first_of(&|at| tried.contains(at));
+        chosen.ok_or_else(|| match is_full.get() {
+            true => NotChosen::Full,
+            false => NotChosen::Nobody,
+        })
     }
 }
 
@@ -334,13 +269,12 @@ impl<L> Subset<L> {
     /// By the picker; or a far one, if the near one is loaded so much more than it, or if one near did not do for
     /// this request: what keeps it from connecting may keep it from connecting to all of its zone.
     fn pick(&self, group: &Group, cx: &PickContext<'_>) -> Option<usize> {
-        let far = |elsewhere: &Elsewhere| elsewhere.picker.pick(cx).filter(|far| !cx.was_tried(*far));
         let Some(elsewhere) = &self.elsewhere else {
             return self.picker.pick(cx);
         };
         let mut tried = cx.tried.iter().filter_map(|at| group.seats.get(*at));
-        if tried.any(|seat| is_in(&elsewhere.zone, seat))
-            && let Some(far) = far(elsewhere)
+        if tried.any(|seat| elsewhere.is_near(seat))
+            && let Some(far) = elsewhere.pick(cx)
         {
             return Some(far);
         }
@@ -354,7 +288,7 @@ impl<L> Subset<L> {
         if !spills(load(near), 0) {
             return Some(near);
         }
-        let far = far(elsewhere).filter(|far| spills(load(near), load(*far)));
+        let far = elsewhere.pick(cx).filter(|far| spills(load(near), load(*far)));
         Some(far.unwrap_or(near))
     }
 
@@ -370,6 +304,28 @@ impl<L> Subset<L> {
         // found that it has no endpoint to spare: the last one must not refuse requests meanwhile.
         let permit = breaker.and_then(|breaker| Some(breaker.admit(now).ok()?.permit));
         self.chosen(seat, at, in_flight, permit, now)
+    }
+
+    /// Whether the endpoint would take this request, if it did not carry so many already.
+    fn is_full(&self, group: &Group, at: usize) -> bool {
+        group.seats.get(at).is_some_and(|seat| {
+            let takes = group.panic || seat.member.takes_requests();
+            takes && seat.member.load().in_flight() >= self.room
+        })
+    }
+
+    /// An endpoint that is ejected and not known to be unwell, as the last resort of a request. It needs no leave of
+    /// its breaker: that says how often it is tried when there are others.
+    fn spare<'a>(&'a self, group: &'a Group, at: usize, now: Instant) -> Option<Chosen<'a, L>> {
+        let seat = group.seats.get(at)?;
+        if group.panic || seat.endpoint.weight == 0 || seat.member.is_unhealthy() || !seat.member.is_ejected()
+        {
+            return None;
+        }
+        let in_flight = seat.member.load().begin_within(self.room)?;
+        let mut chosen = self.chosen(seat, at, in_flight, None, now)?;
+        chosen.attempt.last_resort = true;
+        Some(chosen)
     }
 
     fn chosen<'a>(
@@ -388,6 +344,7 @@ impl<L> Subset<L> {
                 member: Arc::clone(&seat.member),
                 permit,
                 begun,
+                last_resort: false,
             },
         })
     }

@@ -23,6 +23,7 @@ impl Fleet {
             member,
             permit,
             begun,
+            last_resort,
         } = attempt;
         let took = now.saturating_duration_since(begun);
         let failed = outcome.counts_against_endpoint();
@@ -37,6 +38,9 @@ impl Fleet {
             member.succeeded_at(now);
         }
         member.counts.record(outcome);
+        if last_resort && outcome == Outcome::Success {
+            self.take_back(&member, now);
+        }
         let (Some(breaker), Some(permit)) = (member.breaker(), permit) else {
             return;
         };
@@ -141,6 +145,31 @@ impl Fleet {
         }
     }
 
+    /// It answered while it was ejected, which is what its trial would have asked.
+    fn take_back(&self, member: &Member, now: Instant) {
+        let mut state = self.0.state.lock();
+        if !member.is_ejected() {
+            return;
+        }
+        self.end_ejection(member, now);
+        self.make_stale(&mut state);
+    }
+
+    /// Closes its breaker and lets it take requests again, under the lock. Whether it did not.
+    fn end_ejection(&self, member: &Member, now: Instant) -> bool {
+        if let Some(breaker) = member.breaker() {
+            let _ = breaker.reset(now);
+        }
+        let was_ejected = member.take_back(now);
+        if was_ejected {
+            self.emit(|| MeshEvent::EndpointReturned {
+                service: self.0.service.clone(),
+                endpoint: member.id().clone(),
+            });
+        }
+        was_ejected
+    }
+
     /// Whether every version this endpoint serves can do without it. Asked under the lock, one at a time.
     fn can_spare(&self, member: &Member) -> Result<(), Spared> {
         let Some(ejection) = &self.0.policy.ejection else {
@@ -181,16 +210,7 @@ impl Fleet {
                 })
                 .collect();
             for early in ejection.cap().returning(endpoints, available, &mut ejected) {
-                if let Some(breaker) = early.endpoint.breaker() {
-                    let _ = breaker.reset(now);
-                }
-                if early.endpoint.take_back(now) {
-                    any = true;
-                    self.emit(|| MeshEvent::EndpointReturned {
-                        service: self.0.service.clone(),
-                        endpoint: early.endpoint.id().clone(),
-                    });
-                }
+                any |= self.end_ejection(early.endpoint, now);
             }
         }
         any

@@ -50,6 +50,7 @@ pub(super) fn attempt(member: Arc<Member>, permit: Permit, begun: Instant) -> Un
         member,
         permit: Some(permit),
         begun,
+        last_resort: false,
     }
 }
 

@@ -1,7 +1,7 @@
 //! What is known of endpoints, as requests meet it.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use mesh_core::{EndpointSet, ErrorKind, live};
 use mesh_lb::discovery::LiveWatch;
@@ -64,6 +64,27 @@ async fn an_ejected_endpoint_is_not_picked_until_its_trial() {
     sleep(seconds(1)).await;
     assert_eq!(state(&fleet, 0), EndpointState::Healthy);
     assert_eq!(picks(20).await.iter().filter(|back| **back).count(), 10);
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_endpoints_that_restart_one_after_the_other_lose_no_request() {
+    let (one, two) = (Arc::new(AtomicBool::new(true)), Arc::new(AtomicBool::new(false)));
+    let net = Net::new().away_while(1, &one).away_while(2, &two);
+    let (balance, fleet) = over(&net, &[1, 2]).start();
+    while state(&fleet, 0) != EndpointState::Ejected {
+        assert_eq!(text(&balance, get()).await.expect("the other answers"), "hello");
+        sleep(seconds(1)).await;
+    }
+    // It is back, and still ejected when the other goes.
+    one.store(false, Ordering::SeqCst);
+    two.store(true, Ordering::SeqCst);
+    for _ in 0..20 {
+        assert_eq!(
+            text(&balance, get()).await.expect("the first answers again"),
+            "hello"
+        );
+    }
+    assert_eq!(state(&fleet, 0), EndpointState::Healthy);
 }
 
 #[tokio::test(start_paused = true)]
@@ -193,12 +214,38 @@ async fn a_server_that_closes_after_a_second_is_not_met_on_a_dying_connection_tw
 
 #[tokio::test(start_paused = true)]
 async fn one_refused_connection_is_one_failure_however_many_requests_meet_it() {
-    let net = Net::new().refuses(1).refuses(2);
-    let (balance, fleet) = over(&net, &[1, 2]).start();
-    for _ in 0..20 {
-        send(&balance, get()).await.expect_err("nobody listens");
+    let net = Net::new().refuses(1);
+    let (balance, _) = over(&net, &[1]).start();
+    let failed = Arc::new(AtomicUsize::new(0));
+    let requests = (0..200).map(|_| {
+        let (balance, failed) = (balance.clone(), Arc::clone(&failed));
+        async move {
+            send(&balance, get()).await.expect_err("nobody listens");
+            failed.fetch_add(1, Ordering::SeqCst);
+        }
+    });
+    let began = Instant::now();
+    futures_util::future::join_all(requests).await;
+    // One after the other knocks, and with each time the next waits longer; who waits too long is told so.
+    assert_eq!(failed.load(Ordering::SeqCst), 200);
+    assert!(began.elapsed() <= seconds(3), "{:?}", began.elapsed());
+    assert!(net.connects(1) < 40, "{}", net.connects(1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_waits_for_the_only_endpoint_to_come_back() {
+    let away = Arc::new(AtomicBool::new(true));
+    let net = Net::new().away_while(1, &away);
+    let (balance, _) = over(&net, &[1]).start();
+    let requests: Vec<_> = (0..50)
+        .map(|_| {
+            let balance = balance.clone();
+            tokio::spawn(async move { text(&balance, get()).await })
+        })
+        .collect();
+    sleep(std::time::Duration::from_millis(20)).await;
+    away.store(false, Ordering::SeqCst);
+    for request in requests {
+        assert_eq!(request.await.expect("no panic").expect("it is back"), "hello");
     }
-    // Nothing but the first connection to each was tried.
-    assert_eq!((net.connects(1), net.connects(2)), (1, 1));
-    assert_eq!([state(&fleet, 0), state(&fleet, 1)], [EndpointState::Healthy; 2]);
 }

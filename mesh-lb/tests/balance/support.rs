@@ -6,7 +6,7 @@ use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -36,6 +36,8 @@ enum Kind {
     Refuses,
     Hangs,
     Serves(Serve),
+    /// Answers `hello` each once, unless it is away.
+    AwayWhile(Arc<AtomicBool>),
 }
 
 /// The endpoints by their ports.
@@ -73,6 +75,13 @@ impl Net {
 
     pub(crate) fn refuses(self, port: u16) -> Self {
         self.kinds.lock().expect("free").insert(port, Kind::Refuses);
+        self
+    }
+
+    /// Answers one request on each connection, and refuses connections while it is away.
+    pub(crate) fn away_while(self, port: u16, away: &Arc<AtomicBool>) -> Self {
+        let kind = Kind::AwayWhile(Arc::clone(away));
+        self.kinds.lock().expect("free").insert(port, kind);
         self
     }
 
@@ -121,6 +130,10 @@ impl Connect for Net {
         };
         let serve = match self.kinds.lock().expect("free").get(&address.port()) {
             None | Some(Kind::Refuses) => return Err(io::ErrorKind::ConnectionRefused.into()),
+            Some(Kind::AwayWhile(away)) if away.load(Ordering::SeqCst) => {
+                return Err(io::ErrorKind::ConnectionRefused.into());
+            }
+            Some(Kind::AwayWhile(_)) => Some(once()),
             Some(Kind::Hangs) => None,
             Some(Kind::Serves(serve)) => Some(Arc::clone(serve)),
         };
@@ -137,6 +150,16 @@ impl Connect for Net {
             None => connected,
         })
     }
+}
+
+fn once() -> Serve {
+    Arc::new(|mut io, _| {
+        Box::pin(async move {
+            if read_head(&mut io).await.is_some() {
+                drop(io.write_all(LAST_HELLO.as_bytes()).await);
+            }
+        })
+    })
 }
 
 pub(crate) fn endpoint(port: u16) -> Endpoint {
@@ -241,6 +264,8 @@ pub(crate) async fn write(io: &mut DuplexStream, text: &str) {
 }
 
 pub(crate) const HELLO: &str = "HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello";
+
+const LAST_HELLO: &str = "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 5\r\n\r\nhello";
 
 /// Answers each request without a body with `hello`.
 pub(crate) async fn hello(mut io: DuplexStream, _: usize) {

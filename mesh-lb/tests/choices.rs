@@ -120,6 +120,31 @@ fn an_ejected_endpoint_is_the_last_resort_of_a_request_and_back_if_it_answers() 
 }
 
 #[test]
+fn an_endpoint_that_came_back_is_found_by_a_chooser_that_does_not_know_it_yet() {
+    let now = Instant::now();
+    let fleet = fleet(2, FleetPolicy::default(), now);
+    eject(&fleet, 1, now);
+    let old = fleet.chooser(&RoundRobin::new(), now, |_| ());
+    let choose = |tried: &[u16]| {
+        let tried: Vec<_> = tried.iter().map(|port| endpoint(*port).id().clone()).collect();
+        let chosen = old.choose(None, PickContext::new(0, now), &tried);
+        chosen.expect("one takes requests")
+    };
+    fleet.judge(choose(&[2]).attempt, Outcome::Success, now);
+    eject(&fleet, 2, now);
+    for tried in [&[][..], &[2], &[1, 2]] {
+        let chosen = choose(tried);
+        assert_eq!(
+            chosen.endpoint.id(),
+            endpoint(1).id(),
+            "the other is ejected; tried: {tried:?}"
+        );
+        assert!(!chosen.attempt.is_last_resort());
+    }
+    assert!(choose(&[1]).attempt.is_last_resort());
+}
+
+#[test]
 fn an_unhealthy_endpoint_is_nobodys_last_resort() {
     let now = Instant::now();
     let fleet = fleet(4, FleetPolicy::default(), now);
@@ -241,6 +266,8 @@ struct World {
     panic: bool,
     /// Whether nothing has happened since it was built.
     is_fresh: bool,
+    /// Whom it knows.
+    known: HashSet<EndpointId>,
     /// Who left since then: if it came back, it is another.
     left: HashSet<EndpointId>,
     now: Instant,
@@ -271,6 +298,7 @@ impl World {
             balancer,
             panic: false,
             is_fresh: true,
+            known: (1..=MOST).map(|port| endpoint(port).id().clone()).collect(),
             left: HashSet::new(),
             now,
             under_way: Vec::new(),
@@ -326,6 +354,7 @@ impl World {
                 self.fleet.tick(now);
                 self.chooser = self.fleet.chooser(&*self.balancer, now, |_| ());
                 self.left.clear();
+                self.known = self.states().into_keys().collect();
                 self.panic = self.fleet.roster().load().is_panic();
             }
         }
@@ -347,8 +376,10 @@ impl World {
             Ok(chosen) => chosen,
             Err(why) => {
                 prop_assert_eq!(why, NotChosen::Nobody, "there is no bound");
-                let missed = states.values().any(|state| healthy(Some(state)));
-                prop_assert!(!self.is_fresh || !missed, "{:?}", states);
+                let here = |id: &&EndpointId| self.known.contains(*id) && !self.left.contains(*id);
+                let mut here = states.keys().filter(here);
+                let unwell = here.all(|id| states.get(id) == Some(&EndpointState::Unhealthy));
+                prop_assert!(unwell, "{:?}", states);
                 return Ok(false);
             }
         };
@@ -376,10 +407,17 @@ impl World {
         } else if chosen.attempt.is_last_resort() {
             prop_assert!(!self.panic, "nobody is the last resort in a panic");
             prop_assert_eq!(states.get(&id), Some(&EndpointState::Ejected));
-            prop_assert!(!tried.contains(&id), "{} was tried", id);
             let mut others = states.iter().filter(|(_, state)| healthy(Some(state)));
-            let only = !self.is_fresh || others.all(|(other, _)| tried.contains(other));
-            prop_assert!(only, "{} before those that take requests: {:?}", id, states);
+            let only = match tried.contains(&id) {
+                true => others.next().is_none(),
+                false => others.all(|(other, _)| tried.contains(other)),
+            };
+            prop_assert!(
+                !self.is_fresh || only,
+                "{} before those that take requests: {:?}",
+                id,
+                states
+            );
         } else if !self.panic {
             prop_assert!(healthy(states.get(&id)), "{} is {:?}", id, states.get(&id));
         }

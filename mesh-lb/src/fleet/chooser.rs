@@ -148,7 +148,9 @@ impl<L: Link> Chooser<L> {
         let mut random = cx.random;
         loop {
             let cx = PickContext { random, ..cx }.avoiding(&avoid[..avoided]);
-            let at = subset.pick(group, &cx).ok_or(NotChosen::Nobody)?;
+            let Some(at) = subset.pick(group, &cx) else {
+                return subset.any(group, random, &avoid[..tried], cx.now);
+            };
             // Nothing is begun at one that rests; and if the picker knows of none but those that were tried, the last
             // resorts come first.
             let admitted = match cx.was_tried(at) || subset.rests(at, cx.now) {
@@ -222,8 +224,8 @@ impl<L: Link> Subset<L> {
     }
 
     /// The first that takes the request, from a random one on: of those that were not tried the ones that do not
-    /// rest and then the others, each time with a weight before without, and who takes requests before who is
-    /// ejected; then of those that were tried.
+    /// rest and then the others, then those that were tried; each time with a weight before without, and who takes
+    /// requests before who is ejected.
     fn any<'a>(
         &'a self,
         group: &'a Group,
@@ -244,20 +246,27 @@ impl<L: Link> Subset<L> {
                 admitted
             })
         };
+        // Who is only full is worth waiting for.
+        let spare_of = |of: &dyn Fn(&usize) -> bool| {
+            if is_full.get() {
+                return None;
+            }
+            let is_ejected = |at: &usize| group.seats.get(*at).is_some_and(|seat| seat.member.is_ejected());
+            let spare = |at| self.spare(group, at, now);
+            let back = around().filter(|at| of(at) && !is_ejected(at)).find_map(spare);
+            back.or_else(|| around().filter(of).find_map(spare))
+        };
         for rests in [false, true] {
             let is_next = |at: &usize| !tried.contains(at) && self.rests(*at, now) == rests;
             if let Some(chosen) = first_of(&is_next) {
                 return Ok(chosen);
             }
-            // Who is only full is worth waiting for.
-            let spare = || around().filter(is_next).find_map(|at| self.spare(group, at, now));
-            if !is_full.get()
-                && let Some(chosen) = spare()
-            {
+            if let Some(chosen) = spare_of(&is_next) {
                 return Ok(chosen);
             }
         }
-        let chosen = first_of(&|at| tried.contains(at));
+        let was_tried = |at: &usize| tried.contains(at);
+        let chosen = first_of(&was_tried).or_else(|| spare_of(&was_tried));
         chosen.ok_or_else(|| match is_full.get() {
             true => NotChosen::Full,
             false => NotChosen::Nobody,
@@ -314,13 +323,17 @@ impl<L> Subset<L> {
         })
     }
 
-    /// An endpoint that is ejected and not known to be unwell, as the last resort of a request. It needs no leave of
-    /// its breaker: that says how often it is tried when there are others.
+    /// An endpoint that was ejected when the roster was made and is not known to be unwell, as the last resort of a
+    /// request. While it is ejected it needs no leave of its breaker: that says how often it is tried when there are
+    /// others.
     fn spare<'a>(&'a self, group: &'a Group, at: usize, now: Instant) -> Option<Chosen<'a, L>> {
         let seat = group.seats.get(at)?;
-        if group.panic || seat.endpoint.weight == 0 || seat.member.is_unhealthy() || !seat.member.is_ejected()
-        {
+        if group.panic || seat.endpoint.weight == 0 || seat.member.is_unhealthy() {
             return None;
+        }
+        if !seat.member.is_ejected() {
+            // It was taken back meanwhile, and the roster that says so is not here yet.
+            return self.admitted(group, at, now);
         }
         let in_flight = seat.member.load().begin_within(self.room)?;
         let mut chosen = self.chosen(seat, at, in_flight, None, now)?;

@@ -2,8 +2,10 @@
 
 use std::future::Future;
 use std::io;
+use std::mem::MaybeUninit;
 use std::sync::Arc;
 
+use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
@@ -80,6 +82,9 @@ pub trait Connect: Send + Sync + 'static {
 
 /// Plain TCP, `TCP_NODELAY` set. A host name is resolved by the system's resolver; of its addresses the next is
 /// tried when one has refused, or has been silent for 250 ms (RFC 8305).
+///
+/// A connection that the peer has closed already is an error: so a request that was never sent can be told from one
+/// that got no answer.
 #[derive(Clone, Copy, Debug, Default)]
 #[non_exhaustive]
 pub struct TcpConnect;
@@ -88,6 +93,20 @@ impl TcpConnect {
     /// Plain TCP.
     pub fn new() -> Self {
         Self
+    }
+}
+
+/// Whether the peer still has it open, as the system knows: tokio learns that later, when the request is on its way.
+/// A server that ends closes connections it took a moment ago, and who could not tell would blame the request.
+fn open(stream: &TcpStream) -> io::Result<()> {
+    match SockRef::from(stream).peek(&mut [MaybeUninit::uninit()]) {
+        Ok(0) => Err(io::Error::new(
+            io::ErrorKind::ConnectionAborted,
+            "the connection was closed as soon as it was made",
+        )),
+        Ok(_) => Ok(()),
+        Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => Ok(()),
+        Err(error) => Err(error),
     }
 }
 
@@ -103,6 +122,39 @@ impl Connect for TcpConnect {
             }
         };
         stream.set_nodelay(true)?;
+        open(&stream)?;
         Ok(Connected::new(stream))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_connection_that_was_closed_at_once_is_no_connection() -> io::Result<()> {
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let stream = TcpStream::connect(listener.local_addr()?).await?;
+        let (peer, _) = listener.accept().await?;
+        open(&stream)?;
+        let mut peer = peer.into_std()?;
+        peer.write_all(b"server first")?;
+        stream.readable().await?;
+        open(&stream)?;
+        let mut all = [0; 12];
+        assert_eq!(stream.try_read(&mut all)?, 12);
+        drop(peer);
+        let error = loop {
+            match open(&stream) {
+                Ok(()) => tokio::task::yield_now().await,
+                Err(error) => break error,
+            }
+        };
+        assert_eq!(error.kind(), io::ErrorKind::ConnectionAborted);
+        Ok(())
     }
 }

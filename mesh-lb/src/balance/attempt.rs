@@ -118,7 +118,10 @@ impl Balance {
                     tried.add(endpoint);
                     request = again;
                 }
-                _ => return Err(error),
+                _ => {
+                    tracing::debug!(%error, attempt = number, reused, "not sent again");
+                    return Err(error);
+                }
             }
         }
         Err(Error::new(ErrorKind::UpstreamConnect, "no attempt was made"))

@@ -105,7 +105,14 @@ fn open(stream: &TcpStream) -> io::Result<()> {
             "the connection was closed as soon as it was made",
         )),
         Ok(_) => Ok(()),
-        Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => Ok(()),
+        Err(error)
+            if matches!(
+                error.kind(),
+                io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted
+            ) =>
+        {
+            Ok(())
+        }
         Err(error) => Err(error),
     }
 }

@@ -35,6 +35,7 @@
 mod asking;
 mod changes;
 mod condition;
+mod cors;
 mod decision;
 mod header_edits;
 mod host;
@@ -56,6 +57,7 @@ mod weights;
 pub use asking::Asking;
 pub use changes::{Changes, Rewrite};
 pub use condition::{Condition, ConditionError, ConditionPart};
+pub use cors::{Cors, CorsError, CrossOrigin};
 pub use decision::{Action, Decision, NoRoute, Routed};
 pub use header_edits::{HeaderEditError, HeaderEdits};
 pub use host::{HostError, HostName, HostPattern};

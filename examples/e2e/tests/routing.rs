@@ -47,6 +47,11 @@ async fn proxy() -> Proxy {
         rewrite: { prefix: /, host: inner.example.org }
         requestHeaders: { remove: [x-debug] }
         responseHeaders: { add: { x-rule: api } }
+      - id: pages
+        conditions: [ { type: path, operator: prefix, value: /pages }, { type: method, operator: equals, value: PUT } ]
+        destinations: [ { service: orders } ]
+        rateLimiting: { enabled: true, requestsPerSecond: 1, burstSize: 1 }
+        cors: { allowOrigins: ["https://*.example.org"], allowMethods: [PUT], exposeHeaders: [x-request-id] }
       - id: half
         conditions: [ { type: path, operator: prefix, value: /half } ]
         destinations: [ { service: orders, version: v1, weight: 50 }, { service: orders, version: v2, weight: 50 } ]
@@ -56,8 +61,17 @@ canaryDeployment: { enabled: true }
 }
 
 async fn get(proxy: &Proxy, path: &str, fields: &[(&str, &str)]) -> (StatusCode, HeaderMap, String) {
+    send(proxy, "GET", path, fields).await
+}
+
+async fn send(
+    proxy: &Proxy,
+    method: &str,
+    path: &str,
+    fields: &[(&str, &str)],
+) -> (StatusCode, HeaderMap, String) {
     let mut connection = Connection::http1(proxy.address).await.expect("listening");
-    let mut builder = Request::get(path);
+    let mut builder = Request::builder().method(method).uri(path);
     for (name, value) in fields {
         builder = builder.header(*name, *value);
     }
@@ -93,6 +107,40 @@ async fn what_a_rule_says_is_seen_on_both_sides() {
         text.contains("nearest is rule") && text.contains("whose condition 1 (on the path)"),
         "{text}"
     );
+}
+
+#[tokio::test]
+async fn a_page_of_another_origin_is_told_what_it_may_and_may_read_refusals_too() {
+    let proxy = proxy().await;
+    let origin = ("origin", "https://shop.example.org");
+    let mut asked = Vec::new();
+    for (method, fields) in [
+        (
+            "OPTIONS",
+            &[ORDERS, origin, ("access-control-request-method", "PUT")][..],
+        ),
+        ("PUT", &[ORDERS, origin]),
+        ("PUT", &[ORDERS, origin]),
+        ("PUT", &[ORDERS, ("origin", "https://evil.example")]),
+    ] {
+        let (status, headers, _) = send(&proxy, method, "/pages/1", fields).await;
+        let allowed = headers.get("access-control-allow-origin").cloned();
+        let exposed = headers.get("access-control-expose-headers").cloned();
+        asked.push((status.as_u16(), allowed, exposed.is_some()));
+    }
+    let own = || Some("https://shop.example.org".parse().expect("valid"));
+    assert_eq!(
+        asked,
+        [
+            (204, own(), false),
+            (200, own(), true),
+            (429, own(), true),
+            (429, None, false)
+        ]
+    );
+    let request = [ORDERS, origin, ("access-control-request-method", "GET")];
+    let (status, _, text) = send(&proxy, "OPTIONS", "/pages/1", &request).await;
+    assert_eq!(status, 200, "it is the service's to answer: {text}");
 }
 
 #[tokio::test]

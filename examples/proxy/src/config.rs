@@ -12,6 +12,7 @@ mod circuit_breaker;
 mod compression;
 mod condition;
 mod context;
+mod cors;
 mod defaults;
 mod discovery;
 mod endpoint;

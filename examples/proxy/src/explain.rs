@@ -12,7 +12,7 @@ use http::{HeaderName, HeaderValue, Method, Request};
 use mesh_core::RequestHead;
 use mesh_core::edge::{EdgePolicy, admit};
 use mesh_traffic::LiveSplits;
-use mesh_traffic::router::{Action, Asking, Decision, Explanation, SplitTaken, Tried, Verdict};
+use mesh_traffic::router::{Action, Asking, Cors, Decision, Explanation, SplitTaken, Tried, Verdict};
 use serde_json::{Value, json};
 
 use crate::config::{self, Config, Origin};
@@ -111,7 +111,12 @@ impl Report {
         let parts = admitted(config, asked)?;
         let head = RequestHead::of_parts(&parts);
         let source = asked.source.as_deref().unwrap_or("unknown");
-        let asking = Asking::new(&head, source).with_client(asked.client);
+        let mut asking = Asking::new(&head, source).with_client(asked.client);
+        // What a browser asks leave for decides, where a rule gives it.
+        let preflight = Cors::asked_method(&head).filter(|_| table.preflight(&asking).is_some());
+        if let Some(method) = &preflight {
+            asking.head.method = method;
+        }
         let explanation = table.explain(&asking);
         let by = match explanation.decision {
             Some(decision) => decision.rule().map_or(By::Host, |id| By::Rule(id.to_owned())),
@@ -122,9 +127,11 @@ impl Report {
                     .map_or_else(String::new, |no| no.to_string()),
             ),
         };
-        let outcome = explanation
-            .decision
-            .map_or(Outcome::NoRoute, |d| outcome(d, Some(&head)));
+        let outcome = match (explanation.decision, &preflight) {
+            (None, _) => Outcome::NoRoute,
+            (Some(_), Some(_)) => Outcome::Respond(204),
+            (Some(decision), None) => outcome(decision, Some(&head)),
+        };
         Ok(Self {
             method: parts.method.clone(),
             host: head.host().unwrap_or_default().to_owned(),

@@ -26,7 +26,7 @@ use mesh_telemetry::labels::{MethodLabel, Protocol, SourceId};
 use mesh_telemetry::metrics::{MetricsBody, RequestRecord, RouteMetrics};
 use mesh_traffic::fault::{Asked, Injection};
 use mesh_traffic::limit::Limited;
-use mesh_traffic::router::{Action, Asking};
+use mesh_traffic::router::{Action, Asking, CrossOrigin};
 use tokio::time::Instant;
 
 use wait::{ask, before, hold, in_trouble};
@@ -91,6 +91,8 @@ struct Order {
     version: Version,
     /// What keeps the client to the version it got.
     cookie: Option<HeaderValue>,
+    /// Who may read its answer. Boxed, since hardly one says.
+    cors: Option<Box<CrossOrigin>>,
 }
 
 type Answer = Response<MetricsBody<RejectBody<Body>>>;
@@ -134,7 +136,8 @@ impl Connection {
             let telemetry = &place.serving.plan.telemetry;
             // Boxed, since most requests wait for nobody here.
             if let Some(limited) = Box::pin(ask(questions, order.received, telemetry)).await {
-                return Ok(self.limit(&limited, order.grpc, order.marks, order.record));
+                let limited = self.limit(&limited, order.grpc, order.marks, order.record);
+                return Ok(readable(limited, order.cors.as_deref()));
             }
         }
         let decision = &place.serving.plan.table.decisions()[place.decision];
@@ -161,6 +164,9 @@ impl Connection {
             forward::finish(&mut response, order.marks.clone(), &self.peer)?;
             if let Some(changes) = decision.changes() {
                 changes.apply_to_response(response.headers_mut());
+            }
+            if let Some(cors) = &order.cors {
+                cors.apply(response.headers_mut());
             }
             if let Some(cookie) = &order.cookie {
                 response.headers_mut().append(SET_COOKIE, cookie.clone());
@@ -203,7 +209,16 @@ impl Connection {
             }
         };
         let head = RequestHead::of_parts(&parts);
-        let routed = match serving.plan.table.route(&Asking::of(&head, &context)) {
+        let asking = Asking::of(&head, &context);
+        if let Some((decision, cors)) = serving.plan.table.preflight(&asking) {
+            let metrics = &serving.plan.prepared[decision.index()].metrics;
+            let record = self.record(metrics.of(listener.direction), &context, &parts);
+            let mut answer = cors.preflight(&head);
+            let marks = RequestMarks::of_refused(&parts.headers, &self.peer);
+            mark_response(answer.headers_mut(), marks, &self.peer);
+            return Err(record.on_response(answer));
+        }
+        let routed = match serving.plan.table.route(&asking) {
             Ok(routed) => routed,
             Err(nothing) => {
                 let error = Error::from(nothing);
@@ -212,6 +227,8 @@ impl Connection {
         };
         let decision = routed.decision();
         let cookie = routed.cookie().and_then(|cookie| cookie.set_cookie());
+        let cors = decision.cors().map(|cors| CrossOrigin::of(cors, &parts.headers));
+        let cors = cors.map(Box::new);
         let prepared = &serving.plan.prepared[decision.index()];
         let record = self.record(prepared.metrics.of(listener.direction), &context, &parts);
         let head = RequestHead::of_parts(&parts);
@@ -223,7 +240,8 @@ impl Connection {
                 Counted::Refused(limited) => {
                     serving.plan.telemetry.process().rate_limited();
                     let marks = RequestMarks::of_refused(&parts.headers, &self.peer);
-                    return Err(self.limit(&limited, is_grpc(&parts.headers), marks, record));
+                    let limited = self.limit(&limited, is_grpc(&parts.headers), marks, record);
+                    return Err(readable(limited, cors.as_deref()));
                 }
                 Counted::Asked(question) => questions.push(question),
             }
@@ -239,6 +257,9 @@ impl Connection {
         if let Some(mut response) = own {
             if let Some(changes) = decision.changes() {
                 changes.apply_to_response(response.headers_mut());
+            }
+            if let Some(cors) = &cors {
+                cors.apply(response.headers_mut());
             }
             let marks = RequestMarks::of_refused(&parts.headers, &self.peer);
             mark_response(response.headers_mut(), marks, &self.peer);
@@ -277,6 +298,7 @@ impl Connection {
                 grpc,
                 version,
                 cookie,
+                cors,
             },
             place: Place {
                 serving,
@@ -333,7 +355,20 @@ impl Connection {
     fn finish(&self, order: Order, answered: Result<Response<Body>, Error>) -> Answer {
         match answered {
             Ok(response) => order.record.on_response(response.map(RejectBody::inner)),
-            Err(error) => self.refuse_marked(order.marks, order.version, order.grpc, order.record, &error),
+            Err(error) => {
+                let Order {
+                    marks,
+                    version,
+                    grpc,
+                    record,
+                    cors,
+                    ..
+                } = order;
+                readable(
+                    self.refuse_marked(marks, version, grpc, record, &error),
+                    cors.as_deref(),
+                )
+            }
         }
     }
 
@@ -371,4 +406,12 @@ impl Connection {
         }
         record.on_response(forward::refuse(error, grpc, version, marks, &self.peer))
     }
+}
+
+/// A refusal that pages of other origins may read if they may read answers: they are to know what happened.
+fn readable(mut refusal: Answer, cors: Option<&CrossOrigin>) -> Answer {
+    if let Some(cors) = cors {
+        cors.apply(refusal.headers_mut());
+    }
+    refusal
 }

@@ -50,6 +50,10 @@ fn rule(rule: &config::Rule) -> Result<Rule, String> {
         .with_request_headers(rule.request_headers.clone())
         .with_response_headers(rule.response_headers.clone())
         .with_timeout(rule.timeout);
+    let made = match &rule.cors {
+        Some(cors) => made.with_cors(cors.clone()),
+        None => made,
+    };
     Ok(rule.conditions.iter().cloned().fold(made, Rule::with_condition))
 }
 

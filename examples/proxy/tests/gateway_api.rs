@@ -115,6 +115,41 @@ fn routes_match_in_the_precedence_of_the_gateway_api() {
 }
 
 #[test]
+fn a_preflight_request_is_answered_by_the_rule_of_the_request_it_asks_for() {
+    let (_, _, table) = conformance();
+    let ask = |path: &str, origin: &str, method: &str| {
+        let request = http::Request::options(format!("http://cors.org{path}"))
+            .header("origin", origin)
+            .header("access-control-request-method", method)
+            .body(())
+            .expect("a request");
+        let head = RequestHead::of(&request);
+        let (_, cors) = table.preflight(&Asking::new(&head, "unknown"))?;
+        Some(cors.preflight::<mesh_core::body::Body>(&head).headers().clone())
+    };
+    let allowed = ask("/cors-1", "https://a.bar.com", "PUT").expect("answered");
+    for (name, value) in [
+        ("access-control-allow-origin", "https://a.bar.com"),
+        ("access-control-allow-methods", "GET, PUT"),
+        ("access-control-allow-headers", "x-header-1, x-header-2"),
+        ("access-control-allow-credentials", "true"),
+        ("access-control-max-age", "3600"),
+    ] {
+        assert_eq!(allowed[name], value, "{name}");
+    }
+    let foreign = ask("/cors-1", "https://foo.com", "PUT").expect("answered");
+    assert!(!foreign.contains_key("access-control-allow-origin"));
+    let simple = ask("/cors-2/x", "null", "GET").expect("answered");
+    assert_eq!(simple["access-control-allow-origin"], "*");
+    assert_eq!(simple["access-control-max-age"], "5", "the default of the API");
+    assert!(
+        ask("/cors-1", "https://a.bar.com", "DELETE").is_none(),
+        "no rule would take it"
+    );
+    assert!(ask("/", "https://a.bar.com", "GET").is_none());
+}
+
+#[test]
 fn calls_are_matched_by_service_and_method_and_nothing_else_is_a_call() {
     let (_, _, table) = conformance();
     let call = |path: &str| {
@@ -249,6 +284,16 @@ fn what_would_not_be_done_is_refused_with_file_and_line() {
             "rules: [{ filters: [{ type: RequestMirror, requestMirror: {} }] }]",
             "spec.rules[0].filters[0].type",
             "would not be applied",
+        ),
+        (
+            "rules: [{ filters: [{ type: CORS, cors: { allowOrigins: ['https://a.org/x'] } }] }]",
+            "spec.rules[0].filters[0].cors.allowOrigins",
+            "is not an origin",
+        ),
+        (
+            "rules: [{ filters: [{ type: CORS, cors: { allowOrigins: ['*'], allowCredentials: true, exposeHeaders: ['*'] } }] }]",
+            "spec.rules[0].filters[0].cors.exposeHeaders",
+            "name the fields",
         ),
         (
             "rules: [{ matches: [{ path: { type: Exact, value: '/%41' } }] }]",

@@ -9,7 +9,7 @@ use http::Response;
 use http::header::{HeaderValue, SET_COOKIE};
 use mesh_core::reject::RejectBody;
 
-use crate::router::Changes;
+use crate::router::{Changes, CrossOrigin};
 
 pin_project_lite::pin_project! {
     /// The response of a service behind a [`RouteLayer`](super::RouteLayer), or the layer's own.
@@ -33,12 +33,17 @@ pub(super) struct Finish {
     pub(super) changes: Option<Arc<Changes>>,
     /// A cookie the client is given.
     pub(super) cookie: Option<HeaderValue>,
+    /// Who may read it.
+    pub(super) cors: Option<CrossOrigin>,
 }
 
 impl Finish {
     pub(super) fn finish<B>(&self, response: &mut Response<B>) {
         if let Some(changes) = &self.changes {
             changes.apply_to_response(response.headers_mut());
+        }
+        if let Some(cors) = &self.cors {
+            cors.apply(response.headers_mut());
         }
         if let Some(cookie) = &self.cookie {
             response.headers_mut().append(SET_COOKIE, cookie.clone());

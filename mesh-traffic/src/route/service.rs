@@ -14,6 +14,7 @@ use tower_service::Service;
 use super::future::{Finish, RouteFuture};
 use super::layer::Routes;
 use crate::deadline::require_within;
+use crate::router::CrossOrigin;
 use crate::router::{Action, Asking, RouteTable};
 
 /// What [`RouteLayer`](super::RouteLayer) puts in front of a service.
@@ -74,7 +75,11 @@ fn decide<T: Routes, ReqBody, ResBody>(
     }
     let context = context.clone();
     let head = RequestHead::of(&request);
-    let routed = match routes.table().route(&Asking::of(&head, &context)) {
+    let asking = Asking::of(&head, &context);
+    if let Some((_, cors)) = routes.table().preflight(&asking) {
+        return Err(cors.preflight(&head));
+    }
+    let routed = match routes.table().route(&asking) {
         Ok(routed) => routed,
         Err(nothing) => return Err(reject(&Error::from(nothing), is_grpc(head.headers))),
     };
@@ -82,6 +87,7 @@ fn decide<T: Routes, ReqBody, ResBody>(
     let finish = Finish {
         changes: decision.changes().cloned(),
         cookie: routed.cookie().and_then(|cookie| cookie.set_cookie()),
+        cors: decision.cors().map(|cors| CrossOrigin::of(cors, head.headers)),
     };
     let answered = |mut answer: Response<_>| {
         finish.finish(&mut answer);

@@ -9,6 +9,7 @@ use mesh_core::context::Target;
 use mesh_core::{Error, ErrorKind};
 
 use super::changes::Changes;
+use super::cors::Cors;
 use super::pins::StickyCookie;
 use super::redirect::Redirect;
 use super::respond::Respond;
@@ -20,6 +21,7 @@ pub struct Decision {
     pub(crate) rule: Option<Arc<str>>,
     pub(crate) action: Action,
     pub(crate) changes: Option<Arc<Changes>>,
+    pub(crate) cors: Option<Arc<Cors>>,
     pub(crate) timeout: Option<Duration>,
 }
 
@@ -64,6 +66,11 @@ impl Decision {
     /// What is changed of the request, if it is forwarded, and of the response.
     pub fn changes(&self) -> Option<&Arc<Changes>> {
         self.changes.as_ref()
+    }
+
+    /// Which pages of other origins may read the response.
+    pub fn cors(&self) -> Option<&Arc<Cors>> {
+        self.cors.as_ref()
     }
 
     /// How long the request may take: the rule's time limit, or else the service's.

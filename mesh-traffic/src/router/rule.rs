@@ -8,6 +8,7 @@ use mesh_core::{ServiceName, Version};
 
 use super::changes::Rewrite;
 use super::condition::Condition;
+use super::cors::Cors;
 use super::header_edits::HeaderEdits;
 use super::operator::Operator;
 use super::path_change::PathChange;
@@ -40,6 +41,7 @@ pub struct Rule {
     rewrite: Rewrite,
     request_headers: HeaderEdits,
     response_headers: HeaderEdits,
+    cors: Option<Arc<Cors>>,
     timeout: Option<Duration>,
 }
 
@@ -102,6 +104,7 @@ impl Rule {
             rewrite: Rewrite::new(),
             request_headers: HeaderEdits::new(),
             response_headers: HeaderEdits::new(),
+            cors: None,
             timeout: None,
         })
     }
@@ -153,6 +156,15 @@ impl Rule {
     #[must_use]
     pub fn with_response_headers(mut self, edits: HeaderEdits) -> Self {
         self.response_headers = edits;
+        self
+    }
+
+    /// The same, saying in its responses which pages of other origins may read them. Preflight requests are answered
+    /// when the request they ask for would match, as far as it is known by then: a browser tells its method, and of
+    /// its header fields only the names.
+    #[must_use]
+    pub fn with_cors(mut self, cors: Cors) -> Self {
+        self.cors = Some(Arc::new(cors));
         self
     }
 
@@ -210,6 +222,11 @@ impl Rule {
     /// What it changes of the response's header fields.
     pub fn response_headers(&self) -> &HeaderEdits {
         &self.response_headers
+    }
+
+    /// Which pages of other origins may read its responses.
+    pub fn cors(&self) -> Option<&Arc<Cors>> {
+        self.cors.as_ref()
     }
 
     /// The time limit.

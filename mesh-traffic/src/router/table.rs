@@ -14,6 +14,7 @@ use self::explain::{Recorder, Silent, Writer};
 pub use self::problem::{TableError, TableProblem};
 use super::asking::Asking;
 use super::condition::Condition;
+use super::cors::Cors;
 use super::decision::{Decision, Near, NoRoute, Routed};
 use super::host::written_host;
 use super::index::Index;
@@ -51,6 +52,8 @@ pub struct RouteTable {
     decisions: Box<[Decision]>,
     /// For each decision that leaves the version open, by its index, the decisions of the versions.
     versions: Box<[Option<Box<Versions>>]>,
+    /// Whether any rule does.
+    answers_preflights: bool,
 }
 
 #[derive(Debug)]
@@ -93,6 +96,20 @@ impl RouteTable {
             path: asking.head.path(),
             near: self.nearest(&view),
         })
+    }
+
+    /// The decision about the request that a browser asks leave for by this one, if that is for its rule to give
+    /// ([`Rule::with_cors`]): then this one is answered with [`Cors::preflight`]. Otherwise it is routed as any other.
+    pub fn preflight<'t>(&'t self, asking: &Asking<'_>) -> Option<(&'t Decision, &'t Cors)> {
+        if !self.answers_preflights {
+            return None;
+        }
+        let method = Cors::asked_method(&asking.head)?;
+        let mut asked = *asking;
+        asked.head.method = &method;
+        let view = View::new(&asked.head, asked.source_service);
+        let decision = self.decide(&asked, &view, &mut Silent)?.decision;
+        Some((decision, decision.cors()?))
     }
 
     /// Decides as [`route`](Self::route) does, and tells why: every rule that was tried, the first condition of it

@@ -127,6 +127,7 @@ fn rules(route: &Route, found: &mut Vec<(Precedence, Rule)>) {
                     rewrite: of_route.filters.rewrite.clone(),
                     request_headers: of_route.filters.request_headers.clone(),
                     response_headers: of_route.filters.response_headers.clone(),
+                    cors: of_route.filters.cors.clone(),
                     timeout: of_route.timeout,
                     retry: None,
                     fault_injection: None,

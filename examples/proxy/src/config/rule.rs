@@ -5,7 +5,8 @@ use std::time::Duration;
 use http::uri::Scheme;
 use mesh_core::{ServiceName, Version};
 use mesh_traffic::router::{
-    HeaderEditError, HeaderEdits, Operator, PathChange, PathError, Redirect, Respond, Rewrite, Split, Subject,
+    Cors, HeaderEditError, HeaderEdits, Operator, PathChange, PathError, Redirect, Respond, Rewrite, Split,
+    Subject,
 };
 use mesh_traffic::{Condition, Destination};
 
@@ -21,7 +22,7 @@ use super::shape::{
     Fields, boolean, duration, integer, list, map_of, object, parsed, percent, text, word, written,
 };
 use super::share::Percent;
-use super::{condition, fault, rate_limit, retry};
+use super::{condition, cors, fault, rate_limit, retry};
 
 /// A rule.
 #[derive(Clone, Debug)]
@@ -49,6 +50,8 @@ pub struct Rule {
     pub request_headers: HeaderEdits,
     /// Header fields of the response that are changed.
     pub response_headers: HeaderEdits,
+    /// Which pages of other origins may read its responses.
+    pub cors: Option<Cors>,
     /// In place of the service's.
     pub timeout: Option<Duration>,
     /// In place of the service's.
@@ -97,6 +100,7 @@ pub(super) fn read(fields: &mut Fields<'_>, names: &Names) -> Option<Rule> {
     let rewrite = fields.optional("rewrite", object(read_rewrite));
     let request_headers = fields.optional("requestHeaders", object(read_edits));
     let response_headers = fields.optional("responseHeaders", object(read_edits));
+    let cors = fields.optional("cors", object(cors::read));
     let timeout = fields.optional("timeout", duration());
     let retry = fields.optional("retry", object(retry::read));
     let fault_injection = fields.optional("faultInjection", object(fault::read));
@@ -142,6 +146,7 @@ pub(super) fn read(fields: &mut Fields<'_>, names: &Names) -> Option<Rule> {
         rewrite: rewrite.unwrap_or_default(),
         request_headers: request_headers.unwrap_or_default(),
         response_headers: response_headers.unwrap_or_default(),
+        cors,
         timeout,
         retry: retry.flatten(),
         fault_injection: fault_injection.flatten(),

@@ -45,6 +45,7 @@ pub(super) fn of(config: &Config, decision: Option<&Decision>) -> Vec<Policy> {
             policies.extend(says.map(|says| Policy { name, says, at }));
         };
         add("timeout", rule.timeout.map(|limit| display(limit).to_string()));
+        add("cors", rule.cors.as_ref().map(ToString::to_string));
         add("retry", rule.retry.as_ref().map(retry));
         add("faultInjection", rule.fault_injection.as_ref().map(fault));
         add("rateLimiting", rule.rate_limiting.as_ref().map(limit));

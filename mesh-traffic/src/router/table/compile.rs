@@ -160,7 +160,10 @@ impl<'n> Compiler<'n> {
             tried.map(|(place, compiled)| (place, compiled.rule.conditions().iter().map(Condition::matcher))),
         );
         let versions = self.versions();
+        let enabled = rules.iter().filter(|compiled| compiled.rule.is_enabled());
+        let answers_preflights = { enabled }.any(|compiled| compiled.rule.cors().is_some());
         Ok(RouteTable {
+            answers_preflights,
             rules,
             index,
             hosts: self.hosts,
@@ -294,6 +297,7 @@ impl<'n> Compiler<'n> {
             rule: rule.map(Rule::shared_id),
             action,
             changes,
+            cors: rule.and_then(Rule::cors).cloned(),
             timeout,
         });
     }

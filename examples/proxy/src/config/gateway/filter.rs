@@ -1,10 +1,11 @@
 //! The filters of a rule: what is changed, or where the client is sent.
 
 use http::uri::Scheme;
-use mesh_traffic::router::{HeaderEdits, HostName, PathChange, PathError, Redirect, Rewrite};
+use mesh_traffic::router::{Cors, HeaderEdits, HostName, PathChange, PathError, Redirect, Rewrite};
 
 use super::route::{Anything, port};
 use crate::config::context::Wrong;
+use crate::config::cors;
 use crate::config::grammar::{self, HOST};
 use crate::config::shape::{Fields, integer, list, object, parsed, word, written};
 
@@ -15,6 +16,7 @@ pub(super) struct Filters {
     pub(super) request_headers: HeaderEdits,
     pub(super) response_headers: HeaderEdits,
     pub(super) redirect: Option<Redirect>,
+    pub(super) cors: Option<Cors>,
     pub(super) replaces_prefix: bool,
 }
 
@@ -23,6 +25,7 @@ pub(super) enum Filter {
     Response(HeaderEdits),
     Rewrite(Rewrite),
     Redirect(Redirect),
+    Cors(Cors),
 }
 
 impl Filters {
@@ -41,6 +44,7 @@ impl Filters {
                 Filter::Response(edits) => all.response_headers = edits,
                 Filter::Rewrite(rewrite) => all.rewrite = rewrite,
                 Filter::Redirect(redirect) => all.redirect = Some(redirect),
+                Filter::Cors(cors) => all.cors = Some(cors),
             }
         }
         if all.redirect.is_some() && (all.rewrite != Rewrite::new() || !all.request_headers.is_empty()) {
@@ -60,6 +64,7 @@ enum Kind {
     Response,
     Rewrite,
     Redirect,
+    Cors,
     NotDone,
 }
 
@@ -69,7 +74,7 @@ const KINDS: &[(&str, Kind)] = &[
     ("URLRewrite", Kind::Rewrite),
     ("RequestRedirect", Kind::Redirect),
     ("RequestMirror", Kind::NotDone),
-    ("CORS", Kind::NotDone),
+    ("CORS", Kind::Cors),
     ("ExternalAuth", Kind::NotDone),
     ("ExtensionRef", Kind::NotDone),
 ];
@@ -80,7 +85,8 @@ pub(super) fn read(fields: &mut Fields<'_>) -> Option<Filter> {
     let response = fields.optional("responseHeaderModifier", object(read_edits));
     let rewrite = fields.optional("urlRewrite", object(read_rewrite));
     let redirect = fields.optional("requestRedirect", object(read_redirect));
-    for key in ["requestMirror", "cors", "externalAuth", "extensionRef"] {
+    let cors = fields.optional("cors", object(cors::read_filter));
+    for key in ["requestMirror", "externalAuth", "extensionRef"] {
         fields.optional(key, Anything);
     }
     let (key, filter) = match kind? {
@@ -88,10 +94,11 @@ pub(super) fn read(fields: &mut Fields<'_>) -> Option<Filter> {
         Kind::Response => ("responseHeaderModifier", response.map(Filter::Response)),
         Kind::Rewrite => ("urlRewrite", rewrite.map(Filter::Rewrite)),
         Kind::Redirect => ("requestRedirect", redirect.map(Filter::Redirect)),
+        Kind::Cors => ("cors", cors.map(Filter::Cors)),
         Kind::NotDone => {
             let wrong = Wrong::expected(
-                "one of RequestHeaderModifier, ResponseHeaderModifier, URLRewrite, RequestRedirect: this version does \
-                 no other yet",
+                "one of RequestHeaderModifier, ResponseHeaderModifier, URLRewrite, RequestRedirect, CORS: this version \
+                 does no other yet",
             );
             fields.refuse("type", "a filter that would not be applied", wrong);
             return None;

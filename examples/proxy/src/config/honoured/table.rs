@@ -104,6 +104,7 @@ pub(super) const TABLE: &[Row] = &[
     honoured("serviceMesh.trafficManagement.rules[].rewrite"),
     honoured("serviceMesh.trafficManagement.rules[].requestHeaders"),
     honoured("serviceMesh.trafficManagement.rules[].responseHeaders"),
+    honoured("serviceMesh.trafficManagement.rules[].cors"),
     honoured("serviceMesh.trafficManagement.rules[].timeout"),
     ignored(
         "serviceMesh.trafficManagement.rules[].retry",

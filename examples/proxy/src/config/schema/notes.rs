@@ -517,6 +517,31 @@ pub(super) const NOTES: &[(&str, &str)] = &[
     ("set", "In place of any of the name."),
     ("add", "Besides those of the name."),
     ("remove", "All of the name."),
+    (
+        "rules[].cors",
+        "Which pages of other origins may read the responses; their preflight requests are answered.",
+    ),
+    (
+        "cors.allowOrigins",
+        "As `https://shop.example.com` or `https://*.example.com`; `*`: all.",
+    ),
+    ("cors.allowMethods", "Besides GET, HEAD and POST; `*`: all."),
+    (
+        "cors.allowHeaders",
+        "Of the request, besides those that need no leave; `*`: all.",
+    ),
+    (
+        "cors.exposeHeaders",
+        "Of the response, besides those that need no leave; `*`: all, if no credentials are allowed.",
+    ),
+    (
+        "cors.allowCredentials",
+        "Whether requests may carry cookies and the like.",
+    ),
+    (
+        "cors.maxAge",
+        "How long a browser keeps the answer to a preflight request, in whole seconds.",
+    ),
     ("rules[].timeout", "In place of the service's."),
     (
         "rules[].mirror",

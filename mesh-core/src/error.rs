@@ -6,6 +6,7 @@
 use std::borrow::Cow;
 use std::error::Error as StdError;
 use std::fmt;
+use std::time::Duration;
 
 use http::StatusCode;
 
@@ -215,6 +216,7 @@ struct Inner {
     message: Cow<'static, str>,
     status: Option<StatusCode>,
     grpc: Option<GrpcCode>,
+    retry_after: Option<Duration>,
     source: Option<BoxError>,
 }
 
@@ -226,6 +228,7 @@ impl Error {
             message: message.into(),
             status: None,
             grpc: None,
+            retry_after: None,
             source: None,
         }))
     }
@@ -258,8 +261,23 @@ impl Error {
         self
     }
 
+    /// Says when to ask again: the refusal's `retry-after`, in whole seconds, rounded up.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use mesh_core::{Error, ErrorKind};
+    ///
+    /// let error = Error::new(ErrorKind::CircuitOpen, "it rests").with_retry_after(Duration::from_millis(1200));
+    /// assert_eq!(error.retry_after(), Some(Duration::from_millis(1200)));
+    /// ```
+    #[must_use]
+    pub fn with_retry_after(mut self, after: Duration) -> Self {
+        self.0.retry_after = Some(after);
+        self
+    }
+
     /// Takes any error. A mesh error that was boxed on the way comes back as it was. One that is the cause of
-    /// something else, as of a body that hyper gave up reading, lends it kind, message and status. Anything else
+    /// something else, as of a body that hyper gave up reading, lends it kind, message, status and when to ask again. Anything else
     /// is [`ErrorKind::UpstreamReset`], since something broke after the request had been accepted.
     pub fn wrap(error: impl Into<BoxError>) -> Self {
         let other = match error.into().downcast::<Self>() {
@@ -268,17 +286,25 @@ impl Error {
         };
         let beneath = std::iter::successors(other.source(), |error| (*error).source())
             .find_map(|error| error.downcast_ref::<Self>())
-            .map(|Self(inner)| (inner.kind, inner.message.clone(), inner.status, inner.grpc));
-        let (kind, message, status, grpc) = beneath.unwrap_or_else(|| {
-            let message = Cow::Owned(other.to_string());
-            (ErrorKind::UpstreamReset, message, None, None)
+            .map(|Self(inner)| Inner {
+                kind: inner.kind,
+                message: inner.message.clone(),
+                status: inner.status,
+                grpc: inner.grpc,
+                retry_after: inner.retry_after,
+                source: None,
+            });
+        let inner = beneath.unwrap_or_else(|| Inner {
+            kind: ErrorKind::UpstreamReset,
+            message: Cow::Owned(other.to_string()),
+            status: None,
+            grpc: None,
+            retry_after: None,
+            source: None,
         });
         Self(Box::new(Inner {
-            kind,
-            message,
-            status,
-            grpc,
             source: Some(other),
+            ..inner
         }))
     }
 
@@ -295,6 +321,11 @@ impl Error {
     /// The status a refusal of this error answers with.
     pub fn http_status(&self) -> StatusCode {
         self.0.status.unwrap_or_else(|| self.0.kind.http_status())
+    }
+
+    /// When to ask again, if that is known.
+    pub fn retry_after(&self) -> Option<Duration> {
+        self.0.retry_after
     }
 
     /// The gRPC code a refusal of this error answers with. An injected fault's is, unless it has one of its own,
@@ -317,6 +348,9 @@ impl fmt::Debug for Error {
         }
         if let Some(code) = &self.0.grpc {
             s.field("grpc", code);
+        }
+        if let Some(after) = &self.0.retry_after {
+            s.field("retry_after", after);
         }
         if let Some(source) = &self.0.source {
             s.field("source", source);

@@ -83,6 +83,8 @@ struct Inner {
     refresh: Refresh,
     /// The roster has to be composed anew.
     stale: Notify,
+    /// When an endpoint was last ejected.
+    ejected: Mutex<Option<Instant>>,
 }
 
 #[derive(Default)]
@@ -169,6 +171,7 @@ impl Fleet {
             endpoints: live(EndpointSet::default()).0,
             refresh,
             stale: Notify::new(),
+            ejected: Mutex::default(),
         }))
     }
 
@@ -220,6 +223,25 @@ impl Fleet {
     /// How many requests this endpoint is answering now; 0 if it is not known.
     pub fn in_flight(&self, endpoint: &EndpointId) -> u32 {
         self.load(endpoint).map_or(0, |load| load.in_flight())
+    }
+
+    /// Whether an endpoint was ejected then or later, or failed its trial. What failed of the requests that were under
+    /// way is likely to be its doing, and has been answered by its ejection: whoever judges the service as a whole need
+    /// not hold it against the others.
+    ///
+    /// ```
+    /// use mesh_core::{Endpoint, EndpointSet};
+    /// use mesh_lb::fleet::{Fleet, FleetPolicy};
+    /// use tokio::time::Instant;
+    ///
+    /// let now = Instant::now();
+    /// let fleet = Fleet::new("orders".parse()?, FleetPolicy::default());
+    /// fleet.update(EndpointSet::new([Endpoint::new("10.0.0.7:3001".parse()?)]), now);
+    /// assert!(!fleet.has_ejected_since(now), "nobody has failed yet");
+    /// # Ok::<(), mesh_core::BoxError>(())
+    /// ```
+    pub fn has_ejected_since(&self, then: Instant) -> bool {
+        self.0.ejected.lock().is_some_and(|ejected| ejected >= then)
     }
 
     /// When a request to this endpoint last succeeded, to a tenth of a second.

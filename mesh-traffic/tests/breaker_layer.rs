@@ -437,3 +437,44 @@ impl http_body::Body for Frames {
         Poll::Ready((!self.0.is_empty()).then(|| self.0.remove(0)))
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_something_else_has_dealt_with_says_nothing_about_the_service() {
+    let dealt_with = Arc::new(Mutex::new(Instant::now() - SECOND));
+    let excused = Arc::clone(&dealt_with);
+    let breaker = ServiceBreaker::builder("orders".parse().expect("a name"))
+        .policy(policy())
+        .excuse(move |admitted| *excused.lock().expect("no panic") >= admitted)
+        .build(Instant::now());
+    let failing = std::iter::repeat_with(|| status(500)).take(8);
+    let (mut orders, _) = behind(&breaker, failing);
+    let mut fail = async || {
+        let orders = orders.ready().await.expect("ready");
+        orders
+            .call(Request::default())
+            .await
+            .map(|response| response.status())
+    };
+    // One counts. While the next is under way, its endpoint is ejected.
+    assert!(fail().await.is_ok());
+    *dealt_with.lock().expect("no panic") = Instant::now();
+    assert!(fail().await.is_ok());
+    assert_eq!(breaker.state(), State::Closed);
+    // Whoever comes later meets the others.
+    advance(SECOND).await;
+    assert!(fail().await.is_ok());
+    assert_eq!(breaker.state(), State::Open);
+
+    // A trial that is excused was none.
+    advance(10 * SECOND).await;
+    *dealt_with.lock().expect("no panic") = Instant::now();
+    for _ in 0..4 {
+        assert!(fail().await.is_ok());
+        assert_eq!(breaker.state(), State::HalfOpen);
+    }
+    advance(SECOND).await;
+    assert!(fail().await.is_ok());
+    assert_eq!(breaker.state(), State::Open);
+    let refused = fail().await.expect_err("open");
+    assert_eq!(refused.retry_after(), Some(10 * SECOND));
+}

@@ -1,5 +1,6 @@
 //! What happens to a request: admitted, decided, forwarded, counted.
 
+mod attempt;
 mod wait;
 
 use std::convert::Infallible;
@@ -29,6 +30,7 @@ use mesh_traffic::limit::Limited;
 use mesh_traffic::router::{Action, Asking, CrossOrigin};
 use tokio::time::Instant;
 
+use attempt::{Attempt, SentBody, unwatched};
 use wait::{ask, before, hold, in_trouble};
 
 use crate::plan::{ListenerPlan, Plan};
@@ -95,7 +97,7 @@ struct Order {
     cors: Option<Box<CrossOrigin>>,
 }
 
-type Answer = Response<MetricsBody<RejectBody<Body>>>;
+type Answer = Response<MetricsBody<RejectBody<SentBody>>>;
 
 impl Connection {
     /// A connection of this peer.
@@ -141,22 +143,27 @@ impl Connection {
             }
         }
         let decision = &place.serving.plan.table.decisions()[place.decision];
-        let version = decision.target().and_then(|target| target.version.as_ref());
-        let balance = &place.serving.balancers[place.service];
+        let attempt = Attempt {
+            breaker: place.serving.plan.services[place.service].breaker.as_ref(),
+            balance: &place.serving.balancers[place.service],
+            version: decision.target().and_then(|target| target.version.as_ref()),
+            received: order.received,
+            deadline: order.deadline,
+        };
         let trouble = place.serving.plan.prepared[place.decision]
             .faults
             .as_ref()
             .and_then(|faults| faults.begin(asked.as_deref(), fastrand::u64(..), order.received));
         if let Some(client) = upgrade {
             // Boxed, since it is rare and would make every request's future larger.
-            let upgraded = self.upgrade(balance, request, version, client, &order, trouble);
+            let upgraded = self.upgrade(attempt, request, client, &order, trouble);
             let upgraded = Box::pin(upgraded).await;
             return Ok(self.finish(order, upgraded));
         }
         let sent = match trouble {
-            None => before(order.deadline, pin!(balance.send(request, version))).await,
+            None => before(order.deadline, pin!(attempt.send(request))).await,
             Some(trouble) => {
-                let troubled = Box::pin(in_trouble(trouble, balance, request, version));
+                let troubled = Box::pin(in_trouble(trouble, attempt, request));
                 before(order.deadline, pin!(troubled)).await
             }
         };
@@ -326,20 +333,19 @@ impl Connection {
     /// Asks an endpoint for an upgrade, and starts the tunnel if it agrees.
     async fn upgrade(
         &self,
-        balance: &Balance,
+        attempt: Attempt<'_>,
         request: Request<Body>,
-        version: Option<&mesh_core::Version>,
         client: OnUpgrade,
         order: &Order,
         trouble: Option<Injection>,
-    ) -> Result<Response<Body>, Error> {
+    ) -> Result<Response<SentBody>, Error> {
         let sent = pin!(async {
             hold(trouble.as_ref()).await?;
-            balance.send_upgrade(request, version).await
+            attempt.send_upgrade(request).await
         });
-        let (mut response, _, in_flight) = before(order.deadline, sent).await?;
+        let (mut response, in_flight) = before(order.deadline, sent).await?;
         let Some(upstream) = forward::finish_upgrade(&mut response, order.marks.clone(), &self.peer)? else {
-            return Ok(response.map(Body::from));
+            return Ok(response.map(|body| unwatched(Body::new(body))));
         };
         let (guard, idle) = (self.inbound.drain.guard(), self.inbound.listener.limits.idle);
         // It ends with the tunnel; a drain waits for its guard.
@@ -349,10 +355,10 @@ impl Connection {
             }
             drop((guard, in_flight));
         });
-        Ok(response.map(|_| Body::empty()))
+        Ok(response.map(|_| unwatched(Body::empty())))
     }
 
-    fn finish(&self, order: Order, answered: Result<Response<Body>, Error>) -> Answer {
+    fn finish(&self, order: Order, answered: Result<Response<SentBody>, Error>) -> Answer {
         match answered {
             Ok(response) => order.record.on_response(response.map(RejectBody::inner)),
             Err(error) => {

@@ -1,11 +1,12 @@
 //! The mesh as a proxy: what `mesh-proxy` is made of.
 //!
 //! [`config`] reads the file, [`routing`] makes its table, which [`explain`] tells of, [`plan`] compiles it into what
-//! all workers share, a [`worker`] is one core's runtime, [`inbound`] is what happens to a request ([`rate_limits`] and
-//! [`faults`] are what it meets), and [`run`] is the process: signals, reloads, draining.
+//! all workers share, a [`worker`] is one core's runtime, [`inbound`] is what happens to a request ([`rate_limits`],
+//! [`faults`] and [`breakers`] are what it meets), and [`run`] is the process: signals, reloads, draining.
 //! [`cert`] is the life of certificates from the shell, [`identity`] what the process is to its peers, [`accept`] how they come in, [`upstream`] how it goes on to them.
 
 pub mod accept;
+pub mod breakers;
 pub mod cert;
 pub mod cli;
 pub mod config;

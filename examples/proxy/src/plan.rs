@@ -19,6 +19,7 @@ use mesh_traffic::fault::FaultLayer;
 use mesh_traffic::router::Action;
 use mesh_traffic::{Decision, LiveSplit, RouteTable};
 
+use crate::breakers::{Breakers, Watched};
 use crate::config::{self, Config, ListenerTls};
 use crate::faults::{self, Faults};
 use crate::fleets::{self, Asking, Fleets, Source};
@@ -57,6 +58,8 @@ pub struct Policies<'p> {
     pub limits: &'p RateLimits,
     /// The trouble on purpose in use.
     pub faults: &'p Faults,
+    /// The circuit breakers in use.
+    pub breakers: &'p Breakers,
 }
 
 /// What a request needs of a decision.
@@ -102,6 +105,8 @@ pub struct ServicePlan {
     pub source: Source,
     /// How they are asked whether they are well.
     pub asking: Option<Asking>,
+    /// Gives it a rest if it keeps failing.
+    pub breaker: Option<Watched>,
     /// How its pools behave.
     pub settings: PoolSettings,
     /// Which endpoint takes a request.
@@ -194,7 +199,7 @@ impl Plan {
                 let source =
                     Source::of(service).map_err(|error| format!("service {}: {error}", service.name))?;
                 let split = splits.get(&service.name).cloned();
-                let plan = plan(service, mesh, tls, source, telemetry, fleets);
+                let plan = plan(service, mesh, tls, source, telemetry, fleets, policies.breakers);
                 Ok(ServicePlan { split, ..plan })
             })
             .collect::<Result<Vec<ServicePlan>, String>>()?;
@@ -264,6 +269,7 @@ fn plan(
     source: Source,
     telemetry: &Telemetry,
     fleets: &Fleets,
+    breakers: &Breakers,
 ) -> ServicePlan {
     let mut settings = PoolSettings::default();
     settings.protocol = protocol(service.protocol);
@@ -273,9 +279,15 @@ fn plan(
         limits.max_pending = breaker.max_pending_requests as usize;
         limits.max_requests = breaker.max_requests as usize;
     }
+    let fleet = fleets.of(&service.name, fleets::policy(service, mesh, limits));
+    let metrics = telemetry.service(&service.name);
+    let breaker = service.circuit_breaker.as_ref();
+    let breaker =
+        breaker.map(|breaker| breakers.of(&service.name, breaker.policy, &fleet, &metrics, fleets.events()));
     ServicePlan {
         name: service.name.clone(),
-        fleet: fleets.of(&service.name, fleets::policy(service, mesh, limits)),
+        fleet,
+        breaker,
         source,
         asking: Asking::of(service, tls.as_ref()),
         settings,
@@ -284,7 +296,7 @@ fn plan(
         tls,
         expected: service.replicas.unwrap_or(0) as usize,
         split: None,
-        metrics: telemetry.service(&service.name),
+        metrics,
         telemetry: telemetry.clone(),
     }
 }

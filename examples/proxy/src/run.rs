@@ -17,6 +17,7 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::accept::ListenerAccept;
+use crate::breakers::Breakers;
 use crate::config::{self, Config};
 use crate::faults::Faults;
 use crate::fleets::Fleets;
@@ -71,6 +72,7 @@ struct Process {
     fleets: Fleets,
     limits: RateLimits,
     faults: Faults,
+    breakers: Breakers,
     identity: Option<InUse>,
     workers: Vec<Worker>,
     listeners: Vec<Listening>,
@@ -102,6 +104,7 @@ impl Process {
             fleets: Fleets::default(),
             limits: RateLimits::default(),
             faults: Faults::new(),
+            breakers: Breakers::default(),
             identity: None,
             workers,
             listeners: Vec::new(),
@@ -206,6 +209,7 @@ impl Process {
         let policies = Policies {
             limits: &self.limits,
             faults: &self.faults,
+            breakers: &self.breakers,
         };
         let plan = Plan::compile(config, own, &self.telemetry, &self.fleets, policies);
         let plan = plan.map_err(RunError)?;
@@ -235,6 +239,9 @@ impl Process {
         let own = plan.own.map(|own| &plan.services[own].fleet);
         self.limits.adopt(&plan.limits, own);
         self.faults.adopt(&plan.faults);
+        let services = plan.services.iter();
+        let kept = services.filter_map(|service| Some((&service.fleet, service.breaker.as_ref()?)));
+        self.breakers.adopt(kept);
         self.identity = identity;
         for worker in &self.workers {
             worker.adopt(&plan).await;

@@ -1,4 +1,5 @@
 use std::convert::Infallible;
+use std::time::Duration;
 
 use http_body_util::{BodyExt, Full};
 use proptest::prelude::*;
@@ -117,6 +118,26 @@ fn a_response_that_passed_keeps_its_body_and_is_no_refusal() {
     assert_eq!(response.body().size_hint().exact(), Some(5));
     assert!(!response.body().is_end_stream());
     assert_eq!(read(response.into_body()), "hello");
+}
+
+#[test]
+fn who_may_ask_again_is_told_when_in_whole_seconds_and_never_at_once() {
+    for (after, seconds) in [
+        (Duration::ZERO, "1"),
+        (Duration::from_millis(1), "1"),
+        (Duration::from_secs(30), "30"),
+        (Duration::from_millis(30_001), "31"),
+        (Duration::MAX, "18446744073709551615"),
+    ] {
+        let error = Error::new(ErrorKind::CircuitOpen, "it rests").with_retry_after(after);
+        let refusal = reject::<Inner>(&error, false);
+        assert_eq!(refusal.headers()["retry-after"], seconds, "{after:?}");
+        assert!(
+            !reject::<Inner>(&error, true)
+                .headers()
+                .contains_key("retry-after")
+        );
+    }
 }
 
 #[test]

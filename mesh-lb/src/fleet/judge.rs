@@ -120,6 +120,7 @@ impl Fleet {
                     return;
                 }
                 member.eject(cause.clone(), now);
+                *self.0.ejected.lock() = Some(now);
                 self.make_stale(&mut state);
                 drop(state);
                 self.emit(|| MeshEvent::EndpointEjected {

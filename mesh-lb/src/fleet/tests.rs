@@ -152,6 +152,23 @@ fn what_a_caller_did_wrong_says_nothing_about_the_endpoint() {
 }
 
 #[test]
+fn what_was_under_way_at_an_ejection_can_be_told_from_what_came_after() {
+    let now = Instant::now();
+    let (fleet, _) = fleet(1..=3, FleetPolicy::default(), now);
+    fail(&fleet, 1, 4, now + SECOND);
+    assert!(!fleet.has_ejected_since(now));
+    fail(&fleet, 1, 1, now + SECOND);
+    assert!(fleet.has_ejected_since(now));
+    assert!(!fleet.has_ejected_since(now + 2 * SECOND));
+    // There is no other to spare.
+    fail(&fleet, 2, 5, now + 3 * SECOND);
+    assert!(!fleet.has_ejected_since(now + 2 * SECOND));
+    // A trial that fails is an ejection again.
+    assert!(request(&fleet, 1, Outcome::Failure, now + 31 * SECOND));
+    assert!(fleet.has_ejected_since(now + 30 * SECOND));
+}
+
+#[test]
 fn the_last_endpoint_is_never_ejected() {
     let now = Instant::now();
     for count in 1..=4 {

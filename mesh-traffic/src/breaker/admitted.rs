@@ -20,14 +20,16 @@ use super::service_breaker::ServiceBreaker;
 pub struct Admitted {
     breaker: ServiceBreaker,
     permit: Option<Permit>,
+    at: Instant,
     deadline: Option<Instant>,
 }
 
 impl Admitted {
-    pub(super) fn new(breaker: ServiceBreaker, permit: Permit) -> Self {
+    pub(super) fn new(breaker: ServiceBreaker, permit: Permit, at: Instant) -> Self {
         Self {
             breaker,
             permit: Some(permit),
+            at,
             deadline: None,
         }
     }
@@ -66,7 +68,7 @@ impl Admitted {
     /// It ended so, at this time.
     pub fn settle(mut self, outcome: Outcome, now: Instant) {
         if let Some(permit) = self.permit.take() {
-            self.breaker.record(permit, outcome, now);
+            self.breaker.record(permit, self.at, outcome, now);
         }
     }
 }
@@ -78,8 +80,8 @@ impl Drop for Admitted {
         };
         let now = Instant::now();
         if deadline <= now {
-            self.breaker
-                .record(permit, Outcome::Refused(ErrorKind::Timeout), now);
+            let missed = Outcome::Refused(ErrorKind::Timeout);
+            self.breaker.record(permit, self.at, missed, now);
         }
     }
 }
@@ -87,8 +89,8 @@ impl Drop for Admitted {
 /// The body of a response whose request a breaker let pass.
 pub type BreakerBody<B> = EndBody<B, Verdict>;
 
-/// Tells the breaker when the body is over.
-#[derive(Debug)]
+/// Tells the breaker when the body is over. The default is that of no breaker: nobody is told.
+#[derive(Debug, Default)]
 pub struct Verdict(Option<(Admitted, bool)>);
 
 impl OnEnd for Verdict {

@@ -9,6 +9,7 @@ use tokio::time::Instant;
 use super::service_breaker::ServiceBreaker;
 
 pub(super) type OnChange = Box<dyn Fn(State) + Send + Sync>;
+pub(super) type Excuse = Box<dyn Fn(Instant) -> bool + Send + Sync>;
 
 /// What a [`ServiceBreaker`] is made of.
 #[must_use = "nothing is made before `build`"]
@@ -17,6 +18,7 @@ pub struct ServiceBreakerBuilder {
     pub(super) policy: BreakerPolicy,
     pub(super) events: Option<EventBus>,
     pub(super) on_change: Option<OnChange>,
+    pub(super) excuse: Option<Excuse>,
 }
 
 impl ServiceBreakerBuilder {
@@ -26,6 +28,7 @@ impl ServiceBreakerBuilder {
             policy: BreakerPolicy::default(),
             events: None,
             on_change: None,
+            excuse: None,
         }
     }
 
@@ -67,6 +70,37 @@ impl ServiceBreakerBuilder {
     pub fn on_change(self, tell: impl Fn(State) + Send + Sync + 'static) -> Self {
         Self {
             on_change: Some(Box::new(tell)),
+            ..self
+        }
+    }
+
+    /// Asked at each failure, with the time its request was admitted: whether something else has dealt with it already, so
+    /// that it says nothing about the service. A trial that is excused was none: another takes its place.
+    ///
+    /// Of a service with many endpoints a single one that fails is no reason to leave all of them alone. Where the
+    /// balancer ejects it, ask whether it has:
+    ///
+    /// ```
+    /// # struct Fleet; impl Fleet { fn has_ejected_since(&self, _: Instant) -> bool { true } }
+    /// # let fleet = Fleet; // `mesh_lb::Fleet`
+    /// use mesh_core::Outcome;
+    /// use mesh_core::breaker::State;
+    /// use mesh_traffic::ServiceBreaker;
+    /// use tokio::time::Instant;
+    ///
+    /// let now = Instant::now();
+    /// let breaker = ServiceBreaker::builder("orders".parse()?)
+    ///     .excuse(move |admitted| fleet.has_ejected_since(admitted))
+    ///     .build(now);
+    /// for _ in 0..100 {
+    ///     breaker.admit(now).expect("closed").settle(Outcome::Failure, now);
+    /// }
+    /// assert_eq!(breaker.state(), State::Closed);
+    /// # Ok::<(), mesh_core::name::NameError>(())
+    /// ```
+    pub fn excuse(self, is_excused: impl Fn(Instant) -> bool + Send + Sync + 'static) -> Self {
+        Self {
+            excuse: Some(Box::new(is_excused)),
             ..self
         }
     }

@@ -14,7 +14,7 @@ use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use super::admitted::Admitted;
-use super::builder::{OnChange, ServiceBreakerBuilder};
+use super::builder::{Excuse, OnChange, ServiceBreakerBuilder};
 
 /// The circuit breaker of one service. Clones are one breaker: every core counts into it, and it opens for all.
 ///
@@ -48,6 +48,7 @@ struct Inner {
     breaker: Breaker,
     events: Option<EventBus>,
     on_change: Option<OnChange>,
+    excuse: Option<Excuse>,
     opened: Live<Option<Opened>>,
     /// Held while a change is told, so that what is told last is true.
     teller: Mutex<Publisher<Option<Opened>>>,
@@ -77,6 +78,7 @@ impl ServiceBreaker {
             policy,
             events,
             on_change,
+            excuse,
         } = from;
         let (publisher, opened) = live(None);
         Self(Arc::new(Inner {
@@ -84,6 +86,7 @@ impl ServiceBreaker {
             breaker: Breaker::new(policy, now),
             events,
             on_change,
+            excuse,
             opened,
             teller: Mutex::new(publisher),
         }))
@@ -115,7 +118,7 @@ impl ServiceBreaker {
                 if let Some(transition) = admission.transition {
                     self.tell(transition, now);
                 }
-                Ok(Admitted::new(self.clone(), admission.permit))
+                Ok(Admitted::new(self.clone(), admission.permit, now))
             }
             Err(refused) => Err(self.refusal(refused, now)),
         }
@@ -135,7 +138,11 @@ impl ServiceBreaker {
         }
     }
 
-    pub(super) fn record(&self, permit: Permit, outcome: Outcome, now: Instant) {
+    /// Tells how a request ended that was admitted `then`.
+    pub(super) fn record(&self, permit: Permit, then: Instant, outcome: Outcome, now: Instant) {
+        if outcome.counts_against_endpoint() && self.0.excuse.as_ref().is_some_and(|excuse| excuse(then)) {
+            return;
+        }
         if let Some(transition) = self.0.breaker.record(permit, outcome, now) {
             self.tell(transition, now);
         }
@@ -187,7 +194,7 @@ impl ServiceBreaker {
                 duration::display(rounded(refused.retry_after))
             ),
         };
-        Error::new(ErrorKind::CircuitOpen, message)
+        Error::new(ErrorKind::CircuitOpen, message).with_retry_after(refused.retry_after)
     }
 }
 

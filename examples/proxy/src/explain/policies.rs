@@ -130,8 +130,21 @@ fn fault(fault: &FaultInjection) -> String {
 }
 
 fn breaker(breaker: &CircuitBreaker) -> String {
+    let policy = breaker.policy.config();
+    let streak = policy
+        .consecutive_failures
+        .map(|limit| format!("{limit} failures in a row"));
+    let rate = policy.error_rate.map(|rate| {
+        let (least, window) = (policy.minimum_requests, display(policy.window));
+        format!("{}% of {least} requests or more in {window}", rate * 100.0)
+    });
+    let opens: Vec<String> = streak.into_iter().chain(rate).collect();
     format!(
-        "{} connections, {} requests, {} waiting",
-        breaker.max_connections, breaker.max_requests, breaker.max_pending_requests
+        "rests for {} after {}; {} connections, {} requests, {} waiting",
+        display(policy.open_for),
+        opens.join(", or "),
+        breaker.max_connections,
+        breaker.max_requests,
+        breaker.max_pending_requests
     )
 }

@@ -8,12 +8,12 @@ use std::task::Poll;
 use http::{Request, Response};
 use mesh_core::body::Body;
 use mesh_core::{AttemptInfo, Error, ErrorKind};
-use mesh_lb::Balance;
 use mesh_telemetry::Telemetry;
 use mesh_traffic::fault::Injection;
 use mesh_traffic::limit::Limited;
 use tokio::time::Instant;
 
+use super::attempt::{Attempt, SentBody, unwatched};
 use crate::rate_limits::{Counted, Question};
 
 /// Counts a request where limits are shared, until one is over.
@@ -38,13 +38,15 @@ pub(super) async fn ask(
 /// One try of a request that is in trouble on purpose.
 pub(super) async fn in_trouble(
     trouble: Injection,
-    balance: &Balance,
+    attempt: Attempt<'_>,
     request: Request<Body>,
-    version: Option<&mesh_core::Version>,
-) -> Result<(Response<Body>, AttemptInfo), Error> {
+) -> Result<(Response<SentBody>, AttemptInfo), Error> {
     hold(Some(&trouble)).await?;
-    let (response, attempt) = balance.send(request, version).await?;
-    Ok((response.map(|body| Body::new(trouble.body(body))), attempt))
+    let (response, info) = attempt.send(request).await?;
+    Ok((
+        response.map(|body| unwatched(Body::new(trouble.body(body)))),
+        info,
+    ))
 }
 
 /// Waits, and fails if that is what is to happen.

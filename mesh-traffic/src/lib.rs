@@ -9,12 +9,15 @@
 //! - [`deadline`]: the [`DeadlineLayer`], which ends what is not answered in time.
 //! - [`concurrency`]: the [`ConcurrencyLayer`], which lets only so many be under way at once.
 //! - [`breaker`]: the [`BreakerLayer`], which gives a service that keeps failing a rest.
+//! - `compression`, with the feature of that name: the `CompressionLayer`, which makes responses smaller.
 //!
 //! Each policy is plain data with time and randomness as arguments: it decides the same in production, in a
 //! unit test and in a simulation.
 
 mod answer;
 pub mod breaker;
+#[cfg(feature = "compression")]
+pub mod compression;
 pub mod concurrency;
 pub mod deadline;
 pub mod fault;
@@ -24,6 +27,8 @@ pub mod router;
 
 pub use answer::AnswerFuture;
 pub use breaker::{BreakerLayer, ServiceBreaker};
+#[cfg(feature = "compression")]
+pub use compression::CompressionLayer;
 pub use concurrency::{ConcurrencyLayer, ConcurrencyLimiter};
 pub use deadline::DeadlineLayer;
 pub use fault::{FaultLayer, Faults};

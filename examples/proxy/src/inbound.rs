@@ -1,6 +1,7 @@
 //! What happens to a request: admitted, decided, forwarded, counted.
 
 mod attempt;
+mod compressed;
 mod wait;
 
 use std::convert::Infallible;
@@ -31,6 +32,7 @@ use mesh_traffic::router::{Action, Asking, CrossOrigin};
 use tokio::time::Instant;
 
 use attempt::{Attempt, SentBody, unwatched};
+use compressed::Compression;
 use wait::{ask, before, hold, in_trouble};
 
 use crate::plan::{ListenerPlan, Plan};
@@ -95,6 +97,7 @@ struct Order {
     cookie: Option<HeaderValue>,
     /// Who may read its answer. Boxed, since hardly one says.
     cors: Option<Box<CrossOrigin>>,
+    compression: Option<Box<Compression>>,
 }
 
 type Answer = Response<MetricsBody<RejectBody<SentBody>>>;
@@ -178,7 +181,10 @@ impl Connection {
             if let Some(cookie) = &order.cookie {
                 response.headers_mut().append(SET_COOKIE, cookie.clone());
             }
-            Ok(response)
+            Ok(match &order.compression {
+                Some(compression) => compression.apply(response),
+                None => response,
+            })
         });
         Ok(self.finish(order, finished))
     }
@@ -284,6 +290,8 @@ impl Connection {
             context.deadline = Some(context.deadline.map_or(limit, |told| told.min(limit)));
         }
         let (grpc, version) = (is_grpc(&parts.headers), parts.version);
+        let compression = serving.plan.services[service].compression;
+        let compression = compression.and_then(|rule| Compression::of(rule, &parts));
         if let Some(changes) = decision.changes().filter(|changes| changes.touch_request()) {
             changes.apply_to_request(&mut parts);
         }
@@ -306,6 +314,7 @@ impl Connection {
                 version,
                 cookie,
                 cors,
+                compression,
             },
             place: Place {
                 serving,

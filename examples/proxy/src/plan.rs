@@ -15,6 +15,7 @@ use mesh_lb::{Fleet, PoolSettings, Protocol};
 use mesh_telemetry::Telemetry;
 use mesh_telemetry::metrics::{RouteMetrics, ServiceMetrics};
 use mesh_tls::{ClientCerts, Identity};
+use mesh_traffic::compression::CompressionRule;
 use mesh_traffic::fault::FaultLayer;
 use mesh_traffic::router::Action;
 use mesh_traffic::{Decision, LiveSplit, RouteTable};
@@ -107,6 +108,8 @@ pub struct ServicePlan {
     pub asking: Option<Asking>,
     /// Gives it a rest if it keeps failing.
     pub breaker: Option<Watched>,
+    /// Which of its responses are compressed.
+    pub compression: Option<CompressionRule>,
     /// How its pools behave.
     pub settings: PoolSettings,
     /// Which endpoint takes a request.
@@ -288,6 +291,9 @@ fn plan(
         name: service.name.clone(),
         fleet,
         breaker,
+        compression: service
+            .compression
+            .map(|compression| CompressionRule::default().with_min_size(compression.min_size)),
         source,
         asking: Asking::of(service, tls.as_ref()),
         settings,

@@ -86,6 +86,12 @@ pub(super) fn of(config: &Config, decision: Option<&Decision>) -> Vec<Policy> {
                 "loadBalancing",
                 Some(service.load_balancing.algorithm.to_string()),
             ),
+            (
+                "compression",
+                service
+                    .compression
+                    .map(|compression| format!("of {} bytes or more", compression.min_size)),
+            ),
             ("tls", tls),
         ];
         for (name, says) in written {

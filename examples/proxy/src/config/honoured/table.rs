@@ -69,10 +69,7 @@ pub(super) const TABLE: &[Row] = &[
     ignored("serviceMesh.services[].retry", "no failure is tried again"),
     honoured("serviceMesh.services[].rateLimiting"),
     honoured("serviceMesh.services[].faultInjection"),
-    ignored(
-        "serviceMesh.services[].compression",
-        "responses are sent as they come",
-    ),
+    honoured("serviceMesh.services[].compression"),
     honoured("serviceMesh.faults"),
     honoured("serviceMesh.mutualTLS"),
     refused(

@@ -352,9 +352,14 @@ pub(super) const NOTES: &[(&str, &str)] = &[
     ("throttle.bytesPerSecond", "Of the body."),
     (
         "services[].compression",
-        "Which responses are compressed. Off unless written.",
+        "Which responses are compressed, with Brotli or gzip as the client likes: those of textual media types that \
+         nobody wants left as they are. Leave it off for pages that show a secret beside what a client sent: the size \
+         gives it away (BREACH). Off unless written.",
     ),
-    ("compression.minSize", "Smaller ones are left alone."),
+    (
+        "compression.minSize",
+        "Smaller ones are left alone; those of unknown length are not.",
+    ),
     (
         "services[].authorization",
         "By verified identity; deny before allow, and what no rule allows is denied. Off unless written.",

@@ -11,12 +11,12 @@ use bytes::Bytes;
 use e2e::{Connection, Proxy, serve};
 use futures_util::{StreamExt as _, stream};
 use http::Request;
-use http::header::{ACCEPT_ENCODING, CONTENT_TYPE, HOST};
+use http::header::{ACCEPT_ENCODING, CONTENT_TYPE, HOST, HeaderName};
 use http_body_util::BodyExt as _;
 use tokio::process::Command;
 use tokio::time::timeout;
 
-const SIZE: usize = 8 << 20;
+const SIZE: usize = 1 << 20;
 
 fn text() -> Bytes {
     let lines = (0..).flat_map(|line: u64| format!("{line} {:x}\n", line.wrapping_mul(line)).into_bytes());
@@ -24,7 +24,7 @@ fn text() -> Bytes {
 }
 
 async fn app() -> String {
-    let json = [(CONTENT_TYPE, "application/json")];
+    const JSON: [(HeaderName, &str); 1] = [(CONTENT_TYPE, "application/json")];
     let piece = |number: usize| Ok::<_, Infallible>(Bytes::from(format!("{number}\n")));
     // Never ends.
     let flowing = move || async move {
@@ -36,8 +36,8 @@ async fn app() -> String {
         Sse::new(events.chain(stream::pending()))
     };
     let app = Router::new()
-        .route("/", get(move || async move { (json, text()) }))
-        .route("/short", get(move || async move { (json, "{}") }))
+        .route("/", get(|| async { (JSON, text()) }))
+        .route("/short", get(|| async { (JSON, "{}") }))
         .route(
             "/image",
             get(|| async { ([(CONTENT_TYPE, "image/png")], text()) }),
@@ -57,9 +57,9 @@ async fn proxy() -> Proxy {
 }
 
 /// What curl decodes, and what it says of it.
-async fn curl(proxy: &Proxy, arguments: &[&str], path: &str) -> (Vec<u8>, String) {
+async fn curl(proxy: &Proxy, host: &str, arguments: &[&str], path: &str) -> (Vec<u8>, String) {
     let output = Command::new("curl")
-        .args(["-s", "--max-time", "60", "-H", "host: app"])
+        .args(["-s", "--max-time", "60", "-H", &format!("host: {host}")])
         .args([
             "-w",
             "%{stderr}%{size_download} %header{content-encoding} %header{vary}",
@@ -92,7 +92,7 @@ async fn curl_gets_what_it_would_have_got_in_fewer_bytes() {
             "gzip",
         ),
     ] {
-        let (body, told) = curl(&proxy, arguments, "/").await;
+        let (body, told) = curl(&proxy, "app", arguments, "/").await;
         assert!(body == text, "{arguments:?}: {told}");
         let (size, rest) = told.split_once(' ').expect("several");
         let size: usize = size.parse().expect("a number");
@@ -103,21 +103,14 @@ async fn curl_gets_what_it_would_have_got_in_fewer_bytes() {
             "{told}"
         );
     }
-    let (body, told) = curl(&proxy, &[], "/").await;
+    let (body, told) = curl(&proxy, "app", &[], "/").await;
     assert!(body == text);
     assert_eq!(told, format!("{SIZE}  accept-encoding"));
-    for (arguments, path) in [
-        (&["--compressed"][..], "/short"),
-        (&["--compressed"], "/image"),
-        (&["--compressed", "-H", "host: plain"], "/"),
-    ] {
-        let (_, told) = curl(&proxy, arguments, path).await;
-        assert!(
-            !told.contains(' ') || told.trim_end().split(' ').count() == 1,
-            "{path}: {told}"
-        );
+    for (host, path) in [("app", "/short"), ("app", "/image"), ("plain", "/")] {
+        let (_, told) = curl(&proxy, host, &["--compressed"], path).await;
+        assert!(told.parse::<usize>().is_ok(), "{host}{path}: {told}");
     }
-    let (_, told) = curl(&proxy, &["--head", "-H", "accept-encoding: gzip"], "/").await;
+    let (_, told) = curl(&proxy, "app", &["--head", "-H", "accept-encoding: gzip"], "/").await;
     assert_eq!(told, "0", "the answer to HEAD is left as it is");
 }
 

@@ -9,6 +9,7 @@
 //! - [`deadline`]: the [`DeadlineLayer`], which ends what is not answered in time.
 //! - [`concurrency`]: the [`ConcurrencyLayer`], which lets only so many be under way at once.
 //! - [`breaker`]: the [`BreakerLayer`], which gives a service that keeps failing a rest.
+//! - [`mirror`]: the [`MirrorLayer`], which sends copies of requests to another service.
 //! - `compression`, with the feature of that name: the `CompressionLayer`, which makes responses smaller.
 //!
 //! Each policy is plain data with time and randomness as arguments: it decides the same in production, in a
@@ -22,6 +23,7 @@ pub mod concurrency;
 pub mod deadline;
 pub mod fault;
 pub mod limit;
+pub mod mirror;
 pub mod route;
 pub mod router;
 
@@ -34,6 +36,7 @@ pub use deadline::DeadlineLayer;
 pub use fault::{FaultLayer, Faults};
 pub use limit::{Quota, RateLimitLayer, RateLimiter};
 pub use mesh_core::{KeyBy, KeyExtractor, RequestKey};
+pub use mirror::{Mirror, MirrorLayer};
 pub use route::{RouteLayer, Routes};
 pub use router::{
     Condition, Decision, Destination, LiveSplit, LiveSplits, NoRoute, RouteTable, Rule, RuleAction, Service,

@@ -13,6 +13,7 @@
 //! | `service_mesh_rate_limited_total` | |
 //! | `service_mesh_rate_limits_alone_total` | |
 //! | `service_mesh_faults_injected_total` | `kind` |
+//! | `service_mesh_mirrored_total` | `outcome` |
 //! | `service_mesh_config_reloads_total` | `result` |
 //! | `service_mesh_build_info` | `version` |
 //!
@@ -43,7 +44,7 @@ mod version;
 pub use future::MetricsFuture;
 pub use histogram::EDGES;
 pub use layer::MetricsLayer;
-pub use process::{Fault, ProcessMetrics, Reload, Retry};
+pub use process::{Fault, Mirrored, ProcessMetrics, Reload, Retry};
 pub use record::{MetricsBody, RequestRecord};
 pub use route::RouteMetrics;
 pub use service::MetricsService;

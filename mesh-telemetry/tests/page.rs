@@ -63,6 +63,7 @@ fn known_series_start_at_0() {
         ("service_mesh_retries_total", &[]),
         ("service_mesh_rate_limited_total", &[]),
         ("service_mesh_faults_injected_total", &[]),
+        ("service_mesh_mirrored_total", &[]),
         ("service_mesh_config_reloads_total", &[]),
     ] {
         assert_eq!(page.sum(name, with), 0.0, "{name}");
@@ -79,7 +80,7 @@ fn every_family_has_a_help_text() {
     let _route = telemetry.route(&target(), Direction::Inbound);
     let _service = telemetry.service(&target().service);
     let page = page(&telemetry);
-    assert_eq!(page.families.len(), 16);
+    assert_eq!(page.families.len(), 17);
     for (name, family) in &page.families {
         assert!(
             family.help.as_ref().is_some_and(|help| help.ends_with('.')),

@@ -30,7 +30,10 @@ async fn main() -> Result<(), BoxError> {
         .build();
     let copies = next.map_request(|copy: Request<mesh_core::body::Body>| copy.map(Body::new));
     let orders: Router = Router::new()
-        .route("/orders", post(async |order: Bytes| format!("took {} bytes", order.len())))
+        .route(
+            "/orders",
+            post(async |order: Bytes| format!("took {} bytes", order.len())),
+        )
         .layer(MirrorLayer::new(mirror.clone(), copies));
 
     let order = Request::post("/orders").body(Body::from("three of these"))?;

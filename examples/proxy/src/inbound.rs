@@ -2,6 +2,7 @@
 
 mod attempt;
 mod compressed;
+mod mirrored;
 mod wait;
 
 use std::convert::Infallible;
@@ -33,6 +34,7 @@ use tokio::time::Instant;
 
 use attempt::{Attempt, SentBody, unwatched};
 use compressed::Compression;
+pub use mirrored::MirrorTo;
 use wait::{ask, before, hold, in_trouble};
 
 use crate::plan::{ListenerPlan, Plan};
@@ -163,6 +165,10 @@ impl Connection {
             let upgraded = Box::pin(upgraded).await;
             return Ok(self.finish(order, upgraded));
         }
+        let request = match &place.serving.plan.prepared[place.decision].mirror {
+            Some(mirror) => mirror.copy(&place.serving, request, order.received),
+            None => request,
+        };
         let sent = match trouble {
             None => before(order.deadline, pin!(attempt.send(request))).await,
             Some(trouble) => {
@@ -300,7 +306,8 @@ impl Connection {
         let (began, deadline) = (context.received, context.deadline);
         // The extensions are this hop's affair; the context goes on where the balancer asks for it.
         parts.extensions.clear();
-        if deadline.is_some() || serving.plan.services[service].goes_by_key() {
+        let keyed = prepared.mirror.is_some() || serving.plan.services[service].goes_by_key();
+        if deadline.is_some() || keyed {
             parts.extensions.insert(context);
         }
         let Outgoing { marks, upgrade } = outgoing;

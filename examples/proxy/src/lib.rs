@@ -2,7 +2,7 @@
 //!
 //! [`config`] reads the file, [`routing`] makes its table, which [`explain`] tells of, [`plan`] compiles it into what
 //! all workers share, a [`worker`] is one core's runtime, [`inbound`] is what happens to a request ([`rate_limits`],
-//! [`faults`] and [`breakers`] are what it meets), and [`run`] is the process: signals, reloads, draining.
+//! [`faults`], [`breakers`] and [`mirrors`] are what it meets), and [`run`] is the process: signals, reloads, draining.
 //! [`cert`] is the life of certificates from the shell, [`identity`] what the process is to its peers, [`accept`] how they come in, [`upstream`] how it goes on to them.
 
 pub mod accept;
@@ -17,6 +17,7 @@ pub mod identity;
 pub mod inbound;
 
 pub mod log;
+pub mod mirrors;
 pub mod plan;
 pub mod rate_limits;
 pub mod reload;

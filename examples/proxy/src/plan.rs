@@ -24,6 +24,8 @@ use crate::breakers::{Breakers, Watched};
 use crate::config::{self, Config, ListenerTls};
 use crate::faults::{self, Faults};
 use crate::fleets::{self, Asking, Fleets, Source};
+use crate::inbound::MirrorTo;
+use crate::mirrors::{self, Mirrors};
 use crate::rate_limits::{self, RateLimit, RateLimits};
 use crate::routing;
 use crate::upstream::Upstream;
@@ -44,6 +46,8 @@ pub struct Plan {
     pub limits: rate_limits::Compiled,
     /// All trouble on purpose of it.
     pub faults: faults::Compiled,
+    /// All mirrors of it.
+    pub mirrors: mirrors::Compiled,
     /// Whether any request may ask for trouble.
     pub hears_requests: bool,
     /// Which of the services this process is an instance of, if it is one of them.
@@ -61,6 +65,8 @@ pub struct Policies<'p> {
     pub faults: &'p Faults,
     /// The circuit breakers in use.
     pub breakers: &'p Breakers,
+    /// The mirrors in use.
+    pub mirrors: &'p Mirrors,
 }
 
 /// What a request needs of a decision.
@@ -77,6 +83,8 @@ pub struct Prepared {
     pub limits: Box<[RateLimit]>,
     /// What trouble they get into, at each try.
     pub faults: Option<FaultLayer>,
+    /// Where copies of them go.
+    pub mirror: Option<MirrorTo>,
 }
 
 /// The metrics of one target, for requests of either direction.
@@ -213,6 +221,12 @@ impl Plan {
             .collect();
         let limits = policies.limits.compile(mesh, fleets.events())?;
         let faults = policies.faults.compile(mesh, telemetry)?;
+        let mirrors = policies.mirrors.compile(mesh, telemetry)?;
+        let mirror = |decision: &Decision| {
+            let (mirror, to) = mirrors.met_by(decision)?;
+            let service = *by_name.get(to.service.as_str())?;
+            MirrorTo::new(mirror, service, &to.service, to.version.clone())
+        };
         let unknown = ServiceName::new("unknown").map_err(|error| error.to_string())?;
         let prepare = |decision: &Decision| {
             let target = match decision.action() {
@@ -231,6 +245,7 @@ impl Plan {
                 timeout: decision.timeout(),
                 limits: limits.met_by(decision),
                 faults: faults.met_by(decision),
+                mirror: mirror(decision),
             }
         };
         let prepared = table.decisions().iter().map(prepare).collect();
@@ -240,6 +255,7 @@ impl Plan {
             limits,
             hears_requests: faults.hear_requests(),
             faults,
+            mirrors,
             unrouted: ByDirection {
                 inbound: telemetry.unrouted(Direction::Inbound),
                 outbound: telemetry.unrouted(Direction::Outbound),

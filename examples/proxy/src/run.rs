@@ -22,6 +22,7 @@ use crate::config::{self, Config};
 use crate::faults::Faults;
 use crate::fleets::Fleets;
 use crate::identity::{InUse, identity};
+use crate::mirrors::Mirrors;
 use crate::plan::{ListenerPlan, Plan, Policies};
 use crate::rate_limits::RateLimits;
 use crate::reload::FileWatch;
@@ -73,6 +74,7 @@ struct Process {
     limits: RateLimits,
     faults: Faults,
     breakers: Breakers,
+    mirrors: Mirrors,
     identity: Option<InUse>,
     workers: Vec<Worker>,
     listeners: Vec<Listening>,
@@ -105,6 +107,7 @@ impl Process {
             limits: RateLimits::default(),
             faults: Faults::new(),
             breakers: Breakers::default(),
+            mirrors: Mirrors::default(),
             identity: None,
             workers,
             listeners: Vec::new(),
@@ -210,6 +213,7 @@ impl Process {
             limits: &self.limits,
             faults: &self.faults,
             breakers: &self.breakers,
+            mirrors: &self.mirrors,
         };
         let plan = Plan::compile(config, own, &self.telemetry, &self.fleets, policies);
         let plan = plan.map_err(RunError)?;
@@ -242,6 +246,7 @@ impl Process {
         let services = plan.services.iter();
         let kept = services.filter_map(|service| Some((&service.fleet, service.breaker.as_ref()?)));
         self.breakers.adopt(kept);
+        self.mirrors.adopt(&plan.mirrors);
         self.identity = identity;
         for worker in &self.workers {
             worker.adopt(&plan).await;

@@ -281,7 +281,7 @@ fn what_would_not_be_done_is_refused_with_file_and_line() {
     };
     for (spec, path, told) in [
         (
-            "rules: [{ filters: [{ type: RequestMirror, requestMirror: {} }] }]",
+            "rules: [{ filters: [{ type: ExternalAuth, externalAuth: {} }] }]",
             "spec.rules[0].filters[0].type",
             "would not be applied",
         ),
@@ -294,6 +294,22 @@ fn what_would_not_be_done_is_refused_with_file_and_line() {
             "rules: [{ filters: [{ type: CORS, cors: { allowOrigins: ['*'], allowCredentials: true, exposeHeaders: ['*'] } }] }]",
             "spec.rules[0].filters[0].cors.exposeHeaders",
             "name the fields",
+        ),
+        (
+            "rules: [{ filters: [{ type: RequestMirror, requestMirror: {} }] }]",
+            "spec.rules[0].filters[0].requestMirror.backendRef",
+            "",
+        ),
+        (
+            "rules: [{ filters: [{ type: RequestMirror, requestMirror: { backendRef: { name: orders }, percent: 101 } }] }]",
+            "spec.rules[0].filters[0].requestMirror.percent",
+            "101",
+        ),
+        (
+            "rules: [{ filters: [{ type: RequestMirror, requestMirror: { backendRef: { name: orders }, \
+             fraction: { numerator: 3, denominator: 2 } } }] }]",
+            "spec.rules[0].filters[0].requestMirror.fraction.numerator",
+            "at most the denominator, 2",
         ),
         (
             "rules: [{ matches: [{ path: { type: Exact, value: '/%41' } }] }]",
@@ -373,4 +389,65 @@ fn a_route_there_is_twice_a_document_without_a_kind_and_a_missing_file_are_refus
         missing.contains("none.yaml") && missing.contains("cannot be read"),
         "{missing}"
     );
+}
+
+#[test]
+fn a_mirror_copies_to_a_service_that_is_there() {
+    let mirrored = |mirror: &str| {
+        let routes = format!(
+            "apiVersion: gateway.networking.k8s.io/v1\nkind: HTTPRoute\nmetadata: {{ name: r }}\nspec: {{ rules: [{{ \
+             backendRefs: [{{ name: infra-backend-v1, port: 8080 }}], filters: [{{ type: RequestMirror, requestMirror: {{ \
+             {mirror} }} }}] }}] }}\n"
+        );
+        let loaded = load(&routes).unwrap_or_else(|report| panic!("{report}"));
+        let rule = loaded.config.mesh.rules.into_iter().next().expect("one");
+        let warnings: Vec<_> = loaded.warnings.iter().map(ToString::to_string).collect();
+        (rule.mirror, warnings)
+    };
+    for (mirror, service, version, percent) in [
+        (
+            "backendRef: { name: infra-backend-v2, port: 8080 }",
+            "infra-backend-v2",
+            None,
+            100.0,
+        ),
+        (
+            "backendRef: { name: infra-backend-v3 }, percent: 5",
+            "infra-backend-v3",
+            None,
+            5.0,
+        ),
+        (
+            "backendRef: { name: infra-backend-v3-next }, fraction: { numerator: 1, denominator: 1000 }",
+            "infra-backend-v3",
+            Some("next"),
+            0.1,
+        ),
+        (
+            "backendRef: { name: infra-backend-v2 }, fraction: { numerator: 7 }",
+            "infra-backend-v2",
+            None,
+            7.0,
+        ),
+    ] {
+        let (found, warnings) = mirrored(mirror);
+        let found = found.expect(mirror);
+        assert_eq!(found.service.as_str(), service, "{mirror}");
+        assert_eq!(
+            found.version.as_ref().map(|version| version.as_str()),
+            version,
+            "{mirror}"
+        );
+        assert_eq!(found.percentage.get(), percent, "{mirror}");
+        assert!(warnings.is_empty(), "{warnings:?}");
+    }
+    for mirror in [
+        "backendRef: { name: nowhere }",
+        "backendRef: { name: infra-backend-v2, port: 1 }",
+        "backendRef: { name: infra-backend-v2, namespace: other }",
+    ] {
+        let (found, warnings) = mirrored(mirror);
+        assert!(found.is_none(), "{mirror}");
+        assert!(warnings[0].contains("no copies are sent"), "{warnings:?}");
+    }
 }

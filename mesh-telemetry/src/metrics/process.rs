@@ -23,6 +23,7 @@ pub struct ProcessMetrics {
     reloads: Family<Reload, 2>,
     retries: Family<Retry, 5>,
     faults: Family<Fault, 4>,
+    mirrored: Family<Mirrored, 6>,
     rate_limited: Counter,
     rate_limits_alone: Counter,
     build_info: Gauge,
@@ -65,6 +66,23 @@ pub enum Fault {
     Throttle,
 }
 
+/// How the copy of a request ended: the label `outcome`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mirrored {
+    /// It was answered.
+    Answered,
+    /// It was not begun, since enough were under way.
+    Busy,
+    /// Its service read too slowly.
+    Lagging,
+    /// The request broke off.
+    CutShort,
+    /// There was no answer in time.
+    TimedOut,
+    /// Its service could not be asked, or did not answer.
+    Failed,
+}
+
 impl Reload {
     const ALL: [(Self, &'static str); 2] = [(Self::Success, "success"), (Self::Failure, "failure")];
 }
@@ -85,6 +103,17 @@ impl Fault {
         (Self::Abort, "abort"),
         (Self::Reset, "reset"),
         (Self::Throttle, "throttle"),
+    ];
+}
+
+impl Mirrored {
+    const ALL: [(Self, &'static str); 6] = [
+        (Self::Answered, "answered"),
+        (Self::Busy, "busy"),
+        (Self::Lagging, "lagging"),
+        (Self::CutShort, "cut_short"),
+        (Self::TimedOut, "timed_out"),
+        (Self::Failed, "failed"),
     ];
 }
 
@@ -113,6 +142,7 @@ impl ProcessMetrics {
             reloads: Family::new(series, names::CONFIG_RELOADS, "result", Reload::ALL),
             retries: Family::new(series, names::RETRIES, "outcome", Retry::ALL),
             faults: Family::new(series, names::FAULTS, "kind", Fault::ALL),
+            mirrored: Family::new(series, names::MIRRORED, "outcome", Mirrored::ALL),
             rate_limited: series.counter(names::RATE_LIMITED, &[]),
             rate_limits_alone: series.counter(names::RATE_LIMITS_ALONE, &[]),
             build_info: series.gauge(names::BUILD_INFO, &[("version", mesh_core::VERSION)]),
@@ -134,6 +164,11 @@ impl ProcessMetrics {
         self.faults.increment(kind);
     }
 
+    /// Counts the copy of a request, when it is over.
+    pub fn mirrored(&self, outcome: Mirrored) {
+        self.mirrored.increment(outcome);
+    }
+
     /// Counts a request over its rate limit, refused or, in a dry run, not.
     pub fn rate_limited(&self) {
         self.rate_limited.increment(1);
@@ -149,6 +184,7 @@ impl ProcessMetrics {
         self.reloads.touch();
         self.retries.touch();
         self.faults.touch();
+        self.mirrored.touch();
         self.rate_limited.increment(0);
         self.rate_limits_alone.increment(0);
         self.build_info.set(1.0);

@@ -16,6 +16,7 @@ pub(crate) const RETRIES: &str = "service_mesh_retries_total";
 pub(crate) const RATE_LIMITED: &str = "service_mesh_rate_limited_total";
 pub(crate) const RATE_LIMITS_ALONE: &str = "service_mesh_rate_limits_alone_total";
 pub(crate) const FAULTS: &str = "service_mesh_faults_injected_total";
+pub(crate) const MIRRORED: &str = "service_mesh_mirrored_total";
 pub(crate) const CONFIG_RELOADS: &str = "service_mesh_config_reloads_total";
 pub(crate) const BUILD_INFO: &str = "service_mesh_build_info";
 
@@ -46,7 +47,7 @@ const fn family(name: &'static str, kind: Kind, unit: Unit, help: &'static str) 
     }
 }
 
-const FAMILIES: [Family; 16] = [
+const FAMILIES: [Family; 17] = [
     family(
         REQUESTS,
         Kind::Counter,
@@ -121,6 +122,12 @@ const FAMILIES: [Family; 16] = [
         "Requests counted by this process alone, since the store of shared rate limits did not answer.",
     ),
     family(FAULTS, Kind::Counter, Unit::Count, "Faults injected on purpose."),
+    family(
+        MIRRORED,
+        Kind::Counter,
+        Unit::Count,
+        "Copies of requests by how they ended.",
+    ),
     family(
         CONFIG_RELOADS,
         Kind::Counter,

@@ -6,6 +6,7 @@
 
 mod backend;
 mod filter;
+mod mirror;
 mod order;
 mod route;
 mod route_match;
@@ -132,7 +133,7 @@ fn rules(route: &Route, found: &mut Vec<(Precedence, Rule)>) {
                     retry: None,
                     fault_injection: None,
                     rate_limiting: None,
-                    mirror: None,
+                    mirror: of_route.filters.mirror.clone(),
                 };
                 let rank = Precedence::of(route, host, matched, (number, place));
                 found.push((rank, rule));

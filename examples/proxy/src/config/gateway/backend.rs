@@ -1,6 +1,6 @@
 //! The backends of a rule, and what becomes of their share if there is no such service.
 
-use mesh_core::ServiceName;
+use mesh_core::{ServiceName, Version};
 use mesh_traffic::Destination;
 use mesh_traffic::router::{Respond, Split};
 
@@ -19,11 +19,6 @@ pub(super) struct Backend {
 }
 
 pub(super) fn read(fields: &mut Fields<'_>, namespace: &str, mesh: &Mesh) -> Option<Backend> {
-    let group = fields.optional("group", written("an API group"));
-    let kind = fields.optional("kind", text("Service"));
-    let name = fields.required("name", parsed(NAME, object_name));
-    let of = fields.optional("namespace", parsed(NAME, object_name));
-    let number = fields.optional("port", port());
     let weight = fields.or("weight", integer(0..=1_000_000), 1_u32);
     fields.optional("filters", Anything);
     if fields.has("filters") {
@@ -31,20 +26,47 @@ pub(super) fn read(fields: &mut Fields<'_>, namespace: &str, mesh: &Mesh) -> Opt
             Wrong::expected("filters of the rule: those of one backend are not done by this version yet");
         fields.refuse("filters", "filters of a backend", wrong);
     }
+    let missing = "its share of the requests is answered with 500, as the Gateway API says";
+    let found = read_service(fields, namespace, mesh, missing)?;
+    Some(Backend {
+        service: found.map(|found| found.written),
+        weight,
+    })
+}
+
+/// A service that a route may use.
+pub(super) struct Found {
+    /// The name as it is written.
+    written: ServiceName,
+    /// The service.
+    pub(super) service: ServiceName,
+    /// The version, if the name is that of one: "orders-v2" is v2 of "orders", if no service has that name.
+    pub(super) version: Option<Version>,
+}
+
+/// The service that is named; nothing, with advice that says what is done `instead`, if it cannot be used.
+pub(super) fn read_service(
+    fields: &mut Fields<'_>,
+    namespace: &str,
+    mesh: &Mesh,
+    instead: &str,
+) -> Option<Option<Found>> {
+    let group = fields.optional("group", written("an API group"));
+    let kind = fields.optional("kind", text("Service"));
+    let name = fields.required("name", parsed(NAME, object_name));
+    let of = fields.optional("namespace", parsed(NAME, object_name));
+    let number = fields.optional("port", port());
     let name = name?;
     let is_service =
         group.as_deref().unwrap_or_default().is_empty() && kind.as_deref().is_none_or(|k| k == "Service");
-    let mut missing = |key, why: String| {
-        let message =
-            format!("{why}: its share of the requests is answered with 500, as the Gateway API says");
-        fields.advise(key, message);
-    };
+    let mut missing = |key, why: String| fields.advise(key, format!("{why}: {instead}"));
     let known = |name: &str| mesh.services.iter().find(|service| service.name.as_str() == name);
-    // "orders-v2" is version v2 of "orders", if no service has that name.
-    let service = known(&name).or_else(|| {
-        name.rmatch_indices('-')
-            .find_map(|(dash, _)| known(&name[..dash]))
-    });
+    let version_of = |dash: usize| {
+        let version = name.get(dash + 1..).and_then(|text| Version::new(text).ok());
+        Some((known(name.get(..dash)?)?, Some(version?)))
+    };
+    let service = known(&name).map(|service| (service, None));
+    let service = service.or_else(|| name.rmatch_indices('-').find_map(|(dash, _)| version_of(dash)));
     let found = if !is_service {
         missing("kind", "only a Service can be a backend".to_owned());
         None
@@ -60,20 +82,21 @@ pub(super) fn read(fields: &mut Fields<'_>, namespace: &str, mesh: &Mesh) -> Opt
                 missing("name", format!("there is no service {name}"));
                 None
             }
-            Some(service) if number.is_some_and(|number| number != service.port) => {
+            Some((service, _)) if number.is_some_and(|number| number != service.port) => {
                 missing(
                     "port",
                     format!("{name} has the port {}, and no other", service.port),
                 );
                 None
             }
-            Some(_) => ServiceName::new(&name).ok(),
+            Some((service, version)) => ServiceName::new(&name).ok().map(|written| Found {
+                written,
+                service: service.name.clone(),
+                version,
+            }),
         }
     };
-    Some(Backend {
-        service: found,
-        weight,
-    })
+    Some(found)
 }
 
 /// What is done with the requests: each backend has its share; without any they are answered with 500.

@@ -3,10 +3,13 @@
 use http::uri::Scheme;
 use mesh_traffic::router::{Cors, HeaderEdits, HostName, PathChange, PathError, Redirect, Rewrite};
 
+use super::mirror;
 use super::route::{Anything, port};
+use crate::config::Mesh;
 use crate::config::context::Wrong;
 use crate::config::cors;
 use crate::config::grammar::{self, HOST};
+use crate::config::rule::Mirror;
 use crate::config::shape::{Fields, integer, list, object, parsed, word, written};
 
 /// All filters of a rule.
@@ -17,6 +20,7 @@ pub(super) struct Filters {
     pub(super) response_headers: HeaderEdits,
     pub(super) redirect: Option<Redirect>,
     pub(super) cors: Option<Cors>,
+    pub(super) mirror: Option<Mirror>,
     pub(super) replaces_prefix: bool,
 }
 
@@ -26,6 +30,8 @@ pub(super) enum Filter {
     Rewrite(Rewrite),
     Redirect(Redirect),
     Cors(Cors),
+    /// Nothing if there is no such service.
+    Mirror(Option<Mirror>),
 }
 
 impl Filters {
@@ -45,12 +51,16 @@ impl Filters {
                 Filter::Rewrite(rewrite) => all.rewrite = rewrite,
                 Filter::Redirect(redirect) => all.redirect = Some(redirect),
                 Filter::Cors(cors) => all.cors = Some(cors),
+                Filter::Mirror(mirror) => all.mirror = mirror,
             }
         }
         if all.redirect.is_some() && (all.rewrite != Rewrite::new() || !all.request_headers.is_empty()) {
             return Err(Wrong::expected(
                 "nothing that is changed of a request that is sent elsewhere",
             ));
+        }
+        if all.redirect.is_some() && all.mirror.is_some() {
+            return Err(Wrong::expected("no RequestMirror beside a RequestRedirect"));
         }
         let paths = [all.rewrite.path(), all.redirect.as_ref().and_then(Redirect::path)];
         all.replaces_prefix = paths.into_iter().flatten().any(|path| !path.is_whole());
@@ -65,6 +75,7 @@ enum Kind {
     Rewrite,
     Redirect,
     Cors,
+    Mirror,
     NotDone,
 }
 
@@ -73,20 +84,22 @@ const KINDS: &[(&str, Kind)] = &[
     ("ResponseHeaderModifier", Kind::Response),
     ("URLRewrite", Kind::Rewrite),
     ("RequestRedirect", Kind::Redirect),
-    ("RequestMirror", Kind::NotDone),
+    ("RequestMirror", Kind::Mirror),
     ("CORS", Kind::Cors),
     ("ExternalAuth", Kind::NotDone),
     ("ExtensionRef", Kind::NotDone),
 ];
 
-pub(super) fn read(fields: &mut Fields<'_>) -> Option<Filter> {
+pub(super) fn read(fields: &mut Fields<'_>, namespace: &str, mesh: &Mesh) -> Option<Filter> {
     let kind = fields.required("type", word(KINDS));
     let request = fields.optional("requestHeaderModifier", object(read_edits));
     let response = fields.optional("responseHeaderModifier", object(read_edits));
     let rewrite = fields.optional("urlRewrite", object(read_rewrite));
     let redirect = fields.optional("requestRedirect", object(read_redirect));
     let cors = fields.optional("cors", object(cors::read_filter));
-    for key in ["requestMirror", "externalAuth", "extensionRef"] {
+    let copied = |fields: &mut Fields<'_>| mirror::read(fields, namespace, mesh);
+    let mirror = fields.optional("requestMirror", object(copied));
+    for key in ["externalAuth", "extensionRef"] {
         fields.optional(key, Anything);
     }
     let (key, filter) = match kind? {
@@ -95,10 +108,11 @@ pub(super) fn read(fields: &mut Fields<'_>) -> Option<Filter> {
         Kind::Rewrite => ("urlRewrite", rewrite.map(Filter::Rewrite)),
         Kind::Redirect => ("requestRedirect", redirect.map(Filter::Redirect)),
         Kind::Cors => ("cors", cors.map(Filter::Cors)),
+        Kind::Mirror => ("requestMirror", mirror.map(Filter::Mirror)),
         Kind::NotDone => {
             let wrong = Wrong::expected(
-                "one of RequestHeaderModifier, ResponseHeaderModifier, URLRewrite, RequestRedirect, CORS: this version \
-                 does no other yet",
+                "one of RequestHeaderModifier, ResponseHeaderModifier, URLRewrite, RequestRedirect, RequestMirror, \
+                 CORS: this version does no other yet",
             );
             fields.refuse("type", "a filter that would not be applied", wrong);
             return None;

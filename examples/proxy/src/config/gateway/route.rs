@@ -235,7 +235,8 @@ fn read_rule(fields: &mut Fields<'_>, grpc: bool, namespace: &str, mesh: &Mesh) 
         false => route_match::read_http(fields),
     };
     let matches = fields.optional("matches", list(object(matched)));
-    let filters = fields.optional("filters", list(object(filter::read)));
+    let filter = |fields: &mut Fields<'_>| filter::read(fields, namespace, mesh);
+    let filters = fields.optional("filters", list(object(filter)));
     let backend = |fields: &mut Fields<'_>| backend::read(fields, namespace, mesh);
     let backends: Option<Vec<Backend>> = fields.optional("backendRefs", list(object(backend)));
     let timeout = fields.optional("timeouts", object(read_timeouts));

@@ -106,10 +106,7 @@ pub(super) const TABLE: &[Row] = &[
     ),
     honoured("serviceMesh.trafficManagement.rules[].faultInjection"),
     honoured("serviceMesh.trafficManagement.rules[].rateLimiting"),
-    ignored(
-        "serviceMesh.trafficManagement.rules[].mirror",
-        "no copies are sent",
-    ),
+    honoured("serviceMesh.trafficManagement.rules[].mirror"),
     ignored("serviceMesh.telemetry", "there are no spans and no access log"),
     ignored(
         "canaryDeployment",

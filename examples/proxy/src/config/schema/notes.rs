@@ -550,7 +550,9 @@ pub(super) const NOTES: &[(&str, &str)] = &[
     ("rules[].timeout", "In place of the service's."),
     (
         "rules[].mirror",
-        "Where a copy of requests goes; its answers are thrown away.",
+        "Where a copy of requests goes; its answers are thrown away. It carries `x-mesh-mirror: true`. It never slows \
+         its request: one that is 1 MiB behind, takes longer than 15 seconds, or comes while 64 are under way is given \
+         up and counted (`service_mesh_mirrored_total`).",
     ),
     ("mirror.service", "The service."),
     ("mirror.version", "Default: the stable one."),

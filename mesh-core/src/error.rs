@@ -217,6 +217,8 @@ struct Inner {
     status: Option<StatusCode>,
     grpc: Option<GrpcCode>,
     retry_after: Option<Duration>,
+    not_processed: bool,
+    attempts: Option<u32>,
     source: Option<BoxError>,
 }
 
@@ -229,6 +231,8 @@ impl Error {
             status: None,
             grpc: None,
             retry_after: None,
+            not_processed: false,
+            attempts: None,
             source: None,
         }))
     }
@@ -276,6 +280,31 @@ impl Error {
         self
     }
 
+    /// The endpoint said that it did nothing with the request: it refused an HTTP/2 stream. Whatever the kind, the
+    /// application saw nothing of it.
+    ///
+    /// ```
+    /// use mesh_core::error::Sent;
+    /// use mesh_core::{Error, ErrorKind};
+    ///
+    /// let error = Error::new(ErrorKind::UpstreamReset, "the endpoint refused the stream");
+    /// assert_eq!(error.sent_upstream(), Sent::Maybe);
+    /// assert_eq!(error.not_processed().sent_upstream(), Sent::No);
+    /// ```
+    #[must_use]
+    pub fn not_processed(mut self) -> Self {
+        self.0.not_processed = true;
+        self
+    }
+
+    /// So often it was tried, by a layer that tries again and gave up. Whoever called need not try again: a call tree
+    /// does so at one layer only.
+    #[must_use]
+    pub fn with_attempts(mut self, attempts: u32) -> Self {
+        self.0.attempts = Some(attempts);
+        self
+    }
+
     /// Takes any error. A mesh error that was boxed on the way comes back as it was. One that is the cause of
     /// something else, as of a body that hyper gave up reading, lends it kind, message, status and when to ask again. Anything else
     /// is [`ErrorKind::UpstreamReset`], since something broke after the request had been accepted.
@@ -286,25 +315,32 @@ impl Error {
         };
         let beneath = std::iter::successors(other.source(), |error| (*error).source())
             .find_map(|error| error.downcast_ref::<Self>())
-            .map(|Self(inner)| Inner {
-                kind: inner.kind,
-                message: inner.message.clone(),
-                status: inner.status,
-                grpc: inner.grpc,
-                retry_after: inner.retry_after,
-                source: None,
-            });
-        let inner = beneath.unwrap_or_else(|| Inner {
-            kind: ErrorKind::UpstreamReset,
-            message: Cow::Owned(other.to_string()),
-            status: None,
-            grpc: None,
-            retry_after: None,
-            source: None,
-        });
+            .map(Self::without_source);
+        let mut error = beneath.unwrap_or_else(|| Self::new(ErrorKind::UpstreamReset, other.to_string()));
+        error.0.source = Some(other);
+        error
+    }
+
+    fn without_source(&self) -> Self {
+        let Inner {
+            kind,
+            message,
+            status,
+            grpc,
+            not_processed,
+            attempts,
+            retry_after,
+            source: _,
+        } = &*self.0;
         Self(Box::new(Inner {
-            source: Some(other),
-            ..inner
+            kind: *kind,
+            message: message.clone(),
+            status: *status,
+            grpc: *grpc,
+            not_processed: *not_processed,
+            attempts: *attempts,
+            retry_after: *retry_after,
+            source: None,
         }))
     }
 
@@ -316,6 +352,20 @@ impl Error {
     /// The sentence, without the kind.
     pub fn message(&self) -> &str {
         &self.0.message
+    }
+
+    /// Whether the application may have seen the request: as the kind says, unless the endpoint said that it did
+    /// [nothing with it](Self::not_processed).
+    pub fn sent_upstream(&self) -> Sent {
+        match self.0.not_processed {
+            true => Sent::No,
+            false => self.0.kind.sent_upstream(),
+        }
+    }
+
+    /// How often it was tried, if a layer that tries again gave up.
+    pub fn attempts(&self) -> Option<u32> {
+        self.0.attempts
     }
 
     /// The status a refusal of this error answers with.
@@ -351,6 +401,12 @@ impl fmt::Debug for Error {
         }
         if let Some(after) = &self.0.retry_after {
             s.field("retry_after", after);
+        }
+        if self.0.not_processed {
+            s.field("not_processed", &true);
+        }
+        if let Some(attempts) = &self.0.attempts {
+            s.field("attempts", attempts);
         }
         if let Some(source) = &self.0.source {
             s.field("source", source);

@@ -19,6 +19,12 @@ pub use believed::{Believed, inherit};
 pub use marks::{PeerMarks, RequestMarks, TargetMarks, mark_request, mark_response};
 pub use trust::Trust;
 
+/// How often a request had been tried before, on its way down; absent at the first attempt. On a response it says that
+/// a layer beneath tried so often and gave up: it is of no use to try again.
+pub const X_MESH_ATTEMPT: HeaderName = HeaderName::from_static("x-mesh-attempt");
+/// How many milliseconds there were for a request when it was sent on.
+pub const X_MESH_DEADLINE_MS: HeaderName = HeaderName::from_static("x-mesh-deadline-ms");
+
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const X_FORWARDED_CLIENT_CERT: HeaderName = HeaderName::from_static("x-forwarded-client-cert");
@@ -32,8 +38,6 @@ const X_TARGET_SERVICE: HeaderName = HeaderName::from_static("x-target-service")
 const X_SERVICE_MESH_VERSION: HeaderName = HeaderName::from_static("x-service-mesh-version");
 const X_MESH_MTLS: HeaderName = HeaderName::from_static("x-mesh-mtls");
 const X_MESH_CERT_FINGERPRINT: HeaderName = HeaderName::from_static("x-mesh-cert-fingerprint");
-const X_MESH_DEADLINE_MS: HeaderName = HeaderName::from_static("x-mesh-deadline-ms");
-const X_MESH_ATTEMPT: HeaderName = HeaderName::from_static("x-mesh-attempt");
 
 /// Whether only the mesh sets this field.
 pub(crate) fn is_own(name: &str) -> bool {

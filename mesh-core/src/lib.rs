@@ -33,6 +33,7 @@ pub mod request_key;
 pub mod size;
 pub mod split;
 pub mod stall;
+pub mod tried;
 
 #[cfg(feature = "http")]
 pub mod body;

@@ -10,6 +10,7 @@ use http::{HeaderMap, Response, StatusCode};
 use http_body::{Body, Frame, SizeHint};
 
 use crate::error::{Error, ErrorKind};
+use crate::forwarded::X_MESH_ATTEMPT;
 
 /// The header that marks a response the mesh made itself, with the [code](ErrorKind::code).
 pub const X_MESH_ERROR: HeaderName = HeaderName::from_static("x-mesh-error");
@@ -28,7 +29,8 @@ pub fn is_grpc(headers: &HeaderMap) -> bool {
 
 /// The refusal of a request. `grpc` says in which of the two languages ([`is_grpc`]).
 ///
-/// The response's extensions hold the [`ErrorKind`], so that layers outside count it by its reason.
+/// The response's extensions hold the [`ErrorKind`], so that layers outside count it by its reason. If it was tried
+/// several times, the field [`x-mesh-attempt`](X_MESH_ATTEMPT) says how often.
 ///
 /// ```
 /// use mesh_core::{Error, ErrorKind};
@@ -50,6 +52,11 @@ pub fn reject<B>(error: &Error, grpc: bool) -> Response<RejectBody<B>> {
     response
         .headers_mut()
         .insert(X_MESH_ERROR, HeaderValue::from_static(kind.code()));
+    if let Some(attempts) = error.attempts() {
+        response
+            .headers_mut()
+            .insert(X_MESH_ATTEMPT, HeaderValue::from(attempts));
+    }
     response.extensions_mut().insert(kind);
     response
 }

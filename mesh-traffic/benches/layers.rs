@@ -11,7 +11,11 @@ use http::{Request, Response};
 use mesh_core::MeshContext;
 use mesh_core::body::Body;
 use mesh_traffic::fault::{Abort, Chance, Delay, FaultLayer, Faults};
-use mesh_traffic::{DeadlineLayer, KeyBy, Quota, RateLimitLayer, RateLimiter, RequestKey};
+use mesh_traffic::retry::BudgetPolicy;
+use mesh_traffic::{
+    DeadlineLayer, KeyBy, Quota, RateLimitLayer, RateLimiter, RequestKey, RetryBudget, RetryLayer,
+    RetryPolicy,
+};
 use tokio::time::Instant;
 use tower::{Layer, Service, service_fn};
 use tower_governor::governor::GovernorConfigBuilder;
@@ -183,6 +187,21 @@ fn deadline_of_an_answer_to_come(bencher: Bencher) {
         bencher,
         DeadlineLayer::at_most(Duration::from_secs(3600)).layer(later),
     );
+}
+
+#[divan::bench]
+fn retries_that_do_not_happen(bencher: Bencher) {
+    let budget = RetryBudget::new(BudgetPolicy::default(), Instant::now());
+    let layer = RetryLayer::new(RetryPolicy::default(), budget);
+    ask(bencher, layer.layer(service_fn(at_once)));
+}
+
+/// What every request adds to a budget, from all threads.
+#[divan::bench(threads = [1, 2, 4])]
+fn count_in_a_budget(bencher: Bencher) {
+    let now = Instant::now();
+    let budget = RetryBudget::new(BudgetPolicy::default(), now);
+    bencher.bench(|| budget.on_request(black_box(now)));
 }
 
 /// The limiter alone: one key, asked for from all threads.

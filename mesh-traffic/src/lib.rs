@@ -11,6 +11,8 @@
 //! - [`breaker`]: the [`BreakerLayer`], which gives a service that keeps failing a rest.
 //! - [`mirror`]: the [`MirrorLayer`], which sends copies of requests to another service.
 //! - `compression`, with the feature of that name: the `CompressionLayer`, which makes responses smaller.
+//! - [`retry`]: the [`RetryLayer`], which tries again what failed, within a budget.
+//! - [`hedge`]: the [`HedgeLayer`], which sends a second request when the first takes long.
 //!
 //! Each policy is plain data with time and randomness as arguments: it decides the same in production, in a
 //! unit test and in a simulation.
@@ -22,8 +24,10 @@ pub mod compression;
 pub mod concurrency;
 pub mod deadline;
 pub mod fault;
+pub mod hedge;
 pub mod limit;
 pub mod mirror;
+pub mod retry;
 pub mod route;
 pub mod router;
 
@@ -34,9 +38,11 @@ pub use compression::CompressionLayer;
 pub use concurrency::{ConcurrencyLayer, ConcurrencyLimiter};
 pub use deadline::DeadlineLayer;
 pub use fault::{FaultLayer, Faults};
+pub use hedge::{HedgeLayer, HedgePolicy};
 pub use limit::{Quota, RateLimitLayer, RateLimiter};
 pub use mesh_core::{KeyBy, KeyExtractor, RequestKey};
 pub use mirror::{Mirror, MirrorLayer};
+pub use retry::{RetryBudget, RetryLayer, RetryPolicy};
 pub use route::{RouteLayer, Routes};
 pub use router::{
     Condition, Decision, Destination, LiveSplit, LiveSplits, NoRoute, RouteTable, Rule, RuleAction, Service,

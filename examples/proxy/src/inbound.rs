@@ -1,5 +1,6 @@
 //! What happens to a request: admitted, decided, forwarded, counted.
 
+mod again;
 mod attempt;
 mod compressed;
 mod mirrored;
@@ -27,11 +28,13 @@ use mesh_core::{Error, ErrorKind, MeshContext, PeerInfo, RequestHead};
 use mesh_lb::Balance;
 use mesh_telemetry::labels::{MethodLabel, Protocol, SourceId};
 use mesh_telemetry::metrics::{MetricsBody, RequestRecord, RouteMetrics};
+use mesh_traffic::Decision;
 use mesh_traffic::fault::{Asked, Injection};
 use mesh_traffic::limit::Limited;
 use mesh_traffic::router::{Action, Asking, CrossOrigin};
 use tokio::time::Instant;
 
+use again::Trouble;
 use attempt::{Attempt, SentBody, unwatched};
 use compressed::Compression;
 pub use mirrored::MirrorTo;
@@ -148,6 +151,7 @@ impl Connection {
             }
         }
         let decision = &place.serving.plan.table.decisions()[place.decision];
+        let prepared = &place.serving.plan.prepared[place.decision];
         let attempt = Attempt {
             breaker: place.serving.plan.services[place.service].breaker.as_ref(),
             balance: &place.serving.balancers[place.service],
@@ -155,7 +159,22 @@ impl Connection {
             received: order.received,
             deadline: order.deadline,
         };
-        let trouble = place.serving.plan.prepared[place.decision]
+        let request = match &prepared.mirror {
+            Some(mirror) if upgrade.is_none() => mirror.copy(&place.serving, request, order.received),
+            _ => request,
+        };
+        if let (Some(retries), None) = (&prepared.retries, &upgrade) {
+            let trouble = Trouble {
+                faults: prepared.faults.as_ref(),
+                asked: asked.as_deref(),
+            };
+            // Boxed, since most services have none and would have a larger future.
+            let sent = Box::pin(again::send(retries, attempt, request, trouble));
+            let sent = before(order.deadline, pin!(sent)).await;
+            let finished = sent.and_then(|response| self.back(response, &order, decision));
+            return Ok(self.finish(order, finished));
+        }
+        let trouble = prepared
             .faults
             .as_ref()
             .and_then(|faults| faults.begin(asked.as_deref(), fastrand::u64(..), order.received));
@@ -165,10 +184,6 @@ impl Connection {
             let upgraded = Box::pin(upgraded).await;
             return Ok(self.finish(order, upgraded));
         }
-        let request = match &place.serving.plan.prepared[place.decision].mirror {
-            Some(mirror) => mirror.copy(&place.serving, request, order.received),
-            None => request,
-        };
         let sent = match trouble {
             None => before(order.deadline, pin!(attempt.send(request))).await,
             Some(trouble) => {
@@ -176,23 +191,31 @@ impl Connection {
                 before(order.deadline, pin!(troubled)).await
             }
         };
-        let finished = sent.and_then(|(mut response, _)| {
-            forward::finish(&mut response, order.marks.clone(), &self.peer)?;
-            if let Some(changes) = decision.changes() {
-                changes.apply_to_response(response.headers_mut());
-            }
-            if let Some(cors) = &order.cors {
-                cors.apply(response.headers_mut());
-            }
-            if let Some(cookie) = &order.cookie {
-                response.headers_mut().append(SET_COOKIE, cookie.clone());
-            }
-            Ok(match &order.compression {
-                Some(compression) => compression.apply(response),
-                None => response,
-            })
-        });
+        let finished = sent.and_then(|(response, _)| self.back(response, &order, decision));
         Ok(self.finish(order, finished))
+    }
+
+    /// Fits a response to go back.
+    fn back(
+        &self,
+        mut response: Response<SentBody>,
+        order: &Order,
+        decision: &Decision,
+    ) -> Result<Response<SentBody>, Error> {
+        forward::finish(&mut response, order.marks.clone(), &self.peer)?;
+        if let Some(changes) = decision.changes() {
+            changes.apply_to_response(response.headers_mut());
+        }
+        if let Some(cors) = &order.cors {
+            cors.apply(response.headers_mut());
+        }
+        if let Some(cookie) = &order.cookie {
+            response.headers_mut().append(SET_COOKIE, cookie.clone());
+        }
+        Ok(match &order.compression {
+            Some(compression) => compression.apply(response),
+            None => response,
+        })
     }
 
     /// Everything that needs no waiting: admits the request, and finds where it goes. What is answered here is
@@ -306,8 +329,8 @@ impl Connection {
         let (began, deadline) = (context.received, context.deadline);
         // The extensions are this hop's affair; the context goes on where the balancer asks for it.
         parts.extensions.clear();
-        let keyed = prepared.mirror.is_some() || serving.plan.services[service].goes_by_key();
-        if deadline.is_some() || keyed {
+        let keyed = serving.plan.services[service].goes_by_key();
+        if deadline.is_some() || keyed || prepared.mirror.is_some() || prepared.retries.is_some() {
             parts.extensions.insert(context);
         }
         let Outgoing { marks, upgrade } = outgoing;

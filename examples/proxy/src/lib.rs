@@ -2,7 +2,8 @@
 //!
 //! [`config`] reads the file, [`routing`] makes its table, which [`explain`] tells of, [`plan`] compiles it into what
 //! all workers share, a [`worker`] is one core's runtime, [`inbound`] is what happens to a request ([`rate_limits`],
-//! [`faults`], [`breakers`] and [`mirrors`] are what it meets), and [`run`] is the process: signals, reloads, draining.
+//! [`faults`], [`retries`], [`breakers`] and [`mirrors`] are what it meets), and [`run`] is the process: signals, reloads,
+//! draining.
 //! [`cert`] is the life of certificates from the shell, [`identity`] what the process is to its peers, [`accept`] how they come in, [`upstream`] how it goes on to them.
 
 pub mod accept;
@@ -21,6 +22,7 @@ pub mod mirrors;
 pub mod plan;
 pub mod rate_limits;
 pub mod reload;
+pub mod retries;
 pub mod routing;
 pub mod run;
 pub mod upstream;

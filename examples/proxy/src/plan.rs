@@ -17,6 +17,7 @@ use mesh_telemetry::metrics::{RouteMetrics, ServiceMetrics};
 use mesh_tls::{ClientCerts, Identity};
 use mesh_traffic::compression::CompressionRule;
 use mesh_traffic::fault::FaultLayer;
+use mesh_traffic::retry::Retries;
 use mesh_traffic::router::Action;
 use mesh_traffic::{Decision, LiveSplit, RouteTable};
 
@@ -27,6 +28,7 @@ use crate::fleets::{self, Asking, Fleets, Source};
 use crate::inbound::MirrorTo;
 use crate::mirrors::{self, Mirrors};
 use crate::rate_limits::{self, RateLimit, RateLimits};
+use crate::retries::{self, RetryBudgets};
 use crate::routing;
 use crate::upstream::Upstream;
 
@@ -48,6 +50,8 @@ pub struct Plan {
     pub faults: faults::Compiled,
     /// All mirrors of it.
     pub mirrors: mirrors::Compiled,
+    /// All retries of it.
+    pub retries: retries::Compiled,
     /// Whether any request may ask for trouble.
     pub hears_requests: bool,
     /// Which of the services this process is an instance of, if it is one of them.
@@ -67,6 +71,8 @@ pub struct Policies<'p> {
     pub breakers: &'p Breakers,
     /// The mirrors in use.
     pub mirrors: &'p Mirrors,
+    /// The budgets of retries in use.
+    pub retries: &'p RetryBudgets,
 }
 
 /// What a request needs of a decision.
@@ -85,6 +91,8 @@ pub struct Prepared {
     pub faults: Option<FaultLayer>,
     /// Where copies of them go.
     pub mirror: Option<MirrorTo>,
+    /// How they are tried again, if anything is written about that.
+    pub retries: Option<Retries>,
 }
 
 /// The metrics of one target, for requests of either direction.
@@ -227,6 +235,7 @@ impl Plan {
             let service = *by_name.get(to.service.as_str())?;
             MirrorTo::new(mirror, service, &to.service, to.version.clone())
         };
+        let retries = policies.retries.compile(mesh, &table, telemetry)?;
         let unknown = ServiceName::new("unknown").map_err(|error| error.to_string())?;
         let prepare = |decision: &Decision| {
             let target = match decision.action() {
@@ -246,6 +255,7 @@ impl Plan {
                 limits: limits.met_by(decision),
                 faults: faults.met_by(decision),
                 mirror: mirror(decision),
+                retries: retries.met_by(decision),
             }
         };
         let prepared = table.decisions().iter().map(prepare).collect();
@@ -253,6 +263,7 @@ impl Plan {
             prepared,
             table,
             limits,
+            retries,
             hears_requests: faults.hear_requests(),
             faults,
             mirrors,

@@ -26,6 +26,7 @@ use crate::mirrors::Mirrors;
 use crate::plan::{ListenerPlan, Plan, Policies};
 use crate::rate_limits::RateLimits;
 use crate::reload::FileWatch;
+use crate::retries::RetryBudgets;
 use crate::worker::Worker;
 
 /// How long a configuration waits for endpoints that are looked for before it is served without them.
@@ -75,6 +76,7 @@ struct Process {
     faults: Faults,
     breakers: Breakers,
     mirrors: Mirrors,
+    retries: RetryBudgets,
     identity: Option<InUse>,
     workers: Vec<Worker>,
     listeners: Vec<Listening>,
@@ -108,6 +110,7 @@ impl Process {
             faults: Faults::new(),
             breakers: Breakers::default(),
             mirrors: Mirrors::default(),
+            retries: RetryBudgets::default(),
             identity: None,
             workers,
             listeners: Vec::new(),
@@ -214,6 +217,7 @@ impl Process {
             faults: &self.faults,
             breakers: &self.breakers,
             mirrors: &self.mirrors,
+            retries: &self.retries,
         };
         let plan = Plan::compile(config, own, &self.telemetry, &self.fleets, policies);
         let plan = plan.map_err(RunError)?;
@@ -247,6 +251,7 @@ impl Process {
         let kept = services.filter_map(|service| Some((&service.fleet, service.breaker.as_ref()?)));
         self.breakers.adopt(kept);
         self.mirrors.adopt(&plan.mirrors);
+        self.retries.adopt(&plan.retries);
         self.identity = identity;
         for worker in &self.workers {
             worker.adopt(&plan).await;

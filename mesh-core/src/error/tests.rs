@@ -224,3 +224,42 @@ fn an_error_is_one_pointer_and_crosses_threads() {
     crosses::<Error>();
     assert_eq!(size_of::<Error>(), size_of::<usize>());
 }
+
+#[test]
+fn what_an_endpoint_did_not_process_was_not_sent_whatever_the_kind() {
+    for kind in ErrorKind::ALL {
+        let error = Error::new(kind, "refused");
+        assert_eq!(error.sent_upstream(), kind.sent_upstream());
+        assert_eq!(error.not_processed().sent_upstream(), Sent::No);
+    }
+}
+
+#[test]
+fn what_is_known_of_an_error_survives_being_the_cause_of_another() {
+    #[derive(Debug)]
+    struct Outer(Error);
+    impl fmt::Display for Outer {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("outer")
+        }
+    }
+    impl StdError for Outer {
+        fn source(&self) -> Option<&(dyn StdError + 'static)> {
+            Some(&self.0)
+        }
+    }
+    let inner = Error::new(ErrorKind::Timeout, "too late")
+        .with_attempts(3)
+        .not_processed();
+    let error = Error::wrap(Outer(inner));
+    assert_eq!(
+        (
+            error.kind(),
+            error.message(),
+            error.attempts(),
+            error.sent_upstream()
+        ),
+        (ErrorKind::Timeout, "too late", Some(3), Sent::No)
+    );
+    assert_eq!(error.source().map(ToString::to_string).as_deref(), Some("outer"));
+}

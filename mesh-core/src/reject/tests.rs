@@ -191,3 +191,20 @@ fn decode(encoded: &str) -> String {
     }
     String::from_utf8(bytes).expect("as it was")
 }
+
+#[test]
+fn a_refusal_says_how_often_it_was_tried() {
+    let error = Error::new(ErrorKind::UpstreamReset, "it broke");
+    assert!(
+        !reject::<crate::body::Body>(&error, false)
+            .headers()
+            .contains_key("x-mesh-attempt")
+    );
+    let error = error.with_attempts(3);
+    for grpc in [false, true] {
+        assert_eq!(
+            reject::<crate::body::Body>(&error, grpc).headers()["x-mesh-attempt"],
+            "3"
+        );
+    }
+}

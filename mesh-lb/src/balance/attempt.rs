@@ -7,6 +7,7 @@ use http::{HeaderName, HeaderValue, Method, Request, Response, Uri};
 use http_body::Body as _;
 use hyper::body::Incoming;
 use mesh_core::body::Body;
+use mesh_core::tried::TriedEndpoints;
 use mesh_core::{
     AttemptInfo, Endpoint, EndpointId, Error, ErrorKind, GrpcCode, Outcome, RequestHead, Version,
 };
@@ -44,6 +45,8 @@ impl Balance {
     /// request's [`MeshContext`](mesh_core::MeshContext), that counts against the endpoint, as an error would: so one
     /// that accepts requests and never answers is found out.
     ///
+    /// A request with [`TriedEndpoints`] avoids those, as far as there are others, and is told which it was sent to.
+    ///
     /// # Errors
     /// [`ErrorKind::NoHealthyEndpoint`] without an endpoint that takes requests, [`ErrorKind::Overloaded`] when a
     /// limit left no room in time, [`ErrorKind::UpstreamConnect`] and [`ErrorKind::UpstreamReset`] when the
@@ -54,7 +57,7 @@ impl Balance {
         version: Option<&Version>,
     ) -> Result<(Response<Body>, AttemptInfo), Error> {
         let deadline = deadline(&request);
-        let mut tried = Tried::default();
+        let mut tried = Tried::of(&request);
         let mut rested = Rested::Use;
         let mut patience = None;
         for number in 1.. {
@@ -66,6 +69,7 @@ impl Balance {
                 permit,
                 attempt,
             } = claim;
+            tried.begun(endpoint.id());
             let terms = Terms {
                 rested,
                 begun: attempt.begun(),
@@ -92,7 +96,7 @@ impl Balance {
                 SendFailure::Unsent(error, request) | SendFailure::Untried(error, request) => {
                     (error, Some(*request))
                 }
-                SendFailure::NotProcessed(error) => (error, copy.map(Copy::into_request)),
+                SendFailure::NotProcessed(error) => (error.not_processed(), copy.map(Copy::into_request)),
                 SendFailure::Reset(error) => (error, copy.map(Copy::into_request)),
                 SendFailure::Broken(error) if reused => (error, copy.map(Copy::into_request)),
                 SendFailure::Broken(error) | SendFailure::Failed(error) => (error, None),
@@ -138,7 +142,7 @@ impl Balance {
         version: Option<&Version>,
     ) -> Result<(Response<Incoming>, AttemptInfo, InFlight), Error> {
         let deadline = deadline(&request);
-        let mut tried = Tried::default();
+        let mut tried = Tried::of(&request);
         let mut patience = None;
         for number in 1.. {
             let Claim {
@@ -148,6 +152,7 @@ impl Balance {
                 permit,
                 attempt,
             } = self.begin(&mut request, version, tried.endpoints()).await?;
+            tried.begun(endpoint.id());
             let patience = *patience.get_or_insert_with(|| self.patience(attempt.begun()));
             let under_way = self.under_way(endpoint, attempt, number, deadline);
             let sent = pool.send_upgrade(request, permit, patience).await;
@@ -328,18 +333,37 @@ fn outcome_of<B>(response: &Response<B>) -> Outcome {
 }
 
 /// The endpoints that were tried.
-#[derive(Default)]
-struct Tried(Vec<EndpointId>);
+struct Tried {
+    endpoints: Vec<EndpointId>,
+    /// What is told to who may send the request again.
+    told: Option<TriedEndpoints>,
+}
 
 impl Tried {
+    /// Those of former tries of this request.
+    fn of<B>(request: &Request<B>) -> Self {
+        let told = request.extensions().get::<TriedEndpoints>().cloned();
+        Self {
+            endpoints: told.iter().flat_map(TriedEndpoints::iter).cloned().collect(),
+            told,
+        }
+    }
+
+    /// The request is about to be sent there.
+    fn begun(&self, endpoint: &EndpointId) {
+        if let Some(told) = &self.told {
+            told.add(endpoint);
+        }
+    }
+
     fn add(&mut self, endpoint: EndpointId) {
-        if !self.0.contains(&endpoint) {
-            self.0.push(endpoint);
+        if !self.endpoints.contains(&endpoint) {
+            self.endpoints.push(endpoint);
         }
     }
 
     fn endpoints(&self) -> &[EndpointId] {
-        &self.0
+        &self.endpoints
     }
 }
 

@@ -11,6 +11,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use mesh_core::ErrorKind;
 use mesh_core::body::Body;
+use mesh_core::error::Sent;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 use tokio::time::{sleep, timeout};
 
@@ -265,6 +266,7 @@ async fn a_refused_stream_is_sent_to_another_endpoint_if_it_has_no_body() {
                 }
                 Err(error) => {
                     assert_eq!(error.kind(), ErrorKind::UpstreamReset);
+                    assert_eq!(error.sent_upstream(), Sent::No);
                     refused += 1;
                 }
             }

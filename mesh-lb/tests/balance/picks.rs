@@ -3,6 +3,7 @@ use std::time::Duration;
 
 use mesh_core::body::Body;
 use mesh_core::connect::HttpProtocol;
+use mesh_core::tried::TriedEndpoints;
 use mesh_core::{EndpointSet, ErrorKind, Outcome, Version, live};
 use mesh_lb::discovery::LiveWatch;
 use mesh_lb::{Balance, FleetPolicy, RoundRobin};
@@ -39,6 +40,43 @@ async fn a_refused_connection_is_tried_at_another_endpoint_with_the_body_untouch
     for port in 1..4 {
         assert_eq!(fleet.in_flight(endpoint(port).id()), 0);
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn endpoints_that_a_request_was_tried_at_before_are_avoided_and_the_next_one_is_told() {
+    let net = Net::new().serves(1, hello).serves(2, hello).serves(3, hello);
+    let (balance, _fleet) = over(&net, &[1, 2, 3]).start();
+    for _ in 0..4 {
+        let tried = TriedEndpoints::default();
+        let mut answered = Vec::new();
+        for _ in 0..4 {
+            let mut request = get();
+            request.extensions_mut().insert(tried.clone());
+            let (response, info) = send(&balance, request).await.expect("answered");
+            whole(response.into_body()).await.expect("whole");
+            answered.push(info.endpoint);
+        }
+        // The fourth has no other left, and adds none.
+        let mut first: Vec<_> = tried.iter().cloned().collect();
+        assert_eq!(first, answered[..3]);
+        first.sort();
+        assert_eq!(first, [1, 2, 3].map(|port| endpoint(port).id().clone()));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_endpoint_that_never_answers_is_told_as_tried() {
+    let net = Net::new().serves(1, |io, _| async move {
+        sleep(crate::support::LONG).await;
+        drop(io);
+    });
+    let (balance, _fleet) = over(&net, &[1]).start();
+    let tried = TriedEndpoints::default();
+    let mut request = get();
+    request.extensions_mut().insert(tried.clone());
+    let never = timeout(seconds(1), send(&balance, request)).await;
+    assert!(never.is_err());
+    assert_eq!(tried.iter().collect::<Vec<_>>(), [endpoint(1).id()]);
 }
 
 #[tokio::test(start_paused = true)]

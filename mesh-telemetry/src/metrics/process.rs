@@ -21,7 +21,7 @@ use crate::registry::{Series, names};
 /// ```
 pub struct ProcessMetrics {
     reloads: Family<Reload, 2>,
-    retries: Family<Retry, 5>,
+    retries: Family<Retry, 6>,
     faults: Family<Fault, 4>,
     mirrored: Family<Mirrored, 6>,
     rate_limited: Counter,
@@ -51,6 +51,8 @@ pub enum Retry {
     AttemptsExhausted,
     /// It was wanted, but the request's body could not be sent again.
     NotReplayable,
+    /// It was wanted, but would have begun after the deadline, or later than anybody waits.
+    TooLate,
 }
 
 /// An injected fault: the label `kind`.
@@ -88,12 +90,13 @@ impl Reload {
 }
 
 impl Retry {
-    const ALL: [(Self, &'static str); 5] = [
+    const ALL: [(Self, &'static str); 6] = [
         (Self::Success, "success"),
         (Self::Failure, "failure"),
         (Self::BudgetExhausted, "budget_exhausted"),
         (Self::AttemptsExhausted, "attempts_exhausted"),
         (Self::NotReplayable, "not_replayable"),
+        (Self::TooLate, "too_late"),
     ];
 }
 

@@ -1,9 +1,10 @@
 //! `retry`: which failures are tried again.
 
-use std::fmt;
 use std::time::Duration;
 
-use http::StatusCode;
+use mesh_traffic::retry::{BudgetConfig, BudgetConfigError, BudgetPolicy, RetryPolicy};
+
+pub use mesh_traffic::retry::RetryOn;
 
 use super::context::Wrong;
 use super::defaults;
@@ -21,21 +22,10 @@ pub struct Retry {
     pub on: Vec<RetryOn>,
     /// How long one try may take. Default `None`: as long as all may.
     pub per_try_timeout: Option<Duration>,
+    /// Whether every request may be sent twice, whatever its method. Default `false`.
+    pub idempotent: bool,
     /// How many retries there may be in all.
     pub budget: RetryBudget,
-}
-
-/// A failure that is tried again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum RetryOn {
-    /// There was no connection.
-    ConnectFailure,
-    /// The endpoint refused the stream before it looked at it.
-    RefusedStream,
-    /// The connection broke.
-    Reset,
-    /// This status, 400 to 599.
-    Status(StatusCode),
 }
 
 /// How many retries there may be in all.
@@ -50,26 +40,32 @@ pub struct RetryBudget {
     pub ttl: Duration,
 }
 
-const FAILURES: [(&str, RetryOn); 3] = [
-    ("connect-failure", RetryOn::ConnectFailure),
-    ("refused-stream", RetryOn::RefusedStream),
-    ("reset", RetryOn::Reset),
-];
+const ON: &str =
+    "connect-failure, refused-stream, reset, a status from 400 to 599 or a status of gRPC as unavailable";
 
-const ON: &str = "connect-failure, refused-stream, reset or a status from 400 to 599";
+impl Retry {
+    /// The policy this is.
+    pub fn policy(&self) -> RetryPolicy {
+        let mut policy = RetryPolicy::default();
+        policy.attempts = self.attempts;
+        policy.on.clone_from(&self.on);
+        policy.per_try_timeout = self.per_try_timeout;
+        policy.idempotent = self.idempotent;
+        policy
+    }
+}
 
-/// As configuration writes it.
-impl fmt::Display for RetryOn {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Status(status) => f.write_str(status.as_str()),
-            failure => f.write_str(
-                FAILURES
-                    .iter()
-                    .find(|(_, known)| known == failure)
-                    .map_or("", |(name, _)| name),
-            ),
-        }
+impl RetryBudget {
+    /// The policy this is.
+    ///
+    /// # Errors
+    /// A number is out of range: the configuration was not checked as it should have been.
+    pub fn policy(&self) -> Result<BudgetPolicy, BudgetConfigError> {
+        let mut config = BudgetConfig::default();
+        config.percent = self.percent.get();
+        config.min_per_second = self.min_per_second;
+        config.ttl = self.ttl;
+        config.try_into()
     }
 }
 
@@ -77,48 +73,33 @@ pub(super) fn read(fields: &mut Fields<'_>) -> Option<Option<Retry>> {
     let enabled = fields.or("enabled", boolean(), true);
     let attempts = fields.or("attempts", integer(1..=10), defaults::RETRY_ATTEMPTS);
     let on = list(parsed(ON, failure).verbatim()).not_empty();
-    let on = fields.or("on", on, default_failures());
+    let on = fields.or("on", on, RetryOn::DEFAULT.to_vec());
+    let idempotent = fields.or("idempotent", boolean(), false);
     let per_try_timeout = fields.optional("perTryTimeout", duration());
     let budget = fields.part("budget", object(read_budget));
     let retry = Retry {
         attempts,
         on,
         per_try_timeout,
+        idempotent,
         budget: budget?,
     };
     Some(enabled.then_some(retry))
 }
 
-fn default_failures() -> Vec<RetryOn> {
-    vec![
-        RetryOn::ConnectFailure,
-        RetryOn::RefusedStream,
-        RetryOn::Status(StatusCode::BAD_GATEWAY),
-        RetryOn::Status(StatusCode::SERVICE_UNAVAILABLE),
-        RetryOn::Status(StatusCode::GATEWAY_TIMEOUT),
-        RetryOn::Reset,
-    ]
-}
-
 fn read_budget(fields: &mut Fields<'_>) -> Option<RetryBudget> {
     let floor = integer(0..=1_000_000);
+    let ttl = duration()
+        .at_least(Duration::from_secs(1))
+        .at_most(Duration::from_secs(3600));
     Some(RetryBudget {
         percent: fields.or("percent", percent(), defaults::RETRY_BUDGET_PERCENT),
         min_per_second: fields.or("minPerSecond", floor, defaults::RETRY_BUDGET_MIN_PER_SECOND),
-        ttl: fields.or("ttl", duration(), defaults::RETRY_BUDGET_TTL),
+        ttl: fields.or("ttl", ttl, defaults::RETRY_BUDGET_TTL),
     })
 }
 
 fn failure(text: &str) -> Result<RetryOn, Wrong> {
-    if let Some((_, failure)) = FAILURES.iter().find(|(name, _)| *name == text) {
-        return Ok(*failure);
-    }
-    let status = text
-        .parse::<u16>()
-        .ok()
-        .filter(|status| (400..600).contains(status));
-    match status.and_then(|status| StatusCode::from_u16(status).ok()) {
-        Some(status) => Ok(RetryOn::Status(status)),
-        None => Err(Wrong::expected(ON).meant(nearest(text, FAILURES.map(|(name, _)| name)))),
-    }
+    text.parse()
+        .map_err(|_| Wrong::expected(ON).meant(nearest(text, RetryOn::names())))
 }

@@ -54,8 +54,8 @@ pub struct Rule {
     pub cors: Option<Cors>,
     /// In place of the service's.
     pub timeout: Option<Duration>,
-    /// In place of the service's.
-    pub retry: Option<Retry>,
+    /// Which failures are tried again, instead of what its services say; `Some(None)`: none.
+    pub retry: Option<Option<Retry>>,
     /// In place of the service's.
     pub fault_injection: Option<FaultInjection>,
     /// Besides the service's.
@@ -148,7 +148,7 @@ pub(super) fn read(fields: &mut Fields<'_>, names: &Names) -> Option<Rule> {
         response_headers: response_headers.unwrap_or_default(),
         cors,
         timeout,
-        retry: retry.flatten(),
+        retry,
         fault_injection: fault_injection.flatten(),
         rate_limiting: rate_limiting.flatten(),
         mirror,

@@ -46,7 +46,8 @@ pub(super) fn of(config: &Config, decision: Option<&Decision>) -> Vec<Policy> {
         };
         add("timeout", rule.timeout.map(|limit| display(limit).to_string()));
         add("cors", rule.cors.as_ref().map(ToString::to_string));
-        add("retry", rule.retry.as_ref().map(retry));
+        let of_retry = |written: &Option<Retry>| written.as_ref().map_or_else(|| "off".to_owned(), retry);
+        add("retry", rule.retry.as_ref().map(of_retry));
         add("faultInjection", rule.fault_injection.as_ref().map(fault));
         add("rateLimiting", rule.rate_limiting.as_ref().map(limit));
         add(

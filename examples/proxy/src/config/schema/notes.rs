@@ -248,13 +248,17 @@ pub(super) const NOTES: &[(&str, &str)] = &[
     ),
     (
         "retry",
-        "Which failures are tried again. Without it, only those that never reached the service.",
+        "Which failures are tried again, of requests that may be sent twice. Without it, only those that never reached the service.",
     ),
     ("retry.attempts", "After the first."),
     ("retry.on", "After which failures."),
     (
         "retry.perTryTimeout",
         "How long one try may take. Default: as long as all may.",
+    ),
+    (
+        "retry.idempotent",
+        "Whether every request may be sent twice. Else those with a method that HTTP calls idempotent, and those with an `Idempotency-Key`.",
     ),
     ("retry.budget", "How many retries there may be in all."),
     ("budget.percent", "Of the requests."),

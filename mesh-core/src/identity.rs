@@ -47,6 +47,13 @@ impl fmt::Display for SpiffeIdError {
 
 impl std::error::Error for SpiffeIdError {}
 
+impl SpiffeIdError {
+    /// What is wrong, without what was found and what was expected.
+    pub fn reason(&self) -> &'static str {
+        self.why
+    }
+}
+
 const SCHEME: &str = "spiffe://";
 
 impl SpiffeId {

@@ -12,6 +12,7 @@
 //! | `service_mesh_retries_total` | `outcome` |
 //! | `service_mesh_rate_limited_total` | |
 //! | `service_mesh_rate_limits_alone_total` | |
+//! | `service_mesh_authorization_audited_total` | |
 //! | `service_mesh_faults_injected_total` | `kind` |
 //! | `service_mesh_mirrored_total` | `outcome` |
 //! | `service_mesh_config_reloads_total` | `result` |

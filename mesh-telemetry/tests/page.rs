@@ -80,7 +80,7 @@ fn every_family_has_a_help_text() {
     let _route = telemetry.route(&target(), Direction::Inbound);
     let _service = telemetry.service(&target().service);
     let page = page(&telemetry);
-    assert_eq!(page.families.len(), 17);
+    assert_eq!(page.families.len(), 18);
     for (name, family) in &page.families {
         assert!(
             family.help.as_ref().is_some_and(|help| help.ends_with('.')),

@@ -7,6 +7,7 @@
 //! - [`store`]: the trait [`CertStore`], which carries an identity over a restart.
 //! - [`verify`]: what a certificate of the mesh has to be, beyond what TLS libraries ask.
 //! - [`policy`]: what of TLS is spoken.
+//! - `authorize`, with the feature of that name: who may do what, by verified identity.
 //!
 //! A private key never leaves the process that made it: a certificate *request* crosses [`CertAuthority`], not a
 //! key. Async traits are implemented with plain `async fn`; [`AnyAuthority`], [`AnyManagedAuthority`] and
@@ -14,6 +15,8 @@
 
 pub mod accept;
 pub mod authority;
+#[cfg(feature = "authorize")]
+pub mod authorize;
 #[cfg(feature = "axum")]
 pub mod axum;
 pub mod certificate;

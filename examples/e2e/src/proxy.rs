@@ -36,7 +36,8 @@ pub async fn serve(app: Router) -> SocketAddr {
 pub struct Proxy {
     /// Its listener.
     pub address: SocketAddr,
-    metrics: SocketAddr,
+    /// Where its metrics are.
+    pub metrics: SocketAddr,
     process: Child,
     folder: tempfile::TempDir,
 }
@@ -56,10 +57,21 @@ impl Proxy {
     /// # Panics
     /// If it does not get ready.
     pub async fn start_with(arguments: &[&str], services: &str) -> Self {
+        Self::start_file(arguments, |address, metrics| {
+            configuration(address, metrics, services)
+        })
+        .await
+    }
+
+    /// Starts a proxy with the file that is made for its listener and its metrics.
+    ///
+    /// # Panics
+    /// If it does not get ready.
+    pub async fn start_file(arguments: &[&str], file: impl FnOnce(SocketAddr, SocketAddr) -> String) -> Self {
         let (address, metrics) = (listen().await.1, listen().await.1);
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("mesh.yaml");
-        std::fs::write(&path, configuration(address, metrics, services)).expect("writable");
+        std::fs::write(&path, file(address, metrics)).expect("writable");
         let process = Command::new(binary("mesh-proxy"))
             .args(["run", "--config"])
             .arg(&path)

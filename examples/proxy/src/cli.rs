@@ -8,9 +8,10 @@ use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 use http::{HeaderName, HeaderValue, Method};
-use mesh_core::ServiceName;
+use mesh_core::{ServiceName, SpiffeId};
 use mesh_traffic::LiveSplits;
 
+use crate::authorization;
 use crate::cert::{self, Cert};
 use crate::config;
 use crate::explain::{self, Asked};
@@ -94,6 +95,9 @@ struct Explain {
     /// The service that sends it; by default nobody who proved who it is
     #[arg(long, value_name = "NAME")]
     source: Option<ServiceName>,
+    /// The identity it proves, in place of the one that the mesh gives to --source
+    #[arg(long, value_name = "SPIFFE ID", conflicts_with = "source")]
+    identity: Option<SpiffeId>,
     /// The address it is sent from
     #[arg(long, value_name = "IP")]
     client: Option<IpAddr>,
@@ -169,11 +173,21 @@ fn tell(explain: Explain) -> ExitCode {
         }
     };
     print(std::io::stderr(), &warnings(&loaded));
+    let identity = match (explain.identity, &explain.source) {
+        (None, Some(source)) => match authorization::identity_of(&loaded.config.mesh, source) {
+            Ok(identity) => Some(identity),
+            Err(message) => {
+                print(std::io::stderr(), &format!("--source: {message}\n"));
+                return ExitCode::from(BAD_CONFIGURATION);
+            }
+        },
+        (identity, _) => identity,
+    };
     let asked = Asked {
+        identity,
         method: explain.method,
         target: explain.path,
         headers: explain.headers,
-        source: explain.source.map(|source| source.to_string()),
         client: explain.client,
     };
     match explain::Report::of(&loaded.config, &LiveSplits::default(), &asked) {

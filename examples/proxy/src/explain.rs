@@ -1,5 +1,6 @@
 //! `mesh-proxy explain`: what would happen to a request, and why.
 
+mod authorization;
 mod policies;
 mod text;
 
@@ -9,14 +10,15 @@ use http::header::HOST;
 use http::request::Parts;
 use http::uri::Scheme;
 use http::{HeaderName, HeaderValue, Method, Request};
-use mesh_core::RequestHead;
 use mesh_core::edge::{EdgePolicy, admit};
+use mesh_core::{RequestHead, SpiffeId};
 use mesh_traffic::LiveSplits;
 use mesh_traffic::router::{Action, Asking, Cors, Decision, Explanation, SplitTaken, Tried, Verdict};
 use serde_json::{Value, json};
 
 use crate::config::{self, Config, Origin};
 use crate::routing;
+use authorization::Authorized;
 
 pub use policies::Policy;
 
@@ -29,8 +31,8 @@ pub struct Asked {
     pub target: String,
     /// The header fields.
     pub headers: Vec<(HeaderName, HeaderValue)>,
-    /// The service it comes from; none: nobody that proved who it is.
-    pub source: Option<String>,
+    /// Who sends it; none: nobody that proved who it is.
+    pub identity: Option<SpiffeId>,
     /// The address it comes from.
     pub client: Option<IpAddr>,
 }
@@ -49,6 +51,7 @@ pub struct Report {
     splits: Vec<SplitReport>,
     outcome: Outcome,
     changes: Vec<(&'static str, String)>,
+    authorized: Option<Authorized>,
     policies: Vec<Policy>,
     sets_cookie: bool,
 }
@@ -110,7 +113,11 @@ impl Report {
         let (table, _) = routing::table(config, splits)?;
         let parts = admitted(config, asked)?;
         let head = RequestHead::of_parts(&parts);
-        let source = asked.source.as_deref().unwrap_or("unknown");
+        let source = asked
+            .identity
+            .as_ref()
+            .and_then(SpiffeId::service)
+            .unwrap_or("unknown");
         let mut asking = Asking::new(&head, source).with_client(asked.client);
         // What a browser asks leave for decides, where a rule gives it.
         let preflight = Cors::asked_method(&head).filter(|_| table.preflight(&asking).is_some());
@@ -127,6 +134,7 @@ impl Report {
                     .map_or_else(String::new, |no| no.to_string()),
             ),
         };
+        let routed = explanation.decision.filter(|_| preflight.is_none());
         let outcome = match (explanation.decision, &preflight) {
             (None, _) => Outcome::NoRoute,
             (Some(_), Some(_)) => Outcome::Respond(204),
@@ -146,6 +154,7 @@ impl Report {
             changes: explanation
                 .decision
                 .map_or_else(Vec::new, |decision| changes(decision, &head)),
+            authorized: authorization::of(config, routed, &head, asked)?,
             policies: policies::of(config, explanation.decision),
             sets_cookie: sets_cookie(&explanation),
             by,
@@ -181,6 +190,7 @@ impl Report {
             "drawn": self.is_drawn(),
             "splits": self.splits.iter().map(SplitReport::json).collect::<Vec<_>>(),
             "changes": self.changes.iter().map(|(what, to)| ((*what).to_owned(), json!(to))).collect::<serde_json::Map<_, _>>(),
+            "authorization": self.authorized.as_ref().map(Authorized::json),
             "policies": self.policies.iter().map(Policy::json).collect::<Vec<_>>(),
             "setsCookie": self.sets_cookie,
         });

@@ -24,7 +24,7 @@ use mesh_core::forward::{self, Outgoing};
 use mesh_core::forwarded::{PeerMarks, RequestMarks, mark_response};
 use mesh_core::reject::{RejectBody, is_grpc};
 use mesh_core::upgrade::tunnel;
-use mesh_core::{Error, ErrorKind, MeshContext, PeerInfo, RequestHead};
+use mesh_core::{BoxError, Error, ErrorKind, MeshContext, PeerInfo, RequestHead};
 use mesh_lb::Balance;
 use mesh_telemetry::labels::{MethodLabel, Protocol, SourceId};
 use mesh_telemetry::metrics::{MetricsBody, RequestRecord, RouteMetrics};
@@ -40,6 +40,7 @@ use compressed::Compression;
 pub use mirrored::MirrorTo;
 use wait::{ask, before, hold, in_trouble};
 
+use crate::authorization::Standing;
 use crate::plan::{ListenerPlan, Plan};
 use crate::rate_limits::{Counted, Question};
 
@@ -103,6 +104,8 @@ struct Order {
     /// Who may read its answer. Boxed, since hardly one says.
     cors: Option<Box<CrossOrigin>>,
     compression: Option<Box<Compression>>,
+    /// For what lasts longer than the policy. Boxed, since most services let everyone in.
+    standing: Option<Box<Standing>>,
 }
 
 type Answer = Response<MetricsBody<RejectBody<SentBody>>>;
@@ -132,7 +135,7 @@ impl Connection {
     /// None: what fails is refused.
     pub async fn answer(self: Arc<Self>, request: Request<Body>) -> Result<Answer, Infallible> {
         let Decided {
-            order,
+            mut order,
             place,
             request,
             upgrade,
@@ -171,7 +174,7 @@ impl Connection {
             // Boxed, since most services have none and would have a larger future.
             let sent = Box::pin(again::send(retries, attempt, request, trouble));
             let sent = before(order.deadline, pin!(sent)).await;
-            let finished = sent.and_then(|response| self.back(response, &order, decision));
+            let finished = sent.and_then(|response| self.back(response, &mut order, decision));
             return Ok(self.finish(order, finished));
         }
         let trouble = prepared
@@ -191,17 +194,18 @@ impl Connection {
                 before(order.deadline, pin!(troubled)).await
             }
         };
-        let finished = sent.and_then(|(response, _)| self.back(response, &order, decision));
+        let finished = sent.and_then(|(response, _)| self.back(response, &mut order, decision));
         Ok(self.finish(order, finished))
     }
 
     /// Fits a response to go back.
     fn back(
         &self,
-        mut response: Response<SentBody>,
-        order: &Order,
+        response: Response<SentBody>,
+        order: &mut Order,
         decision: &Decision,
     ) -> Result<Response<SentBody>, Error> {
+        let mut response = lasting(response, &mut order.standing);
         forward::finish(&mut response, order.marks.clone(), &self.peer)?;
         if let Some(changes) = decision.changes() {
             changes.apply_to_response(response.headers_mut());
@@ -274,6 +278,11 @@ impl Connection {
         let prepared = &serving.plan.prepared[decision.index()];
         let record = self.record(prepared.metrics.of(listener.direction), &context, &parts);
         let head = RequestHead::of_parts(&parts);
+        let ask = |asked| Standing::of(asked, &self.inbound.serving, &head, &context, decision);
+        let standing = match prepared.authorization.as_ref().map(ask).transpose() {
+            Ok(standing) => standing,
+            Err(error) => return Err(readable(self.refuse(&parts, record, &error), cors.as_deref())),
+        };
         let mut questions = Vec::new();
         for limit in &prepared.limits {
             match limit.check(&head, &context) {
@@ -345,6 +354,7 @@ impl Connection {
                 cookie,
                 cors,
                 compression,
+                standing,
             },
             place: Place {
                 serving,
@@ -387,9 +397,18 @@ impl Connection {
             return Ok(response.map(|body| unwatched(Body::new(body))));
         };
         let (guard, idle) = (self.inbound.drain.guard(), self.inbound.listener.limits.idle);
+        let standing = order.standing.clone();
         // It ends with the tunnel; a drain waits for its guard.
         tokio::spawn(async move {
-            if let Err(error) = tunnel(client, upstream, idle).await {
+            let tunnel = tunnel(client, upstream, idle);
+            let ended = match standing {
+                None => tunnel.await.map_err(BoxError::from),
+                Some(standing) => tokio::select! {
+                    ended = tunnel => ended.map_err(BoxError::from),
+                    denied = standing.denied() => Err(denied.into()),
+                },
+            };
+            if let Err(error) = ended {
                 tracing::debug!(%error, "a tunnel ended");
             }
             drop((guard, in_flight));
@@ -450,6 +469,14 @@ impl Connection {
             tracing::debug!(peer = %self.peer.peer().address, %error, ?version, "refused a request");
         }
         record.on_response(forward::refuse(error, grpc, version, marks, &self.peer))
+    }
+}
+
+/// An answer that lasts as long as it is allowed, if it lasts.
+fn lasting(response: Response<SentBody>, standing: &mut Option<Box<Standing>>) -> Response<SentBody> {
+    match standing.take_if(|_| Standing::concerns(response.body())) {
+        Some(standing) => response.map(|body| unwatched(Body::new(standing.over(body)))),
+        None => response,
     }
 }
 

@@ -1,12 +1,13 @@
 //! The mesh as a proxy: what `mesh-proxy` is made of.
 //!
 //! [`config`] reads the file, [`routing`] makes its table, which [`explain`] tells of, [`plan`] compiles it into what
-//! all workers share, a [`worker`] is one core's runtime, [`inbound`] is what happens to a request ([`rate_limits`],
-//! [`faults`], [`retries`], [`breakers`] and [`mirrors`] are what it meets), and [`run`] is the process: signals, reloads,
-//! draining.
+//! all workers share, a [`worker`] is one core's runtime, [`inbound`] is what happens to a request ([`authorization`],
+//! [`rate_limits`], [`faults`], [`retries`], [`breakers`] and [`mirrors`] are what it meets), and [`run`] is the process:
+//! signals, reloads, draining.
 //! [`cert`] is the life of certificates from the shell, [`identity`] what the process is to its peers, [`accept`] how they come in, [`upstream`] how it goes on to them.
 
 pub mod accept;
+pub mod authorization;
 pub mod breakers;
 pub mod cert;
 pub mod cli;
@@ -25,5 +26,6 @@ pub mod reload;
 pub mod retries;
 pub mod routing;
 pub mod run;
+mod seldom;
 pub mod upstream;
 pub mod worker;

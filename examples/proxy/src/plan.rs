@@ -21,6 +21,7 @@ use mesh_traffic::retry::Retries;
 use mesh_traffic::router::Action;
 use mesh_traffic::{Decision, LiveSplit, RouteTable};
 
+use crate::authorization::{self, Authorization};
 use crate::breakers::{Breakers, Watched};
 use crate::config::{self, Config, ListenerTls};
 use crate::faults::{self, Faults};
@@ -44,6 +45,8 @@ pub struct Plan {
     pub services: Vec<ServicePlan>,
     /// The listeners.
     pub listeners: Vec<ListenerPlan>,
+    /// All authorization of it.
+    pub authorization: authorization::Compiled,
     /// All limits of it.
     pub limits: rate_limits::Compiled,
     /// All trouble on purpose of it.
@@ -85,6 +88,8 @@ pub struct Prepared {
     pub service: Option<usize>,
     /// How long it may take.
     pub timeout: Option<Duration>,
+    /// Who may do what there.
+    pub authorization: Option<Arc<Authorization>>,
     /// How many of them pass: the rule's limit, then the service's.
     pub limits: Box<[RateLimit]>,
     /// What trouble they get into, at each try.
@@ -227,6 +232,7 @@ impl Plan {
             .enumerate()
             .map(|(i, s)| (s.name.as_str(), i))
             .collect();
+        let authorization = authorization::compile(mesh, telemetry)?;
         let limits = policies.limits.compile(mesh, fleets.events())?;
         let faults = policies.faults.compile(mesh, telemetry)?;
         let mirrors = policies.mirrors.compile(mesh, telemetry)?;
@@ -252,6 +258,7 @@ impl Plan {
                     outbound: telemetry.route(&target, Direction::Outbound),
                 },
                 timeout: decision.timeout(),
+                authorization: authorization.met_by(decision),
                 limits: limits.met_by(decision),
                 faults: faults.met_by(decision),
                 mirror: mirror(decision),
@@ -262,6 +269,7 @@ impl Plan {
         Ok(Self {
             prepared,
             table,
+            authorization,
             limits,
             retries,
             hears_requests: faults.hear_requests(),

@@ -59,8 +59,7 @@ fn every_golden_file_is_valid() {
 fn a_configuration_that_would_be_served_less_safely_than_it_says_is_not_served() {
     let dir = tempfile::tempdir().expect("a directory");
     let path = dir.path().join("mesh.yaml");
-    let service =
-        "{ name: s, port: 1, endpoints: ['127.0.0.1:1'], authorization: { rules: [{ action: allow }] } }";
+    let service = "{ name: s, port: 1, discovery: { kubernetes: { versionLabel: version } } }";
     let text = format!("serviceMesh: {{ metrics: {{ bind: '127.0.0.1:0' }}, services: [{service}] }}");
     std::fs::write(&path, text).expect("written");
     let ended = mesh_proxy("run", &path);

@@ -26,6 +26,7 @@ pub struct ProcessMetrics {
     mirrored: Family<Mirrored, 6>,
     rate_limited: Counter,
     rate_limits_alone: Counter,
+    authorization_audited: Counter,
     build_info: Gauge,
 }
 
@@ -148,6 +149,7 @@ impl ProcessMetrics {
             mirrored: Family::new(series, names::MIRRORED, "outcome", Mirrored::ALL),
             rate_limited: series.counter(names::RATE_LIMITED, &[]),
             rate_limits_alone: series.counter(names::RATE_LIMITS_ALONE, &[]),
+            authorization_audited: series.counter(names::AUTHORIZATION_AUDITED, &[]),
             build_info: series.gauge(names::BUILD_INFO, &[("version", mesh_core::VERSION)]),
         }
     }
@@ -182,6 +184,11 @@ impl ProcessMetrics {
         self.rate_limits_alone.increment(1);
     }
 
+    /// Counts a request that its service's authorization would refuse, if it did more than audit.
+    pub fn authorization_audited(&self) {
+        self.authorization_audited.increment(1);
+    }
+
     /// Keeps the series on the page.
     pub(crate) fn touch(&self) {
         self.reloads.touch();
@@ -190,6 +197,7 @@ impl ProcessMetrics {
         self.mirrored.touch();
         self.rate_limited.increment(0);
         self.rate_limits_alone.increment(0);
+        self.authorization_audited.increment(0);
         self.build_info.set(1.0);
     }
 }

@@ -15,6 +15,7 @@ pub(crate) const CIRCUIT_BREAKER_OPEN: &str = "service_mesh_circuit_breaker_open
 pub(crate) const RETRIES: &str = "service_mesh_retries_total";
 pub(crate) const RATE_LIMITED: &str = "service_mesh_rate_limited_total";
 pub(crate) const RATE_LIMITS_ALONE: &str = "service_mesh_rate_limits_alone_total";
+pub(crate) const AUTHORIZATION_AUDITED: &str = "service_mesh_authorization_audited_total";
 pub(crate) const FAULTS: &str = "service_mesh_faults_injected_total";
 pub(crate) const MIRRORED: &str = "service_mesh_mirrored_total";
 pub(crate) const CONFIG_RELOADS: &str = "service_mesh_config_reloads_total";
@@ -47,7 +48,7 @@ const fn family(name: &'static str, kind: Kind, unit: Unit, help: &'static str) 
     }
 }
 
-const FAMILIES: [Family; 17] = [
+const FAMILIES: [Family; 18] = [
     family(
         REQUESTS,
         Kind::Counter,
@@ -120,6 +121,12 @@ const FAMILIES: [Family; 17] = [
         Kind::Counter,
         Unit::Count,
         "Requests counted by this process alone, since the store of shared rate limits did not answer.",
+    ),
+    family(
+        AUTHORIZATION_AUDITED,
+        Kind::Counter,
+        Unit::Count,
+        "Requests that passed since authorization only audits, and would be refused.",
     ),
     family(FAULTS, Kind::Counter, Unit::Count, "Faults injected on purpose."),
     family(

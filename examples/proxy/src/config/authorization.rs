@@ -1,19 +1,25 @@
 //! `services[].authorization`: who may do what, by verified identity.
 
-use std::fmt;
-
-use super::grammar::{self, IDENTITY_PATTERN, METHOD, PATH_PATTERN};
-use super::shape::{Fields, boolean, list, object, parsed, word};
 use http::Method;
+use ipnet::IpNet;
+use mesh_tls::authorize::{Action, PathPattern, Probes, Source};
+
+use super::grammar::{self, IDENTITY_PATTERN, METHOD, NETWORK, PATH_PATTERN, PROBE_PATH};
+use super::origin::Origin;
+use super::shape::{Fields, boolean, list, object, parsed, word};
 
 /// Deny comes before allow; what no rule allows is denied.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Authorization {
+    /// Where it was written.
+    pub origin: Origin,
     /// Whether a denial is enforced. Default: it is.
     pub mode: AuthorizationMode,
     /// The rules, in the order of the file.
     pub rules: Vec<AuthorizationRule>,
+    /// What passes before any rule.
+    pub probes: Option<Probes>,
 }
 
 /// What happens to a request that is denied.
@@ -29,68 +35,20 @@ pub enum AuthorizationMode {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct AuthorizationRule {
+    /// Where it was written.
+    pub origin: Origin,
     /// What it says.
-    pub action: AuthorizationAction,
-    /// About whom; empty: anyone, also without an identity.
-    pub from: Vec<IdentityPattern>,
-    /// Which methods; empty: all.
-    pub methods: Vec<Method>,
-    /// Which paths; empty: all.
-    pub paths: Vec<PathPattern>,
-}
-
-/// What a rule says.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum AuthorizationAction {
-    /// Let through.
-    Allow,
-    /// Refuse.
-    Deny,
-}
-
-/// A SPIFFE ID in which `*` stands for one segment of the path, and `/**` at the end for the rest.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct IdentityPattern(Box<str>);
-
-impl IdentityPattern {
-    pub(super) fn new_unchecked(text: &str) -> Self {
-        Self(text.into())
-    }
-
-    /// The text.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Display for IdentityPattern {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-/// A path in which `*` stands for one segment, and `/**` at the end for the rest.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct PathPattern(Box<str>);
-
-impl PathPattern {
-    pub(super) fn new_unchecked(text: &str) -> Self {
-        Self(text.into())
-    }
-
-    /// The text.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Display for PathPattern {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
+    pub action: Action,
+    /// About whom; `None`: anyone, also without an identity.
+    pub from: Option<Vec<Source>>,
+    /// Which methods; `None`: all.
+    pub methods: Option<Vec<Method>>,
+    /// Which paths; `None`: all.
+    pub paths: Option<Vec<PathPattern>>,
 }
 
 pub(super) fn read(fields: &mut Fields<'_>) -> Option<Option<Authorization>> {
+    let origin = fields.origin();
     let enabled = fields.or("enabled", boolean(), true);
     let modes = word(&[
         ("enforce", AuthorizationMode::Enforce),
@@ -98,18 +56,22 @@ pub(super) fn read(fields: &mut Fields<'_>) -> Option<Option<Authorization>> {
     ]);
     let mode = fields.or("mode", modes, AuthorizationMode::Enforce);
     let rules = fields.optional("rules", list(object(read_rule)));
+    let probes = fields.optional("probes", object(read_probes));
     if enabled && rules.as_ref().is_none_or(Vec::is_empty) && !fields.has("rules") {
         fields.advise("rules", "without rules every request is denied");
     }
     let rules = rules.unwrap_or_default();
-    Some(enabled.then_some(Authorization { mode, rules }))
+    Some(enabled.then_some(Authorization {
+        origin,
+        mode,
+        rules,
+        probes,
+    }))
 }
 
 fn read_rule(fields: &mut Fields<'_>) -> Option<AuthorizationRule> {
-    let actions = word(&[
-        ("allow", AuthorizationAction::Allow),
-        ("deny", AuthorizationAction::Deny),
-    ]);
+    let origin = fields.origin();
+    let actions = word(&[("allow", Action::Allow), ("deny", Action::Deny)]);
     let action = fields.required("action", actions);
     // An empty list would be "nobody" to one reader and "anybody" to the next.
     let from = list(parsed(IDENTITY_PATTERN, grammar::identity_pattern)).not_empty();
@@ -119,9 +81,23 @@ fn read_rule(fields: &mut Fields<'_>) -> Option<AuthorizationRule> {
     let methods = fields.optional("methods", methods);
     let paths = fields.optional("paths", paths);
     Some(AuthorizationRule {
+        origin,
         action: action?,
-        from: from.unwrap_or_default(),
-        methods: methods.unwrap_or_default(),
-        paths: paths.unwrap_or_default(),
+        from,
+        methods,
+        paths,
+    })
+}
+
+fn read_probes(fields: &mut Fields<'_>) -> Option<Probes> {
+    let paths = list(parsed(PROBE_PATH, grammar::probe_path)).not_empty();
+    let paths: Option<Vec<Box<str>>> = fields.required("paths", paths);
+    let networks: Option<Vec<IpNet>> =
+        fields.optional("networks", list(parsed(NETWORK, grammar::network)).not_empty());
+    // Each path was looked at when it was read.
+    let probes = Probes::of(paths?).ok()?;
+    Some(match networks {
+        Some(networks) => probes.from_networks(networks),
+        None => probes,
     })
 }

@@ -7,9 +7,9 @@ use ipnet::IpNet;
 use mesh_core::endpoint::Address;
 use mesh_core::request_key::{KeyBy, KeyByError};
 use mesh_core::{ServiceName, SpiffeId, Version};
+use mesh_tls::authorize::{PathPattern, PatternError, Probes, Source};
 use mesh_traffic::router::{HeaderEditError, HeaderEdits, HostName, HostPattern};
 
-use super::authorization::{IdentityPattern, PathPattern};
 use super::context::Wrong;
 use super::listener::TrustedProxy;
 use super::load_balancing::StatusRange;
@@ -21,9 +21,12 @@ pub(super) const ADDRESS: &str = "host:port, as 10.0.0.7:3001, [::1]:3001 or ord
 pub(super) const BIND: &str = "an IP address and a port, as 0.0.0.0:8080 or [::]:8080";
 pub(super) const SPIFFE_ID: &str = "a SPIFFE ID, as spiffe://cluster.local/ns/dept-barc/sa/frontend";
 pub(super) const IDENTITY_PATTERN: &str = "a SPIFFE ID, as spiffe://cluster.local/ns/dept-barc/sa/frontend; \
-     \"*\" stands for one segment of its path, \"/**\" at the end for the rest";
+     \"*\" stands for one segment of its path, \"/**\" at the end for the rest; \"*\" alone for any identity, \
+     \"unauthenticated\" for none";
 pub(super) const PATH_PATTERN: &str =
     "a path, as /api/orders; \"*\" stands for one segment, \"/**\" at the end for the rest";
+pub(super) const PROBE_PATH: &str = "a path, as /healthz; without patterns";
+pub(super) const NETWORK: &str = "a network, as 10.0.0.0/8";
 pub(super) const TRUSTED_PROXY: &str = "a SPIFFE ID, or a network as 10.0.0.0/8";
 pub(super) const HOST: &str = "a host, as api.example.org; without scheme, port and path";
 pub(super) const HOST_PATTERN: &str = "a host, as api.example.org, or \"*\" for any";
@@ -76,48 +79,38 @@ pub(super) fn spiffe_id(text: &str) -> Result<SpiffeId, Wrong> {
         .map_err(|error: mesh_core::identity::SpiffeIdError| because(&error, text, SPIFFE_ID))
 }
 
-pub(super) fn identity_pattern(text: &str) -> Result<IdentityPattern, Wrong> {
-    if text == "*" {
-        return Ok(IdentityPattern::new_unchecked(text));
-    }
-    // Read as an ID in which something stands where the pattern has a star.
-    let fixed = text.strip_suffix("/**").unwrap_or(text);
-    let sample: Vec<&str> = fixed
-        .split('/')
-        .map(|segment| if segment == "*" { "x" } else { segment })
-        .collect();
-    let domain_is_fixed = !fixed.starts_with("spiffe://*");
-    match sample.join("/").parse::<SpiffeId>() {
-        Ok(_) if domain_is_fixed => Ok(IdentityPattern::new_unchecked(text)),
-        Ok(_) => Err(Wrong::expected(IDENTITY_PATTERN).because("a trust domain cannot be \"*\"")),
-        Err(error) => Err(because(&error, &sample.join("/"), IDENTITY_PATTERN)),
-    }
+pub(super) fn identity_pattern(text: &str) -> Result<Source, Wrong> {
+    let refuse = |error: PatternError| Wrong::expected(IDENTITY_PATTERN).because(error.reason());
+    text.parse().map_err(|error| {
+        let near = super::near::nearest(text, ["unauthenticated"]);
+        refuse(error).meant(near)
+    })
 }
 
 pub(super) fn path_pattern(text: &str) -> Result<PathPattern, Wrong> {
-    let refuse = |why: &str| Err(Wrong::expected(PATH_PATTERN).because(why));
-    if !text.starts_with('/') {
-        return refuse("it does not begin with '/'");
+    let refuse = |error: PatternError| Wrong::expected(PATH_PATTERN).because(error.reason());
+    text.parse().map_err(refuse)
+}
+
+pub(super) fn probe_path(text: &str) -> Result<Box<str>, Wrong> {
+    match Probes::of([text]) {
+        Ok(_) => Ok(text.into()),
+        Err(error) => Err(Wrong::expected(PROBE_PATH).because(error.message())),
     }
-    if text.contains(['?', '#']) || !text.bytes().all(|byte| byte.is_ascii_graphic()) {
-        return refuse("it has a character that no path has; a query does not belong to it");
-    }
-    let fixed = text.strip_suffix("/**").unwrap_or(text);
-    for segment in fixed.split('/') {
-        if segment.contains('*') && segment != "*" {
-            return refuse("\"*\" stands for a whole segment, and \"**\" only at the end");
-        }
-        if matches!(segment, "." | "..") {
-            return refuse("'.' and '..' are resolved before rules are tried");
-        }
-    }
-    Ok(PathPattern::new_unchecked(text))
+}
+
+pub(super) fn network(text: &str) -> Result<IpNet, Wrong> {
+    network_as(text, NETWORK)
 }
 
 pub(super) fn trusted_proxy(text: &str) -> Result<TrustedProxy, Wrong> {
     if text.starts_with("spiffe:") {
         return spiffe_id(text).map(TrustedProxy::Identity);
     }
+    network_as(text, TRUSTED_PROXY).map(TrustedProxy::Network)
+}
+
+fn network_as(text: &str, expected: &str) -> Result<IpNet, Wrong> {
     let network = text
         .parse::<IpNet>()
         .or_else(|_| text.parse::<std::net::IpAddr>().map(IpNet::from));
@@ -126,10 +119,10 @@ pub(super) fn trusted_proxy(text: &str) -> Result<TrustedProxy, Wrong> {
         Ok(network) if network.trunc() != network => {
             let meant = network.trunc().to_string();
             let why = "the address has bits beyond the prefix";
-            Err(Wrong::expected(TRUSTED_PROXY).because(why).meant(Some(&meant)))
+            Err(Wrong::expected(expected).because(why).meant(Some(&meant)))
         }
-        Ok(network) => Ok(TrustedProxy::Network(network)),
-        Err(_) => Err(Wrong::expected(TRUSTED_PROXY)),
+        Ok(network) => Ok(network),
+        Err(_) => Err(Wrong::expected(expected)),
     }
 }
 

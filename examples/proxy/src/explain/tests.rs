@@ -38,7 +38,7 @@ fn report(target: &str, fields: &[(&'static str, &'static str)]) -> Report {
         method: Method::GET,
         target: target.to_owned(),
         headers: headers.collect(),
-        source: None,
+        identity: None,
         client: None,
     };
     Report::of(&loaded.config, &LiveSplits::default(), &asked).expect("the edge lets it in")
@@ -134,9 +134,88 @@ fn what_the_edge_refuses_is_not_explained() {
         method: Method::GET,
         target: "/a%2fb".to_owned(),
         headers: Vec::new(),
-        source: None,
+        identity: None,
         client: None,
     };
     let refused = Report::of(&loaded.config, &LiveSplits::default(), &asked).expect_err("an encoded slash");
     assert!(refused.contains("the edge refuses the request"), "{refused}");
+}
+
+/// What is said to this identity, of a service that lets frontend read.
+fn authorization(mode: &str, identity: Option<&str>, target: &str) -> (Value, String) {
+    let rules = r#"[ { action: allow, from: ["spiffe://cluster.local/ns/dept-barc/sa/frontend"], methods: [GET], paths: ["/api/**"] },
+        { action: deny, paths: ["/v1/admin"] } ]"#;
+    let keys = format!(
+        "timeout: 5s\n      authorization:\n        mode: {mode}\n        probes: {{ paths: [/ok] }}\n        rules: {rules}"
+    );
+    let text = MESH.replace("timeout: 5s", &keys);
+    let loaded = config::parse("mesh.yaml", &text).unwrap_or_else(|report| panic!("{report}"));
+    let asked = Asked {
+        method: Method::GET,
+        target: target.to_owned(),
+        headers: vec![(HeaderName::from_static("x-tenant"), HeaderValue::from_static("a"))],
+        identity: identity.map(|identity| identity.parse().expect("an identity")),
+        client: None,
+    };
+    let report = Report::of(&loaded.config, &LiveSplits::default(), &asked).expect("the edge lets it in");
+    (report.json()["authorization"].clone(), report.to_string())
+}
+
+const FRONTEND: Option<&str> = Some("spiffe://cluster.local/ns/dept-barc/sa/frontend");
+
+#[test]
+fn who_may_do_what_is_told_rule_by_rule() {
+    let (json, text) = authorization("enforce", FRONTEND, "/api/x");
+    assert_eq!(
+        (&json["allowed"], &json["rule"]),
+        (&json!(true), &json!("rules[0]"))
+    );
+    assert_eq!(
+        (&json["rules"][0]["id"], &json["rules"][0]["condition"]),
+        (&json!("rules[1]"), &json!("paths"))
+    );
+    assert!(text.contains("  → allowed by rules[0]\n"), "{text}");
+
+    let printer = Some("spiffe://cluster.local/ns/dept-barc/sa/printer");
+    let (json, text) = authorization("enforce", printer, "/api/x");
+    assert_eq!(
+        (&json["allowed"], &json["refused"]),
+        (&json!(false), &json!(true))
+    );
+    assert_eq!(json["rules"][1]["condition"], "from");
+    assert!(
+        text.contains("of spiffe://cluster.local/ns/dept-barc/sa/printer"),
+        "{text}"
+    );
+    assert!(text.contains("  ✗ rules[0]  (mesh.yaml:"), "{text}");
+    assert!(
+        text.contains("denied, since no rule allows it: 403 unauthorized"),
+        "{text}"
+    );
+}
+
+#[test]
+fn an_audit_a_probe_and_a_path_that_is_rewritten_are_told_as_such() {
+    let (json, text) = authorization("audit", None, "/api/x");
+    assert_eq!(
+        (&json["allowed"], &json["refused"]),
+        (&json!(false), &json!(false))
+    );
+    assert!(text.contains("and passes: mode is audit"), "{text}");
+
+    let (json, _) = authorization("enforce", None, "/ok");
+    assert_eq!(
+        (&json["decidedBy"], &json["allowed"]),
+        (&json!("probe"), &json!(true))
+    );
+
+    let (json, text) = authorization("enforce", FRONTEND, "/api/Admin");
+    assert_eq!(
+        (&json["rule"], &json["rewrittenPath"]),
+        (&json!("rules[1]"), &json!("/v1/Admin"))
+    );
+    assert!(
+        text.contains("of the path it is sent on with, /v1/Admin"),
+        "{text}"
+    );
 }

@@ -38,6 +38,9 @@ impl fmt::Display for Report {
         if self.sets_cookie {
             writeln!(f, "  the client is given a cookie that keeps it to its version")?;
         }
+        if let Some(authorized) = &self.authorized {
+            write!(f, "{authorized}")?;
+        }
         if !self.policies.is_empty() {
             writeln!(f, "\npolicies:")?;
         }
@@ -102,7 +105,7 @@ impl fmt::Display for Outcome {
     }
 }
 
-struct At<'o>(Option<&'o Origin>);
+pub(super) struct At<'o>(pub(super) Option<&'o Origin>);
 
 impl fmt::Display for At<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -114,7 +117,7 @@ impl fmt::Display for At<'_> {
 }
 
 /// What a terminal would act on is shown, not done.
-struct Printable<'t>(&'t str);
+pub(super) struct Printable<'t>(pub(super) &'t str);
 
 impl fmt::Display for Printable<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -63,7 +63,7 @@ pub(super) const TABLE: &[Row] = &[
     honoured("serviceMesh.services[].enableMutualTLS"),
     honoured("serviceMesh.services[].tls"),
     honoured("serviceMesh.services[].loadBalancing"),
-    refused("serviceMesh.services[].authorization", "everyone would be let in").unless(is_empty),
+    honoured("serviceMesh.services[].authorization"),
     honoured("serviceMesh.services[].circuitBreaker"),
     honoured("serviceMesh.services[].outlierDetection"),
     honoured("serviceMesh.services[].retry"),
@@ -132,8 +132,4 @@ fn is_true(node: &Node, _: &Node) -> bool {
 
 fn is_false(node: &Node, _: &Node) -> bool {
     node.scalar().and_then(|scalar| scalar.boolean()) == Some(false)
-}
-
-fn is_empty(node: &Node, _: &Node) -> bool {
-    node.entries().is_some_and(<[_]>::is_empty)
 }

@@ -372,14 +372,29 @@ pub(super) const NOTES: &[(&str, &str)] = &[
         "authorization.mode",
         "`audit` lets denied requests pass, and tells of them.",
     ),
-    ("authorization.rules", "The rules."),
+    (
+        "authorization.rules",
+        "The rules. Their order changes nothing: one that denies comes before all that allow.",
+    ),
     ("authorization.rules[].action", "What the rule says."),
     (
         "authorization.rules[].from",
         "About whom. Default: anyone, also without an identity.",
     ),
     ("authorization.rules[].methods", "Default: all."),
-    ("authorization.rules[].paths", "Default: all."),
+    (
+        "authorization.rules[].paths",
+        "Default: all. `allow` takes them by the letter; `deny` without regard to case, escapes and a slash at the end, and also as a rule of traffic rewrites them.",
+    ),
+    (
+        "authorization.probes",
+        "What passes before any rule: `GET` and `HEAD` of exactly these paths. Off unless written.",
+    ),
+    ("authorization.probes.paths", "The paths."),
+    (
+        "authorization.probes.networks",
+        "From where, by the address of the connection. Default: from anywhere.",
+    ),
     (
         "serviceMesh.mutualTLS",
         "Certificates, and what is spoken with them.",

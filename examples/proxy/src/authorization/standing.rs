@@ -1,0 +1,159 @@
+//! What was allowed and goes on: a stream, a tunnel. It is asked about again when there is another policy.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use bytes::Bytes;
+use http::{Method, Uri};
+use http_body::{Body, Frame, SizeHint};
+use mesh_core::context::Direction;
+use mesh_core::{BoxError, Error, MeshContext, PeerInfo, RequestHead};
+use tokio::time::{Instant, MissedTickBehavior, interval};
+
+use super::{Authorization, without_query};
+use crate::inbound::Serving;
+
+/// How often a tunnel is asked about.
+const EVERY: Duration = Duration::from_secs(1);
+
+/// What was asked for, as rules see it.
+#[derive(Clone)]
+pub(super) struct AskedFor {
+    pub(super) direction: Direction,
+    pub(super) peer: Option<Arc<PeerInfo>>,
+    pub(super) method: Method,
+    pub(super) uri: Uri,
+    /// The path it goes on with, if a rule of traffic rewrites it.
+    pub(super) rewritten: Option<Box<str>>,
+}
+
+/// A request that was allowed. Its answer lasts as long as it is.
+#[derive(Clone)]
+pub struct Standing {
+    asked_for: AskedFor,
+    /// By which it was allowed.
+    allowed: Arc<Authorization>,
+    serving: Arc<ArcSwap<Serving>>,
+}
+
+impl AskedFor {
+    pub(super) fn of(
+        head: &RequestHead<'_>,
+        context: &MeshContext,
+        decision: &mesh_traffic::Decision,
+    ) -> Self {
+        let becomes = decision
+            .changes()
+            .and_then(|changes| changes.path(head.path(), head.query()));
+        Self {
+            direction: context.direction,
+            peer: context.peer.clone(),
+            method: head.method.clone(),
+            uri: head.uri.clone(),
+            rewritten: becomes.map(|target| without_query(&target).into()),
+        }
+    }
+}
+
+impl Standing {
+    /// Asks about a request.
+    ///
+    /// # Errors
+    /// It is refused.
+    pub fn of(
+        authorization: &Arc<Authorization>,
+        serving: &Arc<ArcSwap<Serving>>,
+        head: &RequestHead<'_>,
+        context: &MeshContext,
+        decision: &mesh_traffic::Decision,
+    ) -> Result<Box<Self>, Error> {
+        let asked_for = AskedFor::of(head, context, decision);
+        authorization.check(&asked_for, context.received)?;
+        Ok(Box::new(Self {
+            asked_for,
+            allowed: Arc::clone(authorization),
+            serving: Arc::clone(serving),
+        }))
+    }
+
+    /// Asks again, if the service has another policy by now.
+    fn ask_again(&mut self) -> Result<(), Error> {
+        let serving = self.serving.load();
+        match serving.plan.authorization.of(&self.allowed.service) {
+            Some(now) if !Arc::ptr_eq(now, &self.allowed) => {
+                self.allowed = Arc::clone(now);
+                self.allowed.check(&self.asked_for, Instant::now())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Waits until it is not allowed any more.
+    pub async fn denied(mut self) -> Error {
+        let mut ticks = interval(EVERY);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            if let Err(error) = self.ask_again() {
+                return error;
+            }
+        }
+    }
+
+    /// Whether an answer may last: its length is not known.
+    pub fn concerns(body: &impl Body) -> bool {
+        !body.is_end_stream() && body.size_hint().exact().is_none()
+    }
+
+    /// A body that breaks off when it is not allowed any more, at its next frame.
+    pub fn over<B>(self: Box<Self>, body: B) -> StandingBody<B> {
+        StandingBody {
+            body,
+            standing: Some(self),
+        }
+    }
+}
+
+pin_project_lite::pin_project! {
+    /// The body of an answer that lasts as long as it is allowed.
+    pub struct StandingBody<B> {
+        #[pin]
+        body: B,
+        // Nothing: it broke off.
+        standing: Option<Box<Standing>>,
+    }
+}
+
+impl<B> Body for StandingBody<B>
+where
+    B: Body<Data = Bytes, Error: Into<BoxError>>,
+{
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let this = self.project();
+        match this.standing.as_deref_mut().map(Standing::ask_again) {
+            Some(Ok(())) => this.body.poll_frame(cx).map_err(Into::into),
+            Some(Err(error)) => {
+                *this.standing = None;
+                Poll::Ready(Some(Err(error.into())))
+            }
+            None => Poll::Ready(None),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.standing.is_none() || self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}

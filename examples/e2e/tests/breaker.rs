@@ -6,12 +6,15 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use axum::Router;
-use axum::body::Body;
-use axum::routing::get;
+use axum::body::{Body, Bytes};
+use axum::routing::{get, post};
 use e2e::{Connection, Proxy, listen, serve, until};
 use http::header::{HOST, RETRY_AFTER};
 use http::{HeaderMap, Request, StatusCode};
 use http_body_util::BodyExt as _;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
 
 /// A service that fails while it is told to.
 #[derive(Clone)]
@@ -32,7 +35,11 @@ impl App {
                 false => StatusCode::OK,
             }
         };
-        let address = serve(Router::new().route("/", get(answer))).await;
+        let app = Router::new()
+            .route("/", get(answer))
+            .route("/late", post(|_: Bytes| async {}))
+            .route("/never", post(|_: Bytes| std::future::pending::<()>()));
+        let address = serve(app).await;
         Self {
             address,
             fails,
@@ -211,4 +218,39 @@ async fn nobody_listening_is_a_failure_too() {
     let mut connection = Connection::http1(proxy.address).await.expect("listening");
     assert_eq!(statuses(&mut connection, 2).await, [502, 503]);
     assert!(is_open(&proxy).await);
+}
+
+#[tokio::test]
+async fn a_client_that_is_slow_itself_does_not_open_it_for_others() {
+    let app = App::failing().await;
+    app.fails.store(false, Ordering::SeqCst);
+    let keys = "timeout: 100ms, circuitBreaker: { consecutiveFailures: 2 }";
+    let proxy = Proxy::start(&services(&[app.address], keys)).await;
+    for _ in 0..3 {
+        let mut client = TcpStream::connect(proxy.address).await.expect("listening");
+        let beginning = b"POST /late HTTP/1.1\r\nhost: app\r\ncontent-length: 100\r\n\r\nhello";
+        client.write_all(beginning).await.expect("it reads");
+        let mut answer = Vec::new();
+        let read = timeout(Duration::from_secs(10), client.read_buf(&mut answer));
+        read.await.expect("in time").expect("an answer");
+        assert!(
+            answer.starts_with(b"HTTP/1.1 504"),
+            "{}",
+            String::from_utf8_lossy(&answer)
+        );
+    }
+    assert!(!is_open(&proxy).await);
+    // Whoever sends all there is and gets no answer has a case.
+    let mut connection = Connection::http1(proxy.address).await.expect("listening");
+    for expected in [504, 504, 503] {
+        let request = Request::post("/never")
+            .header(HOST, "app")
+            .body(Body::from("all of it"));
+        let answer = connection
+            .send(request.expect("a request"))
+            .await
+            .expect("an answer");
+        assert_eq!(answer.status(), expected);
+        answer.into_body().collect().await.expect("whole");
+    }
 }

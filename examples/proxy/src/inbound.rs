@@ -160,7 +160,7 @@ impl Connection {
             balance: &place.serving.balancers[place.service],
             version: decision.target().and_then(|target| target.version.as_ref()),
             received: order.received,
-            deadline: order.deadline,
+            due: prepared.timeout.map(|limit| order.received + limit),
         };
         let request = match &prepared.mirror {
             Some(mirror) if upgrade.is_none() => mirror.copy(&place.serving, request, order.received),

@@ -27,13 +27,14 @@ pub(super) async fn send(
     request: Request<Body>,
     trouble: Trouble<'_>,
 ) -> Result<Response<SentBody>, Error> {
+    let of_all = deadline(&request);
     let send = |request: Request<Body>| async move {
         let now = Instant::now();
-        // A try may have a deadline of its own.
-        let told = request.extensions().get::<MeshContext>();
+        // A try may have a deadline of its own, and then it is one that was configured.
+        let own = deadline(&request).filter(|_| deadline(&request) != of_all);
         let attempt = Attempt {
             received: now,
-            deadline: told.map_or(attempt.deadline, |context| context.deadline),
+            due: own.or(attempt.due),
             ..attempt
         };
         let injection = trouble
@@ -47,4 +48,8 @@ pub(super) async fn send(
     };
     let response = retries.send(request, send).await?;
     Ok(response.map(unwatched))
+}
+
+fn deadline(request: &Request<Body>) -> Option<Instant> {
+    request.extensions().get::<MeshContext>()?.deadline
 }

@@ -45,9 +45,6 @@ async fn main() -> Result<(), BoxError> {
     let copy = told.recv().await.ok_or("the copy never came")?;
     assert_eq!(copy, (true, "three of these".into()));
     tokio::time::sleep(Duration::from_millis(10)).await;
-    for ending in Ending::ALL {
-        println!("{ending}: {}", mirror.counts().of(ending));
-    }
     assert_eq!(mirror.counts().of(Ending::Answered), 1);
     Ok(())
 }

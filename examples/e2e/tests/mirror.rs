@@ -133,7 +133,7 @@ async fn a_version_sees_each_request_once_more_and_nobody_gets_its_answers() {
 async fn a_service_that_hangs_fails_or_is_gone_costs_no_client_anything() {
     let seen = Seen::default();
     let app = remembering("app", &seen).await;
-    let hangs = serve(Router::new().route("/", post(|| std::future::pending::<()>()))).await;
+    let hangs = serve(Router::new().route("/", post(std::future::pending::<()>))).await;
     let (listener, nobody) = listen().await;
     drop(listener);
     for (next, outcome) in [(hangs, "lagging"), (nobody, "failed")] {

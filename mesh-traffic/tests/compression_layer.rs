@@ -6,7 +6,6 @@ use std::io::{Read, Write};
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 
-use brotli_decompressor::{Decompressor, DecompressorWriter};
 use bytes::Bytes;
 use flate2::read::MultiGzDecoder;
 use flate2::write::GzDecoder;
@@ -21,7 +20,6 @@ use tokio::sync::mpsc;
 use tower::{Layer, Service, ServiceExt, service_fn};
 
 const SIZE: usize = 8 << 20;
-const ENCODINGS: [&str; 2] = ["gzip", "br"];
 
 /// Text that repeats itself only in part.
 fn text(size: usize) -> Bytes {
@@ -55,13 +53,11 @@ fn compressed(accepts: &str, response: Response<Body>) -> Response<CompressedBod
     CompressionRule::default().compress(&accepted(accepts), response)
 }
 
-fn decoded(encoding: &str, bytes: &[u8]) -> Vec<u8> {
+fn decoded(bytes: &[u8]) -> Vec<u8> {
     let mut text = Vec::new();
-    match encoding {
-        "gzip" => MultiGzDecoder::new(bytes).read_to_end(&mut text),
-        _ => Decompressor::new(bytes, 4096).read_to_end(&mut text),
-    }
-    .expect("well-formed");
+    MultiGzDecoder::new(bytes)
+        .read_to_end(&mut text)
+        .expect("well-formed");
     text
 }
 
@@ -100,31 +96,29 @@ fn paused(frames: impl IntoIterator<Item = Result<Frame<Bytes>, &'static str>>) 
 #[tokio::test]
 async fn eight_mebibytes_are_the_same_once_they_are_decoded() {
     let text = text(SIZE);
-    for encoding in ENCODINGS {
-        // In one piece; in pieces; in pieces with pauses.
-        let pieces = || {
-            text.chunks(70_001)
-                .map(|piece| Ok(Frame::data(Bytes::copy_from_slice(piece))))
-        };
-        let whole = Body::full(text.clone());
-        let flowing = Body::new(Frames {
-            left: pieces().collect(),
-            pauses: false,
-            paused: false,
-        });
-        for (name, body) in [
-            ("whole", whole),
-            ("flowing", flowing),
-            ("paused", paused(pieces())),
-        ] {
-            let fields = [("content-type", "application/json"), ("accept-ranges", "bytes")];
-            let response = compressed(encoding, response(&fields, body));
-            assert_eq!(response.headers()["content-encoding"], encoding);
-            assert!(!response.headers().contains_key("accept-ranges"));
-            let sent = response.into_body().collect().await.expect("whole").to_bytes();
-            assert!(sent.len() < SIZE / 2, "{encoding}, {name}: {}", sent.len());
-            assert!(decoded(encoding, &sent) == text, "{encoding}, {name}");
-        }
+    // In one piece; in pieces; in pieces with pauses.
+    let pieces = || {
+        text.chunks(70_001)
+            .map(|piece| Ok(Frame::data(Bytes::copy_from_slice(piece))))
+    };
+    let whole = Body::full(text.clone());
+    let flowing = Body::new(Frames {
+        left: pieces().collect(),
+        pauses: false,
+        paused: false,
+    });
+    for (name, body) in [
+        ("whole", whole),
+        ("flowing", flowing),
+        ("paused", paused(pieces())),
+    ] {
+        let fields = [("content-type", "application/json"), ("accept-ranges", "bytes")];
+        let response = compressed("gzip", response(&fields, body));
+        assert_eq!(response.headers()["content-encoding"], "gzip");
+        assert!(!response.headers().contains_key("accept-ranges"));
+        let sent = response.into_body().collect().await.expect("whole").to_bytes();
+        assert!(sent.len() < SIZE / 2, "{name}: {}", sent.len());
+        assert!(decoded(&sent) == text, "{name}");
     }
 }
 
@@ -145,56 +139,28 @@ impl http_body::Body for Sent {
     }
 }
 
-/// What a client has so far.
-enum Client {
-    Gzip(Box<GzDecoder<Vec<u8>>>),
-    Brotli(Box<DecompressorWriter<Vec<u8>>>),
-}
-
-impl Client {
-    fn take(&mut self, bytes: &[u8]) -> &[u8] {
-        match self {
-            Self::Gzip(decoder) => {
-                decoder.write_all(bytes).expect("well-formed");
-                decoder.flush().expect("well-formed");
-                decoder.get_ref()
-            }
-            Self::Brotli(decoder) => {
-                decoder.write_all(bytes).expect("well-formed");
-                decoder.flush().expect("well-formed");
-                decoder.get_ref()
-            }
-        }
-    }
-}
-
 #[tokio::test]
 async fn each_piece_of_a_stream_arrives_before_the_next_is_there() {
-    for encoding in ENCODINGS {
-        let (send, pieces) = mpsc::unbounded_channel();
-        let fields = [("content-type", "application/x-ndjson")];
-        let response = compressed(encoding, response(&fields, Body::new(Sent(pieces))));
-        let mut body = std::pin::pin!(response.into_body());
-        let mut client = match encoding {
-            "gzip" => Client::Gzip(Box::new(GzDecoder::new(Vec::new()))),
-            _ => Client::Brotli(Box::new(DecompressorWriter::new(Vec::new(), 4096))),
-        };
-        let mut expected = Vec::new();
-        for number in 0..20 {
-            let piece = format!("{{ \"event\": {number} }}\n");
-            expected.extend_from_slice(piece.as_bytes());
-            send.send(piece.into()).expect("it is read");
-            let cx = &mut Context::from_waker(Waker::noop());
-            while let Poll::Ready(frame) = body.as_mut().poll_frame(cx) {
-                let data = frame.expect("not over").expect("no error").into_data();
-                client.take(&data.expect("data"));
-            }
-            assert_eq!(
-                String::from_utf8_lossy(client.take(&[])),
-                String::from_utf8_lossy(&expected),
-                "{encoding}"
-            );
+    let (send, pieces) = mpsc::unbounded_channel();
+    let fields = [("content-type", "application/x-ndjson")];
+    let response = compressed("gzip", response(&fields, Body::new(Sent(pieces))));
+    let mut body = std::pin::pin!(response.into_body());
+    let mut client = GzDecoder::new(Vec::new());
+    let mut expected = Vec::new();
+    for number in 0..20 {
+        let piece = format!("{{ \"event\": {number} }}\n");
+        expected.extend_from_slice(piece.as_bytes());
+        send.send(piece.into()).expect("it is read");
+        let cx = &mut Context::from_waker(Waker::noop());
+        while let Poll::Ready(frame) = body.as_mut().poll_frame(cx) {
+            let data = frame.expect("not over").expect("no error").into_data();
+            client.write_all(&data.expect("data")).expect("well-formed");
         }
+        client.flush().expect("well-formed");
+        assert_eq!(
+            String::from_utf8_lossy(client.get_ref()),
+            String::from_utf8_lossy(&expected)
+        );
     }
 }
 
@@ -254,7 +220,7 @@ async fn what_must_stay_as_it_is_or_gains_nothing_is_left_alone() {
         response.into_body().collect().await.expect("whole");
     }
     let response = compressed("gzip, br", response(&[JSON], Body::full(text(1024))));
-    assert_eq!(response.headers()["content-encoding"], "br");
+    assert_eq!(response.headers()["content-encoding"], "gzip");
 }
 
 fn status(status: u16, mut response: Response<Body>) -> Response<Body> {
@@ -266,14 +232,12 @@ fn status(status: u16, mut response: Response<Body>) -> Response<Body> {
 async fn the_client_chooses_and_caches_are_told_that_it_does() {
     for (accepts, encoding) in [
         ("gzip", Some("gzip")),
-        ("br", Some("br")),
-        ("gzip, br", Some("br")),
-        ("gzip;q=1, br;q=0.5", Some("gzip")),
+        ("br, gzip;q=0.1", Some("gzip")),
         ("GZIP", Some("gzip")),
         ("gzip;q=0", None),
         ("identity", None),
         ("identity;q=1, gzip;q=0.5", None),
-        ("deflate, zstd", None),
+        ("br, deflate, zstd", None),
         ("gzip;q=nonsense", None),
         ("", None),
     ] {
@@ -293,34 +257,28 @@ async fn the_client_chooses_and_caches_are_told_that_it_does() {
         let tag = if encoding.is_some() { "W/\"v1\"" } else { "\"v1\"" };
         assert_eq!(fields["etag"], tag, "{accepts}");
         let sent = response.into_body().collect().await.expect("whole").to_bytes();
-        let got = encoding.map_or_else(|| sent.to_vec(), |encoding| decoded(encoding, &sent));
+        let got = encoding.map_or_else(|| sent.to_vec(), |_| decoded(&sent));
         assert!(got == text(5000), "{accepts}");
     }
 }
 
 #[tokio::test]
 async fn a_response_that_breaks_off_is_not_passed_off_as_whole_and_trailers_come_last() {
-    for encoding in ENCODINGS {
-        let fields = [("content-type", "text/plain")];
-        let broken = paused([Ok(Frame::data(text(5000))), Err("the connection broke")]);
-        let response_of = |body| compressed(encoding, response(&fields, body));
-        let error = response_of(broken)
-            .into_body()
-            .collect()
-            .await
-            .expect_err("it broke");
-        assert_eq!(error.to_string(), "the connection broke", "{encoding}");
+    let fields = [("content-type", "text/plain")];
+    let broken = paused([Ok(Frame::data(text(5000))), Err("the connection broke")]);
+    let response_of = |body| compressed("gzip", response(&fields, body));
+    let error = response_of(broken)
+        .into_body()
+        .collect()
+        .await
+        .expect_err("it broke");
+    assert_eq!(error.to_string(), "the connection broke");
 
-        let trailers =
-            HeaderMap::from_iter([("x-sum".parse().expect("a name"), "7".parse().expect("a value"))]);
-        let whole = paused([Ok(Frame::data(text(5000))), Ok(Frame::trailers(trailers.clone()))]);
-        let collected = response_of(whole).into_body().collect().await.expect("whole");
-        assert_eq!(collected.trailers(), Some(&trailers), "{encoding}");
-        assert!(
-            decoded(encoding, &collected.to_bytes()) == text(5000),
-            "{encoding}"
-        );
-    }
+    let trailers = HeaderMap::from_iter([("x-sum".parse().expect("a name"), "7".parse().expect("a value"))]);
+    let whole = paused([Ok(Frame::data(text(5000))), Ok(Frame::trailers(trailers.clone()))]);
+    let collected = response_of(whole).into_body().collect().await.expect("whole");
+    assert_eq!(collected.trailers(), Some(&trailers));
+    assert!(decoded(&collected.to_bytes()) == text(5000));
 }
 
 #[tokio::test]

@@ -356,7 +356,7 @@ pub(super) const NOTES: &[(&str, &str)] = &[
     ("throttle.bytesPerSecond", "Of the body."),
     (
         "services[].compression",
-        "Which responses are compressed, with Brotli or gzip as the client likes: those of textual media types that \
+        "Which responses are compressed, with gzip, for clients that take it: those of textual media types that \
          nobody wants left as they are. Leave it off for pages that show a secret beside what a client sent: the size \
          gives it away (BREACH). Off unless written.",
     ),

@@ -80,8 +80,7 @@ impl RetryBudget {
 
     /// A request came: not a retry.
     pub fn on_request(&self, now: Instant) {
-        // A slot that is full, or is of a later time, leaves it out: there will be less to spend.
-        let _ = self.0.requests.add(self.tick(now));
+        self.0.requests.count(self.tick(now));
     }
 
     /// Takes leave for one retry, or says that there is none.
@@ -89,18 +88,10 @@ impl RetryBudget {
     pub fn try_spend(&self, now: Instant) -> bool {
         let Inner { policy, retries, .. } = &*self.0;
         let tick = self.tick(now);
-        // Counted first, so that of two that see each other at least one is right.
-        let Some(counted) = retries.add(tick) else {
-            return false;
-        };
-        let spent = self.spent(tick);
-        let share = policy.share(self.requests(tick));
-        let granted =
-            spent <= share || (spent <= share.saturating_add(policy.reserve()) && self.take_reserve(now));
-        if !granted {
-            retries.take_back(counted);
-        }
-        granted
+        retries.add_if(tick, |spent| {
+            let share = policy.share(self.requests(tick));
+            spent <= share || (spent <= share.saturating_add(policy.reserve()) && self.take_reserve(now))
+        })
     }
 
     /// How many retries there could be now, one after another. For a gauge: others spend as well.

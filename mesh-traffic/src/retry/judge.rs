@@ -84,7 +84,7 @@ pub(super) fn judge(on: &[RetryOn], asked: Asked, ended: &Ended<'_>) -> Judged {
             };
             match safe {
                 RetrySafe::No => return Judged::Keep(Why::InVain),
-                // What this process has no room for, or has opened a breaker for, is the same for every try.
+                // Of this process itself: there is no elsewhere for it.
                 RetrySafe::Elsewhere if refusal.is_some() => return Judged::Keep(Why::InVain),
                 RetrySafe::Later if *hint == Hint::None => return Judged::Keep(Why::NotWanted),
                 _ => {}
@@ -105,9 +105,12 @@ fn failed(on: &[RetryOn], asked: Asked, error: &Error) -> Judged {
     if error.attempts().is_some() {
         return Judged::Keep(Why::TriedBeneath);
     }
+    let hint = error.retry_after().map_or(Hint::None, Hint::NotBefore);
     let named = match kind.retry_safe() {
-        RetrySafe::No | RetrySafe::Later | RetrySafe::Elsewhere => return Judged::Keep(Why::InVain),
-        RetrySafe::AsItsStatus => None,
+        // What this process has no room for, or has opened a breaker for, is the same for every try.
+        RetrySafe::No | RetrySafe::Elsewhere => return Judged::Keep(Why::InVain),
+        RetrySafe::Later if hint == Hint::None => return Judged::Keep(Why::NotWanted),
+        RetrySafe::Later | RetrySafe::AsItsStatus => None,
         RetrySafe::Yes => Some(RetryOn::ConnectFailure),
         RetrySafe::Idempotent if unsent => Some(RetryOn::RefusedStream),
         RetrySafe::Idempotent => (kind == ErrorKind::UpstreamReset).then_some(RetryOn::Reset),
@@ -120,7 +123,7 @@ fn failed(on: &[RetryOn], asked: Asked, error: &Error) -> Judged {
     if !on.iter().any(is_failure) {
         return Judged::Keep(Why::NotAsked);
     }
-    unless_acted_on(asked, unsent && kind != ErrorKind::FaultInjected, Hint::None)
+    unless_acted_on(asked, unsent && kind != ErrorKind::FaultInjected, hint)
 }
 
 fn unless_acted_on(asked: Asked, unsent: bool, hint: Hint) -> Judged {

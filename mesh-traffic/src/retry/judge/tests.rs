@@ -86,8 +86,8 @@ fn errors_are_judged_by_the_table() {
         (K::NoRoute, Judged::Keep(Why::InVain), Judged::Keep(Why::InVain)),
         (
             K::RateLimited,
-            Judged::Keep(Why::InVain),
-            Judged::Keep(Why::InVain),
+            Judged::Keep(Why::NotWanted),
+            Judged::Keep(Why::NotWanted),
         ),
         (K::FaultInjected, Judged::Keep(Why::NotIdempotent), AGAIN),
         (
@@ -202,6 +202,10 @@ fn a_rate_limit_is_waited_out_if_it_says_how_long() {
     let waiting = Answer { hint, ..limited() };
     assert_eq!(waiting.judged(&on, TWICE), Judged::Again(hint));
     assert_eq!(waiting.by_default(TWICE), Judged::Keep(Why::NotAsked));
+    // A limit of this process: nothing was sent.
+    let error = Error::new(ErrorKind::RateLimited, "too many").with_retry_after(Duration::from_secs(1));
+    assert_eq!(judge(&on, ONCE, &Ended::Failed(&error)), Judged::Again(hint));
+    assert_eq!(of_error(ONCE, &error), Judged::Keep(Why::NotAsked));
     // A plain 429 of an application waits as any failure does.
     assert_eq!(answer(429).judged(&on, TWICE), AGAIN);
 }

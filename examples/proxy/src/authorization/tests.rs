@@ -69,10 +69,7 @@ fn ask(config: &config::Config, asked: Asked<'_>) -> (Result<(), Error>, bool) {
         .body(())
         .expect("a request");
     let head = RequestHead::of(&request);
-    let routed = table
-        .route(&Asking::of(&head, &context))
-        .ok()
-        .expect("it is routed");
+    let routed = table.route(&Asking::of(&head, &context)).expect("it is routed");
     let decision = routed.decision();
     let authorization = compiled.met_by(decision).expect("the service has a policy");
     let checked = authorization.check(&AskedFor::of(&head, &context, decision), context.received);

@@ -18,8 +18,9 @@
 //! that [`mesh_core::edge`] brings paths into. So a request cannot gain by another spelling, even if the edge was
 //! forgotten.
 //!
-//! **A deny rule reads a path as carelessly as any application might**: without regard to the case of ASCII letters,
-//! with every escape decoded, and with or without a slash at the end. An allow rule takes it by the letter.
+//! **A deny rule reads a path as careless applications do**: without regard to the case of ASCII letters, with every
+//! escape decoded, and with or without a slash at the end. An allow rule takes it by the letter. An application that
+//! takes its path from elsewhere, as from a header, or decodes it twice, cannot be protected by a rule about paths.
 //!
 //! ```
 //! use http::Method;

@@ -35,7 +35,7 @@ pub struct Compiled(HashMap<ServiceName, Arc<Authorization>>);
 /// # Errors
 /// One that cannot be: the configuration was not checked as it should have been.
 pub fn compile(mesh: &Mesh, telemetry: &Telemetry) -> Result<Compiled, String> {
-    let own = identity_of(mesh, &mesh.identity.service)?;
+    let own = &mesh.identity.id;
     let written = mesh.services.iter().filter_map(|service| {
         let authorization = service.authorization.as_ref()?;
         Some((service.name.clone(), authorization))

@@ -10,7 +10,7 @@ use mesh_core::edge::{EdgePolicy, canonical_path};
 pub(super) enum Reading {
     /// As it is written. What allows must not allow more than was meant.
     ByTheLetter,
-    /// As any application might take it: escapes decoded, ASCII letters in lower case, no slash at the end. What denies
+    /// As careless applications take it: escapes decoded, ASCII letters in lower case, no slash at the end. What denies
     /// must not be walked around.
     Careless,
 }

@@ -18,6 +18,8 @@ use crate::inbound::Serving;
 
 /// How often a tunnel is asked about.
 const EVERY: Duration = Duration::from_secs(1);
+/// Bodies of this length are over soon, and are not asked about.
+const SHORT: u64 = 1 << 20;
 
 /// What was asked for, as rules see it.
 #[derive(Clone)]
@@ -55,6 +57,27 @@ impl AskedFor {
             uri: head.uri.clone(),
             rewritten: becomes.map(|target| without_query(&target).into()),
         }
+    }
+
+    /// As a request is sent on.
+    fn as_sent(head: &RequestHead<'_>, context: &MeshContext) -> Self {
+        Self {
+            direction: context.direction,
+            peer: context.peer.clone(),
+            method: head.method.clone(),
+            uri: head.uri.clone(),
+            rewritten: None,
+        }
+    }
+}
+
+impl Authorization {
+    /// Whether a copy of a request may go to this service, which is asked about it as it is sent.
+    pub fn allows_copy(&self, head: &RequestHead<'_>) -> bool {
+        let context = head.extensions.get::<MeshContext>();
+        let asked = context.map(|context| self.check(&AskedFor::as_sent(head, context), context.received));
+        // Without a context nobody can say whose request it is.
+        asked.is_some_and(|asked| asked.is_ok())
     }
 }
 
@@ -103,9 +126,9 @@ impl Standing {
         }
     }
 
-    /// Whether an answer may last: its length is not known.
+    /// Whether an answer may last: its length is not known, or it is long.
     pub fn concerns(body: &impl Body) -> bool {
-        !body.is_end_stream() && body.size_hint().exact().is_none()
+        !body.is_end_stream() && body.size_hint().exact().is_none_or(|length| length > SHORT)
     }
 
     /// A body that breaks off when it is not allowed any more, at its next frame.

@@ -164,3 +164,55 @@ fn who_proved_nothing_can_be_denied_by_name() {
     assert!(passes(&config, get(None, "/")) && passes(&config, post(Some("frontend"))));
     assert!(!passes(&config, post(None)));
 }
+
+#[test]
+fn a_copy_is_asked_about_as_it_is_sent_and_whose_it_is() {
+    let config = mesh(READERS);
+    let compiled = compile(&config.mesh, &Telemetry::new()).expect("policies");
+    let orders = ServiceName::new("orders").expect("a name");
+    let authorization = compiled.of(&orders).expect("a policy");
+    let copied = |service: Option<&str>, path: &str| {
+        let mut request = Request::get(path).body(()).expect("a request");
+        if let Some(service) = service {
+            let service = ServiceName::new(service).expect("a name");
+            let identity = identity_of(&config.mesh, &service).expect("an identity");
+            let mut context = MeshContext::new(Instant::now());
+            context.peer = Some(Arc::new(PeerInfo::mtls(
+                ([127, 0, 0, 1], 5).into(),
+                identity,
+                "ab12",
+                "01",
+            )));
+            request.extensions_mut().insert(context);
+        }
+        authorization.allows_copy(&RequestHead::of(&request))
+    };
+    assert!(copied(Some("frontend"), "/api/x"));
+    assert!(!copied(Some("printer"), "/api/x") && !copied(Some("frontend"), "/admin"));
+    assert!(!copied(None, "/api/x"), "nobody knows whose it is");
+}
+
+#[test]
+fn only_answers_that_may_last_are_asked_about_again() {
+    use http_body::SizeHint;
+    struct Sized(SizeHint);
+    impl http_body::Body for Sized {
+        type Data = bytes::Bytes;
+        type Error = std::convert::Infallible;
+
+        fn poll_frame(
+            self: std::pin::Pin<&mut Self>,
+            _: &mut std::task::Context<'_>,
+        ) -> std::task::Poll<Option<Result<http_body::Frame<bytes::Bytes>, Self::Error>>> {
+            std::task::Poll::Pending
+        }
+
+        fn size_hint(&self) -> SizeHint {
+            self.0.clone()
+        }
+    }
+    assert!(Standing::concerns(&Sized(SizeHint::default())));
+    assert!(Standing::concerns(&Sized(SizeHint::with_exact((1 << 20) + 1))));
+    assert!(!Standing::concerns(&Sized(SizeHint::with_exact(1 << 20))));
+    assert!(!Standing::concerns(&mesh_core::body::Body::empty()));
+}

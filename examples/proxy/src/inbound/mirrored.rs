@@ -3,7 +3,7 @@
 use http::{HeaderName, HeaderValue, Request, Response};
 use mesh_core::body::Body;
 use mesh_core::breaker::State;
-use mesh_core::{Error, ErrorKind, ServiceName, Version};
+use mesh_core::{Error, ErrorKind, RequestHead, ServiceName, Version};
 use mesh_traffic::mirror::Mirror;
 use tokio::time::Instant;
 
@@ -33,8 +33,15 @@ impl MirrorTo {
     }
 
     /// The request, and perhaps a copy of it on its way. A copy is no evidence for or against the breaker of its service,
-    /// and is not sent to one that rests.
+    /// and is not sent to one that rests, nor to one whose authorization refuses it.
     pub(super) fn copy(&self, serving: &Serving, request: Request<Body>, received: Instant) -> Request<Body> {
+        let authorization = serving
+            .plan
+            .authorization
+            .of(&serving.plan.services[self.service].name);
+        if authorization.is_some_and(|asked| !asked.allows_copy(&RequestHead::of(&request))) {
+            return request;
+        }
         let Some(begun) = self.mirror.begin(fastrand::u32(..), received) else {
             return request;
         };

@@ -381,3 +381,39 @@ async fn what_goes_on_is_broken_off_when_it_is_not_allowed_any_more() {
         .await
         .expect("the tunnel is closed");
 }
+
+#[tokio::test]
+async fn no_copy_goes_to_a_service_whose_authorization_refuses_it() {
+    let (send, mut copies) = tokio::sync::mpsc::unbounded_channel();
+    let shadow = Router::new().fallback(async move |uri: Uri| {
+        send.send(uri.path().to_owned()).expect("read");
+    });
+    let shadow = serve(shadow).await;
+    let app = serve(Router::new().fallback(async || "app")).await;
+    let services = format!(
+        r#"
+    - {{ name: app, port: 1, hosts: ["*"], endpoints: ["{app}"] }}
+    - name: shadow
+      port: 1
+      endpoints: ["{shadow}"]
+      authorization: {{ rules: [ {{ action: allow }}, {{ action: deny, paths: [/secret] }} ] }}
+  trafficManagement:
+    rules:
+      - id: all
+        destinations: [ {{ service: app }} ]
+        mirror: {{ service: shadow, percentage: 100 }}
+"#
+    );
+    let proxy = Proxy::start(&services).await;
+    let mut connection = Connection::http1(proxy.address).await.expect("listening");
+    for path in ["/secret", "/Secret/", "/open"] {
+        let request = http::Request::get(path).header("host", "app");
+        let answer = connection
+            .send(request.body(Body::empty()).expect("a request"))
+            .await;
+        let answer = answer.expect("an answer");
+        assert_eq!(answer.status(), 200, "{path}: only its copy is refused");
+        answer.into_body().collect().await.expect("a whole body");
+    }
+    assert_eq!(copies.recv().await.as_deref(), Some("/open"));
+}

@@ -208,7 +208,7 @@ fn only_answers_that_may_last_are_asked_about_again() {
         }
 
         fn size_hint(&self) -> SizeHint {
-            self.0.clone()
+            self.0
         }
     }
     assert!(Standing::concerns(&Sized(SizeHint::default())));

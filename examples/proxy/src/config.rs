@@ -203,6 +203,7 @@ fn read(root: &Node, context: &mut Context) -> Option<Config> {
     unique::check(root, context);
     if let Some(config) = &config {
         honoured::check(root, config, context);
+        authorization::check(config, context);
     }
     config
 }

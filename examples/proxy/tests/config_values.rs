@@ -4,7 +4,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use mesh_proxy::config::{
-    Config, HealthCheckKind, LARGEST_FILE, ListenerTls, MutualTls, Report, RuleAction, Service, load, parse,
+    AuthorizationMode, Config, HealthCheckKind, LARGEST_FILE, ListenerTls, MutualTls, Report, RuleAction,
+    Service, load, parse,
 };
 use mesh_tls::KeyType;
 
@@ -397,6 +398,56 @@ fn parts_that_are_switched_off_are_not_there() {
     );
     let mesh = config("serviceMesh: { metrics: { enabled: false }, admin: { enabled: false } }").mesh;
     assert!(mesh.metrics.is_none() && mesh.admin.is_none());
+}
+
+#[test]
+fn who_may_do_what_is_read_rule_by_rule() {
+    let authorization = service(
+        "authorization: { mode: audit, probes: { paths: [/ok], networks: [10.0.0.0/8] }, rules: [\
+         { action: allow, from: [\"spiffe://mesh/ns/*/sa/a\", \"*\", unauthenticated], methods: [GET], paths: [\"/a/**\"] }, \
+         { action: deny }] }",
+    )
+    .authorization
+    .expect("written");
+    assert_eq!(authorization.mode, AuthorizationMode::Audit);
+    assert!(authorization.probes.is_some());
+    let [allow, deny] = authorization.rules.as_slice() else {
+        panic!("{authorization:?}")
+    };
+    let from = allow
+        .from
+        .as_ref()
+        .expect("written")
+        .iter()
+        .map(ToString::to_string);
+    assert_eq!(
+        from.collect::<Vec<_>>(),
+        ["spiffe://mesh/ns/*/sa/a", "*", "unauthenticated"]
+    );
+    assert_eq!(allow.methods.as_deref(), Some([http::Method::GET].as_slice()));
+    assert_eq!(allow.paths.as_ref().expect("written")[0].as_str(), "/a/**");
+    assert_eq!((&deny.from, &deny.methods, &deny.paths), (&None, &None, &None));
+
+    for (keys, path) in [
+        (
+            "rules: [{ action: allow, paths: [/a/../b] }]",
+            "rules[0].paths[0]",
+        ),
+        (
+            "rules: [{ action: allow, from: [unauthentcated] }]",
+            "rules[0].from[0]",
+        ),
+        ("rules: [], probes: { paths: [/a//b] }", "probes.paths[0]"),
+        ("rules: [], probes: { paths: [] }", "probes.paths"),
+        (
+            "rules: [], probes: { paths: [/a], networks: [10.1.2.3/8] }",
+            "probes.networks[0]",
+        ),
+        ("rules: [], probes: { networks: [10.0.0.0/8] }", "probes.paths"),
+    ] {
+        let (found, _) = only_problem(&with(&format!("authorization: {{ {keys} }}")));
+        assert_eq!(found, format!("serviceMesh.services[0].authorization.{path}"));
+    }
 }
 
 #[test]

@@ -154,3 +154,27 @@ fn a_stable_version_may_come_of_a_rollout() {
     assert!(told(&text).contains(&("serviceMesh.services[0].stableVersion".to_owned(), false)));
     assert!(parse("x", &format!("serviceMesh: {{ {services} }}")).is_err());
 }
+
+#[test]
+fn a_rule_about_identities_that_nobody_can_prove_is_told_of() {
+    let rules = |from: &str| format!("authorization: {{ rules: [{{ action: deny, from: [{from}] }}] }}");
+    let path = "authorization.rules[0]".to_owned();
+    for from in ["\"*\"", "\"spiffe://cluster.local/ns/a/sa/b\""] {
+        assert_eq!(told_of_service(&rules(from)), [(path.clone(), false)], "{from}");
+    }
+    assert_eq!(told_of_service(&rules("unauthenticated, \"*\"")), []);
+    assert_eq!(
+        told_of_service("authorization: { rules: [{ action: deny }] }"),
+        []
+    );
+
+    // On a listener for the own application, this process is the one who asks.
+    let of_listener = |keys: &str| {
+        told(&format!(
+            "serviceMesh: {{ mutualTLS: {{ enabled: true }}, listeners: [{{ name: a, bind: '127.0.0.1:1', {keys} }}], services: [{{ name: s, port: 1, endpoints: ['127.0.0.1:4001'], {} }}] }}",
+            rules("\"*\"")
+        ))
+    };
+    assert_eq!(of_listener("direction: outbound, tls: off"), []);
+    assert_eq!(of_listener("tls: permissive"), []);
+}

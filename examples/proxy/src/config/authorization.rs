@@ -4,9 +4,11 @@ use http::Method;
 use ipnet::IpNet;
 use mesh_tls::authorize::{Action, PathPattern, Probes, Source};
 
+use super::context::Context;
 use super::grammar::{self, IDENTITY_PATTERN, METHOD, NETWORK, PATH_PATTERN, PROBE_PATH};
 use super::origin::Origin;
 use super::shape::{Fields, boolean, list, object, parsed, word};
+use super::{Config, Direction, ListenerTls, Warning};
 
 /// Deny comes before allow; what no rule allows is denied.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -100,4 +102,40 @@ fn read_probes(fields: &mut Fields<'_>) -> Option<Probes> {
         Some(networks) => probes.from_networks(networks),
         None => probes,
     })
+}
+
+/// A rule about identities that nobody can prove never holds: it denies nothing, and allows nothing.
+pub(super) fn check(config: &Config, context: &mut Context) {
+    let proves = |listener: &super::Listener| {
+        listener.tls != ListenerTls::Off || listener.direction == Direction::Outbound
+    };
+    if config.mesh.listeners.iter().any(proves) {
+        return;
+    }
+    for (service, written) in config.mesh.services.iter().enumerate() {
+        let rules = written
+            .authorization
+            .iter()
+            .flat_map(|authorization| &authorization.rules);
+        for (place, rule) in rules.enumerate() {
+            let needs_identity = |from: &Vec<Source>| !from.contains(&Source::Unauthenticated);
+            if !rule.from.as_ref().is_some_and(needs_identity) {
+                continue;
+            }
+            let steps = [
+                "serviceMesh".into(),
+                "services".into(),
+                service.into(),
+                "authorization".into(),
+                "rules".into(),
+                place.into(),
+            ];
+            context.at(&steps, |context| {
+                let message =
+                    "it never holds: no listener has TLS, by which a client could prove an identity";
+                let warning = Warning::advice(rule.origin.clone(), context.path(), message);
+                context.warning(warning);
+            });
+        }
+    }
 }

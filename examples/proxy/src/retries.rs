@@ -1,5 +1,7 @@
 //! Retries: what is tried again for each decision, and the budgets, which are kept from one configuration to the next.
 
+use std::borrow::Cow;
+
 use mesh_core::ServiceName;
 use mesh_telemetry::Telemetry;
 use mesh_telemetry::metrics::Retry;
@@ -87,11 +89,12 @@ impl Compiled {
     }
 }
 
-/// What is written for a decision: of its rule, else of its service.
+/// What is written for a decision: of its rule, else of its service. A limit for each try is one also if nothing is
+/// tried again.
 fn written<'c>(
     mesh: &'c config::Mesh,
     decision: &'c Decision,
-) -> Option<(&'c ServiceName, &'c config::Retry)> {
+) -> Option<(&'c ServiceName, Cow<'c, config::Retry>)> {
     let service = &decision.target()?.service;
     let rule = mesh.rules.iter().find(|rule| Some(&*rule.id) == decision.rule());
     let of_rule = rule.and_then(|rule| rule.retry.as_ref());
@@ -100,7 +103,15 @@ fn written<'c>(
         Some(written) => written.as_ref(),
         None => of_service()?.retry.as_ref(),
     };
-    Some((service, retry?))
+    let each = rule.and_then(|rule| rule.attempt_timeout);
+    let retry = match (retry, each) {
+        (retry, None) => Cow::Borrowed(retry?),
+        (retry, each) => Cow::Owned(config::Retry {
+            per_try_timeout: each,
+            ..retry.cloned().unwrap_or_default()
+        }),
+    };
+    Some((service, retry))
 }
 
 fn count(telemetry: &Telemetry, outcome: RetryOutcome) {
@@ -118,6 +129,8 @@ fn count(telemetry: &Telemetry, outcome: RetryOutcome) {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use mesh_traffic::LiveSplits;
 
     use super::*;
@@ -173,6 +186,30 @@ mod tests {
         assert_eq!(attempts("off to a"), None);
         assert_eq!(attempts("plain to a"), Some(1));
         assert_eq!(attempts("none to b"), None);
+    }
+
+    #[test]
+    fn a_limit_for_each_try_is_one_whether_or_not_anything_is_tried_again() {
+        let rules = "{ id: a, destinations: [{ service: a }] }, { id: b, destinations: [{ service: b }] }";
+        let text =
+            format!("serviceMesh: {{ services: [{A}, {B}], trafficManagement: {{ rules: [{rules}] }} }}");
+        let mut config = config::parse("mesh.yaml", &text).expect("valid").config;
+        let limit = Some(Duration::from_secs(2));
+        for rule in &mut config.mesh.rules {
+            rule.attempt_timeout = limit;
+        }
+        let (table, _) = routing::table(&config, &LiveSplits::default()).expect("a table");
+        let compiled = RetryBudgets::default().compile(&config.mesh, &table, &Telemetry::new());
+        let compiled = compiled.expect("checked");
+        let by_rule = table
+            .decisions()
+            .iter()
+            .filter(|decision| decision.rule().is_some());
+        let policies = by_rule.map(|decision| compiled.met_by(decision).expect("limited").policy().clone());
+        let said: Vec<_> = policies
+            .map(|policy| (policy.attempts, policy.per_try_timeout))
+            .collect();
+        assert_eq!(said, [(1, limit), (0, limit)]);
     }
 
     #[test]

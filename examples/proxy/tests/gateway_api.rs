@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::time::Duration;
 
 use http::uri::Scheme;
 use mesh_core::RequestHead;
@@ -147,6 +148,27 @@ fn a_preflight_request_is_answered_by_the_rule_of_the_request_it_asks_for() {
         "no rule would take it"
     );
     assert!(ask("/", "https://a.bar.com", "GET").is_none());
+}
+
+#[test]
+fn a_rule_says_how_long_a_try_may_take_and_what_is_tried_again() {
+    let rules = "apiVersion: gateway.networking.k8s.io/v1\nkind: HTTPRoute\nmetadata: { name: r }\nspec:\n  rules:\n    \
+                 - timeouts: { request: 10s, backendRequest: 2s }\n      retry: { codes: [503], attempts: 3, backoff: \
+                 100ms }\n      backendRefs: [{ name: infra-backend-v1, port: 8080 }]\n";
+    let loaded = load(rules).unwrap_or_else(|report| panic!("{report}"));
+    assert!(loaded.warnings.is_empty(), "{:?}", loaded.warnings);
+    let rule = &loaded.config.mesh.rules[0];
+    assert_eq!(rule.timeout, Some(Duration::from_secs(10)));
+    assert_eq!(rule.attempt_timeout, Some(Duration::from_secs(2)));
+    let retry = rule.retry.clone().flatten().expect("written");
+    assert_eq!(
+        (retry.attempts, retry.backoff),
+        (3, Some(Duration::from_millis(100)))
+    );
+    assert_eq!(
+        retry.on,
+        ["connect-failure", "refused-stream", "reset", "503"].map(|on| on.parse().expect("known"))
+    );
 }
 
 #[test]
@@ -327,9 +349,19 @@ fn what_would_not_be_done_is_refused_with_file_and_line() {
             "did you mean matches?",
         ),
         (
-            "rules: [{ retry: {} }]",
-            "spec.rules[0].retry",
+            "rules: [{ sessionPersistence: {} }]",
+            "spec.rules[0].sessionPersistence",
             "does not do that yet",
+        ),
+        (
+            "rules: [{ retry: { codes: [302] } }]",
+            "spec.rules[0].retry.codes[0]",
+            "400",
+        ),
+        (
+            "rules: [{ timeouts: { request: 1s, backendRequest: 2s } }]",
+            "spec.rules[0].timeouts.backendRequest",
+            "at most what timeouts.request allows",
         ),
         (
             "rules: [{ timeouts: { request: 1d } }]",

@@ -8,6 +8,7 @@ mod backend;
 mod filter;
 mod mirror;
 mod order;
+mod retry;
 mod route;
 mod route_match;
 
@@ -130,7 +131,8 @@ fn rules(route: &Route, found: &mut Vec<(Precedence, Rule)>) {
                     response_headers: of_route.filters.response_headers.clone(),
                     cors: of_route.filters.cors.clone(),
                     timeout: of_route.timeout,
-                    retry: None,
+                    attempt_timeout: of_route.attempt_timeout,
+                    retry: of_route.retry.clone().map(Some),
                     fault_injection: None,
                     rate_limiting: None,
                     mirror: of_route.filters.mirror.clone(),

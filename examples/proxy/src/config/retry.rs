@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use mesh_core::Backoff;
 use mesh_traffic::retry::{BudgetConfig, BudgetConfigError, BudgetPolicy, RetryPolicy};
 
 pub use mesh_traffic::retry::RetryOn;
@@ -22,6 +23,9 @@ pub struct Retry {
     pub on: Vec<RetryOn>,
     /// How long one try may take. Default `None`: as long as all may.
     pub per_try_timeout: Option<Duration>,
+    /// How long to wait before the first retry, at most; before each further one twice as long, up to ten times this.
+    /// Default `None`: [`RetryPolicy::backoff`]. Only the Gateway API has a key for it.
+    pub backoff: Option<Duration>,
     /// Whether every request may be sent twice, whatever its method. Default `false`.
     pub idempotent: bool,
     /// How many retries there may be in all.
@@ -43,6 +47,24 @@ pub struct RetryBudget {
 const ON: &str =
     "connect-failure, refused-stream, reset, a status from 400 to 599 or a status of gRPC as unavailable";
 
+/// Nothing is tried again.
+impl Default for Retry {
+    fn default() -> Self {
+        Self {
+            attempts: 0,
+            on: RetryOn::DEFAULT.to_vec(),
+            per_try_timeout: None,
+            backoff: None,
+            idempotent: false,
+            budget: RetryBudget {
+                percent: defaults::RETRY_BUDGET_PERCENT,
+                min_per_second: defaults::RETRY_BUDGET_MIN_PER_SECOND,
+                ttl: defaults::RETRY_BUDGET_TTL,
+            },
+        }
+    }
+}
+
 impl Retry {
     /// The policy this is.
     pub fn policy(&self) -> RetryPolicy {
@@ -50,6 +72,9 @@ impl Retry {
         policy.attempts = self.attempts;
         policy.on.clone_from(&self.on);
         policy.per_try_timeout = self.per_try_timeout;
+        if let Some(base) = self.backoff {
+            policy.backoff = Backoff::new(base, base.saturating_mul(10));
+        }
         policy.idempotent = self.idempotent;
         policy
     }
@@ -81,6 +106,7 @@ pub(super) fn read(fields: &mut Fields<'_>) -> Option<Option<Retry>> {
         attempts,
         on,
         per_try_timeout,
+        backoff: None,
         idempotent,
         budget: budget?,
     };

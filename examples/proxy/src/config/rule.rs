@@ -54,6 +54,8 @@ pub struct Rule {
     pub cors: Option<Cors>,
     /// In place of the service's.
     pub timeout: Option<Duration>,
+    /// How long one try may take, whatever retries say. Only the Gateway API has a key of its own for it.
+    pub attempt_timeout: Option<Duration>,
     /// Which failures are tried again, instead of what its services say; `Some(None)`: none.
     pub retry: Option<Option<Retry>>,
     /// In place of the service's.
@@ -148,6 +150,7 @@ pub(super) fn read(fields: &mut Fields<'_>, names: &Names) -> Option<Rule> {
         response_headers: response_headers.unwrap_or_default(),
         cors,
         timeout,
+        attempt_timeout: None,
         retry,
         fault_injection: fault_injection.flatten(),
         rate_limiting: rate_limiting.flatten(),

@@ -7,10 +7,12 @@ use mesh_traffic::router::{HostName, Operator, Subject};
 
 use super::backend::{self, Backend};
 use super::filter::{self, Filters};
+use super::retry;
 use super::route_match::{self, Match};
 use super::{NAME, gep_duration, object_name};
 use crate::config::context::{Context, Wrong};
 use crate::config::origin::Origin;
+use crate::config::retry::Retry;
 use crate::config::rfc3339;
 use crate::config::rule::RuleAction;
 use crate::config::schema::Schema;
@@ -49,6 +51,10 @@ pub(super) struct RouteRule {
     pub(super) filters: Filters,
     pub(super) action: RuleAction,
     pub(super) timeout: Option<Duration>,
+    /// How long a try may take.
+    pub(super) attempt_timeout: Option<Duration>,
+    /// In place of the service's.
+    pub(super) retry: Option<Retry>,
 }
 
 impl Route {
@@ -239,13 +245,14 @@ fn read_rule(fields: &mut Fields<'_>, grpc: bool, namespace: &str, mesh: &Mesh) 
     let filters = fields.optional("filters", list(object(filter)));
     let backend = |fields: &mut Fields<'_>| backend::read(fields, namespace, mesh);
     let backends: Option<Vec<Backend>> = fields.optional("backendRefs", list(object(backend)));
-    let timeout = fields.optional("timeouts", object(read_timeouts));
-    for key in ["retry", "sessionPersistence"] {
-        fields.optional(key, Anything);
-        if fields.has(key) {
-            let wrong = Wrong::expected("a rule without it: this version does not do that yet");
-            fields.refuse(key, key, wrong);
-        }
+    let timeouts = fields
+        .optional("timeouts", object(read_timeouts))
+        .unwrap_or_default();
+    let retry = fields.optional("retry", object(retry::read));
+    fields.optional("sessionPersistence", Anything);
+    if fields.has("sessionPersistence") {
+        let wrong = Wrong::expected("a rule without it: this version does not do that yet");
+        fields.refuse("sessionPersistence", "sessionPersistence", wrong);
     }
     let matches = match matches {
         Some(matches) if !matches.is_empty() => matches,
@@ -284,24 +291,35 @@ fn read_rule(fields: &mut Fields<'_>, grpc: bool, namespace: &str, mesh: &Mesh) 
         matches,
         filters,
         action,
-        timeout: timeout.flatten(),
+        timeout: timeouts.request,
+        attempt_timeout: timeouts.attempt,
+        retry,
     })
 }
 
-fn read_timeouts(fields: &mut Fields<'_>) -> Option<Option<Duration>> {
+/// How long a request may take, and each try of it.
+#[derive(Default)]
+struct Timeouts {
+    request: Option<Duration>,
+    attempt: Option<Duration>,
+}
+
+fn read_timeouts(fields: &mut Fields<'_>) -> Option<Timeouts> {
     const WHAT: &str = "a duration as 10s";
     let request = fields.optional("request", parsed(WHAT, gep_duration));
     let attempt = fields.optional("backendRequest", parsed(WHAT, gep_duration));
-    if let Some(Some(attempt)) = attempt {
-        let message = "not honoured by this version yet: each try may take as long as the request";
-        fields.advise("backendRequest", message);
-        if request.flatten().is_some_and(|request| attempt > request) {
-            let wrong = Wrong::expected("at most what timeouts.request allows");
-            fields.refuse("backendRequest", format!("{attempt:?}"), wrong);
-        }
+    let attempt = attempt.flatten();
+    if let (Some(attempt), Some(Some(request))) = (attempt, request)
+        && attempt > request
+    {
+        let wrong = Wrong::expected("at most what timeouts.request allows");
+        fields.refuse("backendRequest", format!("{attempt:?}"), wrong);
     }
-    // Zero: none, also if the service has one.
-    Some(request.map(|limit| limit.unwrap_or(NO_LIMIT)))
+    Some(Timeouts {
+        // Zero: none, also if the service has one.
+        request: request.map(|limit| limit.unwrap_or(NO_LIMIT)),
+        attempt,
+    })
 }
 
 /// So long that it is none.

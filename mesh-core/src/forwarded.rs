@@ -10,7 +10,9 @@ mod ids;
 mod marks;
 #[cfg(test)]
 mod tests;
+mod timeout;
 mod trace;
+mod trace_fields;
 mod trust;
 
 use http::header::HeaderName;
@@ -18,6 +20,10 @@ use http::header::HeaderName;
 pub use believed::{Believed, inherit};
 pub use marks::{PeerMarks, RequestMarks, TargetMarks, mark_request, mark_response};
 pub use trust::Trust;
+
+pub(crate) use believed::request_id;
+pub(crate) use timeout::{GRPC_TIMEOUT, allowed, grpc_timeout};
+pub(crate) use trace_fields::TraceFields;
 
 /// How often a request had been tried before, on its way down; absent at the first attempt. On a response it says that
 /// a layer beneath tried so often and gave up: it is of no use to try again.
@@ -28,7 +34,7 @@ pub const X_MESH_DEADLINE_MS: HeaderName = HeaderName::from_static("x-mesh-deadl
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const X_FORWARDED_CLIENT_CERT: HeaderName = HeaderName::from_static("x-forwarded-client-cert");
-const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+pub(crate) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
 const X_TRACE_ID: HeaderName = HeaderName::from_static("x-trace-id");

@@ -40,6 +40,8 @@ pub mod body;
 #[cfg(feature = "http")]
 pub mod body_end;
 #[cfg(feature = "http")]
+pub mod carry;
+#[cfg(feature = "http")]
 pub mod edge;
 #[cfg(feature = "http")]
 pub mod forward;

@@ -8,8 +8,7 @@ use http::header::{HeaderName, HeaderValue};
 use super::marks::PeerMarks;
 use super::trace::{self, TraceContext};
 use super::{
-    TRACEPARENT, TRACESTATE, X_FORWARDED_FOR, X_FORWARDED_PROTO, X_MESH_ATTEMPT, X_MESH_DEADLINE_MS,
-    X_REQUEST_ID,
+    TRACEPARENT, TRACESTATE, X_FORWARDED_FOR, X_FORWARDED_PROTO, X_MESH_ATTEMPT, X_REQUEST_ID, timeout,
 };
 use crate::context::MeshContext;
 use crate::edge::Facts;
@@ -68,15 +67,12 @@ pub fn inherit(
         return believed;
     }
     if facts.has(Facts::GRPC_TIMEOUT) {
-        shorten(context, headers.get("grpc-timeout").and_then(grpc_timeout));
+        shorten(context, timeout::of_grpc(headers));
     }
     if facts.has(Facts::OWN) {
         if peer.is_authenticated() {
             context.attempt = number(headers, &X_MESH_ATTEMPT).unwrap_or(context.attempt);
-            shorten(
-                context,
-                number(headers, &X_MESH_DEADLINE_MS).map(|ms| Duration::from_millis(u64::from(ms))),
-            );
+            shorten(context, timeout::of_mesh(headers));
         }
         remove(headers, super::is_own);
     }
@@ -144,7 +140,7 @@ pub(super) fn one<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Option<&'h H
     values.next().is_none().then_some(value)
 }
 
-fn number(headers: &HeaderMap, name: &HeaderName) -> Option<u32> {
+pub(super) fn number(headers: &HeaderMap, name: &HeaderName) -> Option<u32> {
     let text = one(headers, name)?.to_str().ok()?;
     if text.bytes().all(|b| b.is_ascii_digit()) {
         text.parse().ok()
@@ -153,29 +149,8 @@ fn number(headers: &HeaderMap, name: &HeaderName) -> Option<u32> {
     }
 }
 
-/// At most eight digits and a unit, as gRPC over HTTP/2 writes it.
-fn grpc_timeout(value: &HeaderValue) -> Option<Duration> {
-    let (digits, unit) = value
-        .to_str()
-        .ok()?
-        .split_at_checked(value.len().checked_sub(1)?)?;
-    if !(1..=8).contains(&digits.len()) || !digits.bytes().all(|b| b.is_ascii_digit()) {
-        return None;
-    }
-    let amount: u64 = digits.parse().ok()?;
-    Some(match unit {
-        "H" => Duration::from_secs(amount * 3600),
-        "M" => Duration::from_secs(amount * 60),
-        "S" => Duration::from_secs(amount),
-        "m" => Duration::from_millis(amount),
-        "u" => Duration::from_micros(amount),
-        "n" => Duration::from_nanos(amount),
-        _ => return None,
-    })
-}
-
 /// The one well-formed request id in these fields.
-pub(super) fn request_id(headers: &HeaderMap) -> Option<HeaderValue> {
+pub(crate) fn request_id(headers: &HeaderMap) -> Option<HeaderValue> {
     let value = one(headers, &X_REQUEST_ID)?;
     let fine =
         (1..=MAX_REQUEST_ID).contains(&value.len()) && value.as_bytes().iter().all(u8::is_ascii_graphic);

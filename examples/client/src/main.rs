@@ -28,6 +28,9 @@ struct Options {
     /// How many calls
     #[arg(long, value_name = "N", default_value_t = 10)]
     calls: usize,
+    /// How long the answer to a call may take, in milliseconds, wherever it is worked on
+    #[arg(long, value_name = "MS", default_value_t = 1500)]
+    within_ms: u32,
     /// How many of them at once
     #[arg(long, value_name = "N", default_value_t = 1)]
     at_once: usize,
@@ -59,7 +62,7 @@ async fn main() -> Result<(), BoxError> {
         while calls.len() >= options.at_once.max(1) {
             seen.note(calls.join_next().await);
         }
-        calls.spawn(call(orders.clone(), number));
+        calls.spawn(call(orders.clone(), number, options.within_ms));
     }
     while !calls.is_empty() {
         seen.note(calls.join_next().await);
@@ -73,10 +76,28 @@ struct Answer {
     endpoint: String,
     answered_by: String,
     asked_by: String,
+    /// What the stock said, if it was asked.
+    stock: Option<InStock>,
 }
 
-async fn call(orders: Balance, number: usize) -> Result<Answer, BoxError> {
-    let request = Request::get(format!("/orders/{number}")).header("host", "orders");
+/// What reached a service behind the one that was called.
+struct InStock {
+    asked_by: String,
+    /// Everything of this request that goes on, and nothing of it that must not.
+    carried: bool,
+}
+
+const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
+
+async fn call(orders: Balance, number: usize, within_ms: u32) -> Result<Answer, BoxError> {
+    let id = format!("frontend-{number}");
+    let request = Request::get(format!("/orders/{number}"))
+        .header("host", "orders")
+        .header("x-request-id", &id)
+        .header("traceparent", format!("00-{TRACE}-00f067aa0ba902b7-00"))
+        .header("x-mesh-deadline-ms", within_ms)
+        .header("x-canary-user", "false")
+        .header("authorization", "Bearer for-orders-only");
     let response = orders.oneshot(request.body(Body::empty())?).await?;
     if !response.status().is_success() {
         return Err(format!("status {}", response.status()).into());
@@ -91,10 +112,21 @@ async fn call(orders: Balance, number: usize) -> Result<Answer, BoxError> {
     let endpoint = info.endpoint.to_string();
     let told: Value = serde_json::from_slice(&body.collect().await?.to_bytes())?;
     let asked_by = told["asked_by"].as_str().unwrap_or("nobody").to_owned();
+    let stock = &told["stock"];
+    let left: Option<u32> = stock["deadline_ms"].as_str().and_then(|left| left.parse().ok());
+    let in_stock = InStock {
+        asked_by: stock["asked_by"].as_str().unwrap_or("nobody").to_owned(),
+        carried: stock["request_id"] == id
+            && stock["trace_id"] == TRACE
+            && left.is_some_and(|left| left <= within_ms)
+            && stock["canary"] == "false"
+            && stock["authorization"].is_null(),
+    };
     Ok(Answer {
         endpoint,
         answered_by,
         asked_by,
+        stock: Some(in_stock).filter(|_| !stock.is_null()),
     })
 }
 
@@ -104,6 +136,8 @@ struct Seen {
     by_endpoint: BTreeMap<String, usize>,
     answered_by: BTreeMap<String, usize>,
     asked_by: BTreeMap<String, usize>,
+    stock_asked_by: BTreeMap<String, usize>,
+    carried: usize,
     failures: BTreeMap<String, usize>,
 }
 
@@ -116,6 +150,10 @@ impl Seen {
                 *self.by_endpoint.entry(answer.endpoint).or_default() += 1;
                 *self.answered_by.entry(answer.answered_by).or_default() += 1;
                 *self.asked_by.entry(answer.asked_by).or_default() += 1;
+                if let Some(stock) = answer.stock {
+                    self.carried += usize::from(stock.carried);
+                    *self.stock_asked_by.entry(stock.asked_by).or_default() += 1;
+                }
             }
             Err(error) => *self.failures.entry(error.to_string()).or_default() += 1,
         }
@@ -128,6 +166,8 @@ impl Seen {
             "by_endpoint": self.by_endpoint,
             "answered_by": self.answered_by,
             "asked_by": self.asked_by,
+            "stock_asked_by": self.stock_asked_by,
+            "carried": self.carried,
             "failures": self.failures,
         })
     }

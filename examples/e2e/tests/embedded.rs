@@ -23,6 +23,14 @@ struct Server {
 
 impl Server {
     async fn start(state: &Path) -> Self {
+        Self::of_service("orders", state, &[]).await
+    }
+
+    /// An instance of this service, which asks these instances of the stock.
+    async fn of_service(service: &str, state: &Path, stock: &[&Self]) -> Self {
+        let stock = stock
+            .iter()
+            .flat_map(|stock| ["--stock".to_owned(), stock.address.to_string()]);
         let mut process = Command::new(binary("wrap-axum"))
             .args([
                 "--listen",
@@ -32,6 +40,8 @@ impl Server {
                 "--state-dir",
             ])
             .arg(state)
+            .args(["--name", service])
+            .args(stock)
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .kill_on_drop(true)
@@ -45,7 +55,7 @@ impl Server {
             address.parse().expect("an address")
         };
         Self {
-            address: address("orders").await,
+            address: address(service).await,
             metrics: address("metrics").await,
             process,
         }
@@ -53,15 +63,19 @@ impl Server {
 
     /// How many requests of the client it answered.
     async fn answered(&self) -> Option<f64> {
+        self.answered_to("frontend").await
+    }
+
+    async fn answered_to(&self, client: &str) -> Option<f64> {
         let mut io = TcpStream::connect(self.metrics).await.ok()?;
         io.write_all(b"GET /metrics HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n")
             .await
             .ok()?;
         let mut page = String::new();
         io.read_to_string(&mut page).await.ok()?;
-        let of_client = |line: &&str| {
-            line.starts_with("service_mesh_requests_total{") && line.contains("source_service=\"frontend\"")
-        };
+        let source = format!("source_service=\"{client}\"");
+        let of_client =
+            |line: &&str| line.starts_with("service_mesh_requests_total{") && line.contains(&source);
         let counts = page
             .lines()
             .filter(of_client)
@@ -149,4 +163,22 @@ async fn a_server_that_is_killed_takes_only_what_was_in_flight_on_it() {
         succeeded > Some(CALLS / 2 + 500),
         "it was killed on the way: {told}"
     );
+}
+
+#[tokio::test]
+async fn what_a_call_carries_reaches_the_service_behind_the_one_that_was_called() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let state = dir.path().join("ca");
+    let stock = Server::of_service("stock", &state, &[]).await;
+    let orders = Server::of_service("orders", &state, &[&stock]).await;
+    let output = call(&state, &[&orders]).output().await.expect("it runs");
+    let told = told(&output);
+    assert_eq!(told["succeeded"], CALLS, "{told}");
+    assert_eq!(told["carried"], CALLS, "{told}");
+    assert_eq!(
+        only(&told["stock_asked_by"], "orders"),
+        CALLS,
+        "identity does not go on"
+    );
+    assert_eq!(stock.answered_to("orders").await, Some(CALLS as f64));
 }

@@ -2,11 +2,12 @@
 
 use http::Request;
 use mesh_core::body::Body;
+use mesh_core::carry::{CarryLayer, InheritLayer};
 use mesh_core::testkit::Step;
 use mesh_core::{Error, ErrorKind, MeshContext};
 use mesh_traffic::retry::RetryLayer;
 use tokio::time::Instant;
-use tower::{Layer, ServiceExt};
+use tower::{Layer, ServiceBuilder, ServiceExt, service_fn};
 
 use crate::support::{behind, broken, get, plenty, policy, response, status};
 
@@ -68,4 +69,36 @@ async fn a_failure_that_was_tried_beneath_is_handed_on_as_it_is() {
     assert_eq!(response.headers()["x-mesh-attempt"], "2");
     let error = service.oneshot(get()).await.expect_err("no connection");
     assert_eq!((error.attempts(), calls.count()), (Some(2), 2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_an_application_calls_for_a_retry_is_sent_once() {
+    let (stock, calls) = behind(policy(), (0..5).map(|_| status(503)));
+    let stock = InheritLayer::new().layer(stock);
+    // What it makes of the failure says nothing of who tried what.
+    let app = service_fn(move |_: Request<Body>| {
+        let stock = stock.clone();
+        async move {
+            let answer = stock.oneshot(get()).await?;
+            Ok::<_, Error>(response(answer.status().as_u16()))
+        }
+    });
+    let orders = ServiceBuilder::new()
+        .layer(RetryLayer::new(policy(), plenty()))
+        .layer(CarryLayer::new())
+        .service(app);
+    let response = orders.oneshot(get()).await.expect("an answer");
+    assert_eq!(response.status(), 503);
+    // Three for the first request, and one for each of its retries: not three times three.
+    assert_eq!(calls.count(), 5);
+    let attempts: Vec<_> = calls.take();
+    let attempts = attempts.iter().map(|sent| {
+        let attempt = sent.headers().get("x-mesh-attempt")?;
+        attempt.to_str().ok().map(str::to_owned)
+    });
+    let expected = [None, Some("1"), Some("2"), Some("1"), Some("2")];
+    assert_eq!(
+        attempts.collect::<Vec<_>>(),
+        expected.map(|a| a.map(str::to_owned))
+    );
 }

@@ -58,7 +58,7 @@ mod tests;
 
 use std::future::Future;
 
-use tokio::task::{JoinHandle, LocalKey};
+use tokio::task::JoinHandle;
 
 pub use body::CarryBody;
 pub use canary::CanaryNameError;
@@ -68,11 +68,6 @@ pub use layer::{CarryFuture, CarryLayer, CarryService};
 
 tokio::task_local! {
     static CURRENT: Option<Carried>;
-}
-
-/// Where it is kept: for the layers.
-fn current_key() -> &'static LocalKey<Option<Carried>> {
-    &CURRENT
 }
 
 /// What is carried here: inside of a request's handling, or of a [`scope`]. Nothing anywhere else.

@@ -5,7 +5,7 @@ use std::task::{Context, Poll};
 
 use http_body::{Body, Frame, SizeHint};
 
-use super::{Carried, current_key};
+use super::{CURRENT, Carried};
 
 pin_project_lite::pin_project! {
     /// The body of a [`CarryService`](super::CarryService)'s response.
@@ -44,7 +44,7 @@ impl<B: Body> Body for CarryBody<B> {
     ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
         let this = self.project();
         let (body, carried) = (this.body, this.carried);
-        current_key().sync_scope(carried.clone(), || body.poll_frame(cx))
+        CURRENT.sync_scope(carried.clone(), || body.poll_frame(cx))
     }
 
     fn is_end_stream(&self) -> bool {

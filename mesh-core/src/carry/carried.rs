@@ -16,7 +16,8 @@ use crate::forwarded::{self, TraceFields};
 /// Deadline and attempt are those of the [`MeshContext`], which the [edge](crate::edge) took from peers that may say
 /// them. Ids and trace are taken from the fields if they are well-formed: a request id of 128 characters at most, a
 /// `traceparent`, a `tracestate` of 8 KiB at most, and `x-trace-id` and `x-span-id` that agree with them. A choice has 64
-/// characters at most. Nothing else is taken, least of all who asks and what gives him a right.
+/// characters at most. Nothing else is taken, least of all who asks and what gives him a right. What was taken shares the
+/// memory of the head it came in, whose size the server bounds.
 ///
 /// ```
 /// use mesh_core::carry::Carried;

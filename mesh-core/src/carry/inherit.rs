@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use tower_layer::Layer;
 use tower_service::Service;
 
-use super::current_key;
+use super::CURRENT;
 use crate::error::{BoxError, Error};
 
 /// Puts what is carried where a call is made into the request that goes out ([`Carried::put_into`](super::Carried::put_into)),
@@ -65,7 +65,7 @@ where
 
     fn call(&mut self, mut request: Request<B>) -> InheritFuture<S::Future> {
         // Fails only where nothing is carried.
-        let put = current_key().try_with(|carried| match carried {
+        let put = CURRENT.try_with(|carried| match carried {
             Some(carried) => carried.put_into(&mut request, Instant::now()),
             None => Ok(()),
         });

@@ -11,7 +11,7 @@ use tower_layer::Layer;
 use tower_service::Service;
 
 use super::canary::{CanaryNameError, CanaryNames};
-use super::{Carried, CarryBody, current_key};
+use super::{CURRENT, Carried, CarryBody};
 
 /// Keeps what a request [carries](Carried) while it is answered, for the clients behind an
 /// [`InheritLayer`](super::InheritLayer).
@@ -100,9 +100,9 @@ where
     fn call(&mut self, request: Request<B>) -> CarryFuture<S::Future> {
         let carried = Carried::by_names(&request, &self.names);
         // A service may make a call before its future is first asked.
-        let future = current_key().sync_scope(Some(carried.clone()), || self.inner.call(request));
+        let future = CURRENT.sync_scope(Some(carried.clone()), || self.inner.call(request));
         CarryFuture {
-            future: current_key().scope(Some(carried.clone()), future),
+            future: CURRENT.scope(Some(carried.clone()), future),
             body: Some(carried.without_deadline()),
         }
     }

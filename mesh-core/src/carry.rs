@@ -15,16 +15,17 @@
 //! [deadline](Carried::without_deadline).
 //!
 //! ```
-//! use std::convert::Infallible;
 //! use http::{Request, Response};
 //! use mesh_core::carry::{self, CarryLayer, InheritLayer};
-//! use mesh_core::testkit::{Scripted, Step};
-//! use mesh_core::{BoxError, Error};
+//! use mesh_core::BoxError;
 //! use tower::{Layer, ServiceExt, service_fn};
 //!
 //! # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), BoxError> {
-//! let (stock, asked) = Scripted::new([1, 2].map(|_| Step::<_, Error>::Answer(Response::new("3 left"))));
-//! let stock = InheritLayer::new().layer(stock);
+//! let (tell, told) = std::sync::mpsc::channel();
+//! let stock = InheritLayer::new().layer(service_fn(move |request: Request<()>| {
+//!     let told = tell.send(request);
+//!     async move { told.map(|()| Response::new("3 left")) }
+//! }));
 //!
 //! // The application touches no field.
 //! let orders = CarryLayer::new().layer(service_fn(move |_: Request<()>| {
@@ -39,7 +40,9 @@
 //! let request = Request::get("/orders/7").header("x-request-id", "r-7").header("x-canary-user", "true");
 //! orders.oneshot(request.body(())?).await?;
 //!
-//! for sent in asked.take() {
+//! let sent: Vec<_> = told.try_iter().collect();
+//! assert_eq!(sent.len(), 2);
+//! for sent in sent {
 //!     assert_eq!(sent.headers()["x-request-id"], "r-7");
 //!     assert_eq!(sent.headers()["x-canary-user"], "true");
 //! }

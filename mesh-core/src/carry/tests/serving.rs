@@ -23,7 +23,6 @@ use crate::edge::EdgeLayer;
 use crate::error::{Error, ErrorKind};
 use crate::identity::SpiffeId;
 use crate::peer::PeerInfo;
-use crate::testkit::{NotReadyClone, Scripted, Step};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -241,8 +240,11 @@ async fn behind_the_edge_only_a_peer_with_an_identity_tells_deadline_and_attempt
     }
 }
 
+#[cfg(feature = "testkit")]
 #[tokio::test]
 async fn both_layers_call_the_service_that_was_polled() {
+    use crate::testkit::{NotReadyClone, Scripted, Step};
+
     let steps = || {
         [Step::<Response<Body>, Error>::Answer(
             Response::new(Body::empty()),

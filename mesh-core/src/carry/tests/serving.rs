@@ -17,7 +17,7 @@ use tower::{Layer, Service, ServiceBuilder, ServiceExt, service_fn};
 
 use super::{PARENT, Stock, due_in, id, request, text};
 use crate::body::Body;
-use crate::carry::{self, CarryLayer, InheritLayer, InheritService};
+use crate::carry::{self, CarryLayer, InheritService};
 use crate::context::MeshContext;
 use crate::edge::EdgeLayer;
 use crate::error::{Error, ErrorKind};
@@ -255,7 +255,7 @@ async fn both_layers_call_the_service_that_was_polled() {
     service.oneshot(Request::new(())).await.expect("answered");
     assert_eq!(calls.count(), 1);
     let (inner, calls) = Scripted::new(steps());
-    let service = InheritLayer::new().layer(NotReadyClone::new(inner));
+    let service = carry::InheritLayer::new().layer(NotReadyClone::new(inner));
     carry::scope(carry::Carried::of(&of("r-7")), service.oneshot(Request::new(())))
         .await
         .expect("answered");

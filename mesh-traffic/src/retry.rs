@@ -10,6 +10,7 @@ mod discard;
 mod hint;
 mod idempotent;
 mod judge;
+mod judged;
 mod layer;
 mod outcome;
 mod peek;

@@ -32,7 +32,7 @@ pub(crate) fn at_once<B>(request: Request<B>) -> Ready<Result<Response<Body>, In
     ready(Ok(Response::new(Body::empty())))
 }
 
-fn runtime() -> Runtime {
+pub(crate) fn runtime() -> Runtime {
     Builder::new_current_thread()
         .enable_time()
         .build()

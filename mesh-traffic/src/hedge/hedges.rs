@@ -118,52 +118,60 @@ impl Hedges {
     ///
     /// # Errors
     /// That of the later of those that were sent.
-    pub async fn send<F, R>(&self, mut request: Request<Body>, mut send: F) -> Result<Response<Body>, Error>
+    pub fn send<F, R>(
+        &self,
+        mut request: Request<Body>,
+        mut send: F,
+    ) -> impl Future<Output = Result<Response<Body>, Error>> + use<F, R>
     where
         F: FnMut(Request<Body>) -> R,
         R: Future<Output = Result<Response<Body>, Error>>,
     {
-        let Inner { policy, budget, .. } = &*self.0;
-        let config = policy.config();
-        let told = request.extensions().get::<MeshContext>();
-        let (before, deadline) = told.map_or((0, None), |context| (context.attempt, context.deadline));
-        if before > 0 {
-            // A retry is company already.
-            return send(request).await;
-        }
-        let began = Instant::now();
-        Counted::count(&mut request, budget, began);
-        let is_idempotent = config.idempotent || Idempotent::is(&RequestHead::of(&request));
-        let at = self.delay(began).and_then(|delay| began.checked_add(delay));
-        let at = at.filter(|at| is_idempotent && deadline.is_none_or(|deadline| *at < deadline));
-        let Some(at) = at else {
-            let answer = send(request).await;
-            self.measure(&answer, began);
-            return answer;
-        };
-        let tries = Tries::of(&mut request);
-        let (parts, body) = request.into_parts();
-        let mut replay = Replay::new(body, config.max_body);
-        // Always there the first time.
-        let body = replay.next().unwrap_or_default();
-        let mut first = pin!(send(Request::from_parts(parts, body)));
-        if let Ok(answer) = timeout_at(at, first.as_mut()).await {
-            self.measure(&answer, began);
-            return answer;
-        }
-        let now = Instant::now();
-        let second = match replay.beside() {
-            None => Err(HedgeOutcome::NotReplayable),
-            Some(_) if !budget.try_spend(now) => Err(HedgeOutcome::BudgetExhausted),
-            Some(body) => Ok(send(tries.request(body, 1, now))),
-        };
-        match second {
-            Ok(second) => self.beside(first, began, pin!(second), now).await,
-            Err(why) => {
-                self.tell(why);
-                let answer = first.await;
-                self.measure(&answer, began);
-                answer
+        // A block, so that the request does not lie in the future twice.
+        let this = self.clone();
+        async move {
+            let Inner { policy, budget, .. } = &*this.0;
+            let config = policy.config();
+            let told = request.extensions().get::<MeshContext>();
+            let (before, deadline) = told.map_or((0, None), |context| (context.attempt, context.deadline));
+            if before > 0 {
+                // A retry is company already.
+                return send(request).await;
+            }
+            let began = Instant::now();
+            let is_idempotent = config.idempotent || Idempotent::is(&RequestHead::of(&request));
+            let at = this.delay(began).and_then(|delay| began.checked_add(delay));
+            let at = at.filter(|at| is_idempotent && deadline.is_none_or(|deadline| *at < deadline));
+            let Some(at) = at else {
+                Counted::count(&mut request, budget, began);
+                let answer = send(request).await;
+                this.measure(&answer, began);
+                return answer;
+            };
+            let tries = Tries::of(&mut request);
+            Counted::count(&mut request, budget, began);
+            let mut replay = Replay::new(std::mem::take(request.body_mut()), config.max_body);
+            // Always there the first time.
+            *request.body_mut() = replay.next().unwrap_or_default();
+            let mut first = pin!(send(request));
+            if let Ok(answer) = timeout_at(at, first.as_mut()).await {
+                this.measure(&answer, began);
+                return answer;
+            }
+            let now = Instant::now();
+            let second = match replay.beside() {
+                None => Err(HedgeOutcome::NotReplayable),
+                Some(_) if !budget.try_spend(now) => Err(HedgeOutcome::BudgetExhausted),
+                Some(body) => Ok(Box::pin(send(tries.request(body, 1, now)))),
+            };
+            match second {
+                Ok(mut second) => Box::pin(this.beside(first, began, second.as_mut(), now)).await,
+                Err(why) => {
+                    this.tell(why);
+                    let answer = first.await;
+                    this.measure(&answer, began);
+                    answer
+                }
             }
         }
     }

@@ -44,10 +44,8 @@ where
 
     fn call(&mut self, request: Request<Body>) -> HedgeFuture {
         let mut sender = Sender::of(&mut self.inner);
-        let hedges = self.hedges.clone();
-        HedgeFuture(Box::pin(async move {
-            hedges.send(request, move |request| sender.send(request)).await
-        }))
+        let sent = self.hedges.send(request, move |request| sender.send(request));
+        HedgeFuture(Box::pin(sent))
     }
 }
 

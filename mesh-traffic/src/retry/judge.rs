@@ -16,6 +16,13 @@ pub(super) struct Asked {
     pub(super) grpc: bool,
 }
 
+impl Asked {
+    /// Whether a response has to be looked into: the status of a gRPC call may follow its head.
+    pub(super) fn looks_inside(self) -> bool {
+        self.idempotent && self.grpc
+    }
+}
+
 /// How a try ended.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Ended<'a> {

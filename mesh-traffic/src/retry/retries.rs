@@ -8,7 +8,7 @@ use std::time::Duration;
 use http::{HeaderValue, Request, Response};
 use mesh_core::body::Body;
 use mesh_core::forwarded::X_MESH_ATTEMPT;
-use mesh_core::reject::{is_grpc, refusal_of};
+use mesh_core::reject::is_grpc;
 use mesh_core::{Error, ErrorKind, MeshContext, RequestHead, duration};
 use tokio::time::{Instant, timeout_at};
 
@@ -16,9 +16,9 @@ use super::budget::RetryBudget;
 use super::discard::discard_until;
 use super::hint::Hint;
 use super::idempotent::Idempotent;
-use super::judge::{Asked, Ended, Judged, judge};
+use super::judge::{Asked, Judged};
+use super::judged::{judged, judged_by_head};
 use super::outcome::RetryOutcome;
-use super::peek::{Peeked, peek};
 use super::policy::RetryPolicy;
 use super::replay::Replay;
 use super::tries::{Counted, Tries, context};
@@ -97,54 +97,88 @@ impl Retries {
     /// assert_eq!((response.status().as_u16(), tries), (200, 2));
     /// # Ok(()) }
     /// ```
-    pub async fn send<F, R>(&self, mut request: Request<Body>, mut send: F) -> Result<Response<Body>, Error>
+    pub fn send<F, R>(
+        &self,
+        mut request: Request<Body>,
+        mut send: F,
+    ) -> impl Future<Output = Result<Response<Body>, Error>> + use<F, R>
     where
         F: FnMut(Request<Body>) -> R,
         R: Future<Output = Result<Response<Body>, Error>>,
     {
-        let Inner { policy, budget, .. } = &*self.0;
-        let began = Instant::now();
-        let told = request.extensions().get::<MeshContext>();
-        let (before, deadline) = told.map_or((0, None), |context| (context.attempt, context.deadline));
-        if before > 0 || policy.attempts == 0 {
-            // Somebody above tries again, and this is such a try; or nobody here does.
-            if before > 0 && !request.headers().contains_key(X_MESH_ATTEMPT) {
+        // A block, and what seldom happens in boxes: as arguments of functions that wait, the request would lie in the
+        // future several times.
+        let this = self.clone();
+        async move {
+            let Inner { policy, budget, .. } = &*this.0;
+            let began = Instant::now();
+            let told = request.extensions().get::<MeshContext>();
+            let (before, deadline) = told.map_or((0, None), |context| (context.attempt, context.deadline));
+            let mut again = None;
+            if before == 0 && policy.attempts > 0 {
+                let asked = Asked {
+                    idempotent: policy.idempotent || Idempotent::is(&RequestHead::of(&request)),
+                    grpc: is_grpc(request.headers()),
+                };
+                let tries = Tries::of(&mut request);
+                Counted::count(&mut request, budget, began);
+                let mut replay = Replay::new(std::mem::take(request.body_mut()), policy.max_body);
+                // Always there the first time.
+                *request.body_mut() = replay.next().unwrap_or_default();
+                again = Some(Again {
+                    asked,
+                    tries,
+                    replay,
+                    deadline,
+                });
+            } else if before > 0 && !request.headers().contains_key(X_MESH_ATTEMPT) {
+                // Somebody above tries again, and this is such a try.
                 request
                     .headers_mut()
                     .insert(X_MESH_ATTEMPT, HeaderValue::from(before));
             }
-            return self.attempt(request, began, &mut send).await;
-        }
-        Counted::count(&mut request, budget, began);
-        let asked = Asked {
-            idempotent: policy.idempotent || Idempotent::is(&RequestHead::of(&request)),
-            grpc: is_grpc(request.headers()),
-        };
-        let tries = Tries::of(&mut request);
-        let (parts, body) = request.into_parts();
-        let mut replay = Replay::new(body, policy.max_body);
-        let mut next = replay.next().map(|body| Request::from_parts(parts, body));
-        let mut backoff = policy.backoff;
-        let mut random = fastrand::Rng::new();
-        for attempt in 0.. {
-            let Some(request) = next.take() else { break };
-            let began = if attempt == 0 { began } else { Instant::now() };
-            let tried = self.attempt(request, began, &mut send).await;
-            let (tried, judged) = self.judged(asked, tried).await;
-            if attempt > 0 {
-                let is_final = matches!(judged, Judged::Keep(_));
-                self.tell(if is_final {
-                    RetryOutcome::Success
-                } else {
-                    RetryOutcome::Failure
-                });
-            }
-            let Judged::Again(hint) = judged else {
+            let tried = match limit(policy, &mut request, began) {
+                None => send(request).await,
+                Some((limit, until)) => timeout_at(until, send(request))
+                    .await
+                    .unwrap_or_else(|_| Err(too_late(limit))),
+            };
+            let Some(again) = again else {
                 return tried;
             };
+            let (tried, judged) = match again.asked.looks_inside() {
+                true => Box::pin(judged(&policy.on, again.asked, tried)).await,
+                false => {
+                    let judged = judged_by_head(&policy.on, again.asked, &tried);
+                    (tried, judged)
+                }
+            };
+            match judged {
+                Judged::Again(hint) => Box::pin(this.go_on(again, tried, hint, send)).await,
+                Judged::Keep(_) => tried,
+            }
+        }
+    }
+
+    /// Tries again what was tried once, as long as it may.
+    async fn go_on<F, R>(
+        &self,
+        mut again: Again,
+        mut tried: Result<Response<Body>, Error>,
+        mut hint: Hint,
+        mut send: F,
+    ) -> Result<Response<Body>, Error>
+    where
+        F: FnMut(Request<Body>) -> R,
+        R: Future<Output = Result<Response<Body>, Error>>,
+    {
+        let policy = &self.0.policy;
+        let mut backoff = policy.backoff;
+        let mut random = fastrand::Rng::new();
+        let mut attempt = 0;
+        loop {
             let wait = hint.wait(policy.max_wait, &mut random, |random| backoff.next(random));
-            let again = self.again(attempt, wait, deadline, &mut replay);
-            let (body, until) = match again {
+            let (body, until) = match self.again(attempt, wait, &mut again) {
                 Ok(again) => again,
                 Err(why) => {
                     self.tell(why);
@@ -162,10 +196,28 @@ impl Retries {
                 }
             };
             discard_until(nobodys, until).await;
-            next = Some(tries.request(body, attempt + 1, Instant::now()));
+            attempt += 1;
+            let now = Instant::now();
+            let mut request = again.tries.request(body, attempt, now);
+            let next = match limit(policy, &mut request, now) {
+                None => send(request).await,
+                Some((limit, until)) => timeout_at(until, send(request))
+                    .await
+                    .unwrap_or_else(|_| Err(too_late(limit))),
+            };
+            let (next, judged) = judged(&policy.on, again.asked, next).await;
+            tried = next;
+            match judged {
+                Judged::Again(next) => {
+                    self.tell(RetryOutcome::Failure);
+                    hint = next;
+                }
+                Judged::Keep(_) => {
+                    self.tell(RetryOutcome::Success);
+                    return tried;
+                }
+            }
         }
-        // Not reached: every try of the loop is followed by another or by an end.
-        Err(Error::new(ErrorKind::UpstreamReset, "no try was made"))
     }
 
     /// The body of the next try and when to make it; or why there is none.
@@ -173,9 +225,9 @@ impl Retries {
         &self,
         attempt: u32,
         wait: Option<Duration>,
-        deadline: Option<Instant>,
-        replay: &mut Replay,
+        again: &mut Again,
     ) -> Result<(Body, Instant), RetryOutcome> {
+        let Again { replay, deadline, .. } = again;
         if attempt >= self.0.policy.attempts {
             return Err(RetryOutcome::AttemptsExhausted);
         }
@@ -195,90 +247,39 @@ impl Retries {
         Ok((body, until))
     }
 
-    /// One try, for as long as one may take.
-    async fn attempt<F, R>(
-        &self,
-        mut request: Request<Body>,
-        began: Instant,
-        send: &mut F,
-    ) -> Result<Response<Body>, Error>
-    where
-        F: FnMut(Request<Body>) -> R,
-        R: Future<Output = Result<Response<Body>, Error>>,
-    {
-        let limit = self.0.policy.per_try_timeout;
-        let until = limit.and_then(|limit| began.checked_add(limit));
-        let (Some(limit), Some(until)) = (limit, until) else {
-            return send(request).await;
-        };
-        let context = context(&mut request, began);
-        if context.deadline.is_some_and(|deadline| deadline <= until) {
-            // Whoever set the deadline ends it.
-            return send(request).await;
-        }
-        // Whoever drops a try after its deadline blames the endpoint.
-        context.deadline = Some(until);
-        match timeout_at(until, send(request)).await {
-            Ok(tried) => tried,
-            Err(_) => {
-                let limit = duration::display(limit);
-                let message = format!("the service did not answer within {limit} (perTryTimeout)");
-                Err(Error::new(ErrorKind::Timeout, message))
-            }
-        }
-    }
-
-    /// What to make of a try. The response may have been looked into.
-    async fn judged(
-        &self,
-        asked: Asked,
-        tried: Result<Response<Body>, Error>,
-    ) -> (Result<Response<Body>, Error>, Judged) {
-        let on = &*self.0.policy.on;
-        let peeked = match tried {
-            Ok(response) if asked.grpc && asked.idempotent => peek(response).await,
-            Ok(response) => Ok(Peeked {
-                response,
-                grpc: None,
-                trailers: None,
-            }),
-            Err(error) => Err(error),
-        };
-        match peeked {
-            Ok(peeked) => {
-                let Peeked {
-                    response,
-                    grpc,
-                    trailers,
-                } = peeked;
-                let today = std::time::SystemTime::now;
-                let in_trailers = trailers.map_or(Hint::None, |trailers| Hint::in_fields(&trailers, today));
-                let hint = Hint::in_fields(response.headers(), today).or(in_trailers);
-                let judged = judge(
-                    on,
-                    asked,
-                    &Ended::Response {
-                        status: response.status(),
-                        headers: response.headers(),
-                        refusal: refusal_of(&response),
-                        grpc,
-                        hint,
-                    },
-                );
-                (Ok(response), judged)
-            }
-            Err(error) => {
-                let judged = judge(on, asked, &Ended::Failed(&error));
-                (Err(error), judged)
-            }
-        }
-    }
-
     fn tell(&self, outcome: RetryOutcome) {
         if let Some(observe) = &self.0.observe {
             observe(outcome);
         }
     }
+}
+
+/// What is kept of a request to try it again.
+struct Again {
+    asked: Asked,
+    tries: Tries,
+    replay: Replay,
+    deadline: Option<Instant>,
+}
+
+/// How long one try may take, and until when, if the policy says so.
+fn limit(policy: &RetryPolicy, request: &mut Request<Body>, began: Instant) -> Option<(Duration, Instant)> {
+    let limit = policy.per_try_timeout?;
+    let until = began.checked_add(limit)?;
+    let context = context(request, began);
+    if context.deadline.is_some_and(|deadline| deadline <= until) {
+        // Whoever set the deadline ends it.
+        return None;
+    }
+    // Whoever drops a try after its deadline blames the endpoint.
+    context.deadline = Some(until);
+    Some((limit, until))
+}
+
+fn too_late(limit: Duration) -> Error {
+    let limit = duration::display(limit);
+    let message = format!("the service did not answer within {limit} (perTryTimeout)");
+    Error::new(ErrorKind::Timeout, message)
 }
 
 /// The last try, with a word to whoever called that it is of no use to try again.

@@ -1,6 +1,8 @@
 //! A service as a function that may be called several times, also while an earlier call is under way.
 
 use std::future::{Future, poll_fn};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use http::{Request, Response};
@@ -35,16 +37,52 @@ impl<S: Clone> Sender<S> {
         B: http_body::Body<Data = Bytes> + Send + 'static,
         B::Error: Into<BoxError>,
     {
-        let (mut service, is_ready) = match self.ready.take() {
-            Some(service) => (service, true),
-            None => (self.spare.clone(), false),
-        };
-        async move {
-            if !is_ready {
-                poll_fn(|cx| service.poll_ready(cx)).await.map_err(Error::wrap)?;
+        match self.ready.take() {
+            Some(mut service) => Sent::At {
+                answer: service.call(request),
+            },
+            None => {
+                let mut service = self.spare.clone();
+                Sent::Later {
+                    answer: Box::pin(async move {
+                        poll_fn(|cx| service.poll_ready(cx)).await?;
+                        service.call(request).await
+                    }),
+                }
             }
-            let answered = service.call(request).await.map_err(Error::wrap)?;
-            Ok(answered.map(Body::new))
         }
+    }
+}
+
+pin_project_lite::pin_project! {
+    /// The answer to a call that was made at once, or to one that waits for its service. No `async` block, which would
+    /// have room for the first twice.
+    #[project = SentProj]
+    enum Sent<F, L> {
+        At {
+            #[pin]
+            answer: F,
+        },
+        // Boxed, since most requests are sent once.
+        Later { answer: Pin<Box<L>> },
+    }
+}
+
+impl<F, L, B, E> Future for Sent<F, L>
+where
+    F: Future<Output = Result<Response<B>, E>>,
+    L: Future<Output = Result<Response<B>, E>>,
+    E: Into<BoxError>,
+    B: http_body::Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+{
+    type Output = Result<Response<Body>, Error>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let answered = match self.project() {
+            SentProj::At { answer } => ready!(answer.poll(cx)),
+            SentProj::Later { answer } => ready!(answer.as_mut().poll(cx)),
+        };
+        Poll::Ready(Ok(answered.map_err(Error::wrap)?.map(Body::new)))
     }
 }

@@ -44,10 +44,8 @@ where
 
     fn call(&mut self, request: Request<Body>) -> RetryFuture {
         let mut sender = Sender::of(&mut self.inner);
-        let retries = self.retries.clone();
-        RetryFuture(Box::pin(async move {
-            retries.send(request, move |request| sender.send(request)).await
-        }))
+        let sent = self.retries.send(request, move |request| sender.send(request));
+        RetryFuture(Box::pin(sent))
     }
 }
 

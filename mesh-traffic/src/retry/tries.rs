@@ -33,15 +33,19 @@ pub(crate) struct Tries {
     version: Version,
     fields: Vec<(HeaderName, HeaderValue)>,
     extensions: Extensions,
+    tried: TriedEndpoints,
 }
 
 impl Tries {
     /// Of a request that is about to be tried for the first time.
     pub(crate) fn of<B>(request: &mut Request<B>) -> Self {
+        // Before more is added, so that little is copied.
+        let extensions = request.extensions().clone();
         // So that who picks an endpoint tells which, and avoids it the next time.
-        request
+        let tried = request
             .extensions_mut()
-            .get_or_insert_with(TriedEndpoints::default);
+            .get_or_insert_with(TriedEndpoints::default)
+            .clone();
         let fields = request.headers().iter();
         Self {
             method: request.method().clone(),
@@ -50,7 +54,8 @@ impl Tries {
             fields: fields
                 .map(|(name, value)| (name.clone(), value.clone()))
                 .collect(),
-            extensions: request.extensions().clone(),
+            extensions,
+            tried,
         }
     }
 
@@ -67,6 +72,7 @@ impl Tries {
         }
         headers.insert(X_MESH_ATTEMPT, HeaderValue::from(attempt));
         *request.extensions_mut() = self.extensions.clone();
+        request.extensions_mut().insert(self.tried.clone());
         let context = context(&mut request, now);
         context.attempt = attempt;
         if let Some(deadline) = context.deadline

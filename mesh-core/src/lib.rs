@@ -42,6 +42,8 @@ pub mod body_end;
 #[cfg(feature = "http")]
 pub mod carry;
 #[cfg(feature = "http")]
+pub mod due;
+#[cfg(feature = "http")]
 pub mod edge;
 #[cfg(feature = "http")]
 pub mod forward;

@@ -17,6 +17,7 @@ use http::uri::Scheme;
 use http::{HeaderMap, HeaderValue, Request, Response, Version};
 use hyper::upgrade::OnUpgrade;
 use mesh_core::body::Body;
+use mesh_core::body_end::{End, EndBody};
 use mesh_core::context::Direction;
 use mesh_core::drain::DrainWatcher;
 use mesh_core::edge::admit;
@@ -153,6 +154,13 @@ impl Connection {
                 return Ok(readable(limited, order.cors.as_deref()));
             }
         }
+        if order.deadline.is_some_and(|deadline| deadline <= order.received) {
+            let late = Error::new(
+                ErrorKind::Timeout,
+                "the caller did not wait for an answer, so it was not sent on",
+            );
+            return Ok(self.finish(order, Err(late)));
+        }
         let decision = &place.serving.plan.table.decisions()[place.decision];
         let prepared = &place.serving.plan.prepared[place.decision];
         let attempt = Attempt {
@@ -172,7 +180,13 @@ impl Connection {
                 asked: asked.as_deref(),
             };
             // Boxed, since most services have none and would have a larger future.
-            let sent = Box::pin(again::send(retries, attempt, request, trouble));
+            let sent = Box::pin(again::send(
+                retries,
+                attempt,
+                request,
+                trouble,
+                order.standing.clone(),
+            ));
             let sent = before(order.deadline, pin!(sent)).await;
             let finished = sent.and_then(|response| self.back(response, &mut order, decision));
             return Ok(self.finish(order, finished));
@@ -183,7 +197,7 @@ impl Connection {
             .and_then(|faults| faults.begin(asked.as_deref(), fastrand::u64(..), order.received));
         if let Some(client) = upgrade {
             // Boxed, since it is rare and would make every request's future larger.
-            let upgraded = self.upgrade(attempt, request, client, &order, trouble);
+            let upgraded = self.upgrade(attempt, request, client, &mut order, decision, trouble);
             let upgraded = Box::pin(upgraded).await;
             return Ok(self.finish(order, upgraded));
         }
@@ -201,25 +215,12 @@ impl Connection {
     /// Fits a response to go back.
     fn back(
         &self,
-        response: Response<SentBody>,
+        mut response: Response<SentBody>,
         order: &mut Order,
         decision: &Decision,
     ) -> Result<Response<SentBody>, Error> {
-        let mut response = lasting(response, &mut order.standing);
         forward::finish(&mut response, order.marks.clone(), &self.peer)?;
-        if let Some(changes) = decision.changes() {
-            changes.apply_to_response(response.headers_mut());
-        }
-        if let Some(cors) = &order.cors {
-            cors.apply(response.headers_mut());
-        }
-        if let Some(cookie) = &order.cookie {
-            response.headers_mut().append(SET_COOKIE, cookie.clone());
-        }
-        Ok(match &order.compression {
-            Some(compression) => compression.apply(response),
-            None => response,
-        })
+        Ok(dressed(response, order, decision))
     }
 
     /// Everything that needs no waiting: admits the request, and finds where it goes. What is answered here is
@@ -385,7 +386,8 @@ impl Connection {
         attempt: Attempt<'_>,
         request: Request<Body>,
         client: OnUpgrade,
-        order: &Order,
+        order: &mut Order,
+        decision: &Decision,
         trouble: Option<Injection>,
     ) -> Result<Response<SentBody>, Error> {
         let sent = pin!(async {
@@ -394,7 +396,9 @@ impl Connection {
         });
         let (mut response, in_flight) = before(order.deadline, sent).await?;
         let Some(upstream) = forward::finish_upgrade(&mut response, order.marks.clone(), &self.peer)? else {
-            return Ok(response.map(|body| unwatched(Body::new(body))));
+            // An answer like any other; the endpoint is busy with it until it is over.
+            let whole = |body| unwatched(Body::new(EndBody::new(body, move |_: End| drop(in_flight))));
+            return Ok(dressed(response.map(whole), order, decision));
         };
         let (guard, idle) = (self.inbound.drain.guard(), self.inbound.listener.limits.idle);
         let standing = order.standing.clone();
@@ -413,6 +417,12 @@ impl Connection {
             }
             drop((guard, in_flight));
         });
+        if let Some(changes) = decision.changes() {
+            changes.apply_to_response(response.headers_mut());
+        }
+        if let Some(cookie) = &order.cookie {
+            response.headers_mut().append(SET_COOKIE, cookie.clone());
+        }
         Ok(response.map(|_| unwatched(Body::empty())))
     }
 
@@ -486,4 +496,22 @@ fn readable(mut refusal: Answer, cors: Option<&CrossOrigin>) -> Answer {
         cors.apply(refusal.headers_mut());
     }
     refusal
+}
+
+/// What a rule, a policy and the client's cookie make of a response to go back.
+fn dressed(response: Response<SentBody>, order: &mut Order, decision: &Decision) -> Response<SentBody> {
+    let mut response = lasting(response, &mut order.standing);
+    if let Some(changes) = decision.changes() {
+        changes.apply_to_response(response.headers_mut());
+    }
+    if let Some(cors) = &order.cors {
+        cors.apply(response.headers_mut());
+    }
+    if let Some(cookie) = &order.cookie {
+        response.headers_mut().append(SET_COOKIE, cookie.clone());
+    }
+    match &order.compression {
+        Some(compression) => compression.apply(response),
+        None => response,
+    }
 }

@@ -12,6 +12,7 @@ use super::{
 };
 use crate::context::MeshContext;
 use crate::edge::Facts;
+use crate::reject::is_grpc;
 
 /// The longest request id taken over, in bytes.
 const MAX_REQUEST_ID: usize = 128;
@@ -66,7 +67,8 @@ pub fn inherit(
     if !facts.has(ANY) {
         return believed;
     }
-    if facts.has(Facts::GRPC_TIMEOUT) {
+    // In another request it is a field like any other.
+    if facts.has(Facts::GRPC_TIMEOUT) && is_grpc(headers) {
         shorten(context, timeout::of_grpc(headers));
     }
     if facts.has(Facts::OWN) {

@@ -14,7 +14,7 @@ use mesh_core::{
 use tokio::time::Instant;
 
 use super::Balance;
-use super::under_way::{UnderWay, deadline};
+use super::under_way::{Patience, UnderWay};
 use crate::balancer::PickContext;
 use crate::endpoint::{EndpointPool, Guards, Limits, RequestPermit, Rested, SendFailure, Terms};
 use crate::fleet::{Chosen, Group, NotChosen, Unjudged};
@@ -42,7 +42,7 @@ impl Balance {
     /// Sends a request to an endpoint of this version; without one, to a stable endpoint.
     ///
     /// It waits as long as it takes: dropping the future ends that. If it is dropped after the deadline in the
-    /// request's [`MeshContext`](mesh_core::MeshContext), that counts against the endpoint, as an error would: so one
+    /// request's [`MeshContext`](mesh_core::MeshContext), or when its answer was [`Due`](mesh_core::due::Due), that counts against the endpoint, as an error would: so one
     /// that accepts requests and never answers is found out.
     ///
     /// A request with [`TriedEndpoints`] avoids those, as far as there are others, and is told which it was sent to.
@@ -56,7 +56,7 @@ impl Balance {
         mut request: Request<Body>,
         version: Option<&Version>,
     ) -> Result<(Response<Body>, AttemptInfo), Error> {
-        let deadline = deadline(&request);
+        let blame = Patience::with(&request);
         let mut tried = Tried::of(&request);
         let mut rested = Rested::Use;
         let mut patience = None;
@@ -75,7 +75,7 @@ impl Balance {
                 begun: attempt.begun(),
                 patience: *patience.get_or_insert_with(|| self.patience(attempt.begun())),
             };
-            let under_way = self.under_way(endpoint, attempt, number, deadline);
+            let under_way = self.under_way(endpoint, attempt, number, &blame);
             let guards = Guards {
                 _in_flight: in_flight,
                 _permit: permit,
@@ -141,7 +141,7 @@ impl Balance {
         mut request: Request<Body>,
         version: Option<&Version>,
     ) -> Result<(Response<Incoming>, AttemptInfo, InFlight), Error> {
-        let deadline = deadline(&request);
+        let blame = Patience::with(&request);
         let mut tried = Tried::of(&request);
         let mut patience = None;
         for number in 1.. {
@@ -154,7 +154,7 @@ impl Balance {
             } = self.begin(&mut request, version, tried.endpoints()).await?;
             tried.begun(endpoint.id());
             let patience = *patience.get_or_insert_with(|| self.patience(attempt.begun()));
-            let under_way = self.under_way(endpoint, attempt, number, deadline);
+            let under_way = self.under_way(endpoint, attempt, number, &blame);
             let sent = pool.send_upgrade(request, permit, patience).await;
             let is_news = !matches!(sent, Err(SendFailure::Untried(..)));
             match sent {
@@ -281,14 +281,14 @@ impl Balance {
         endpoint: Arc<Endpoint>,
         attempt: Unjudged,
         number: u32,
-        deadline: Option<Instant>,
+        patience: &Patience,
     ) -> UnderWay<'_> {
         UnderWay {
             balance: self,
             endpoint,
             attempt: Some(attempt),
             number,
-            deadline,
+            patience: patience.clone(),
         }
     }
 }

@@ -3,14 +3,15 @@
 use std::sync::Arc;
 
 use http::Request;
+use mesh_core::due::Due;
 use mesh_core::{AttemptInfo, Endpoint, ErrorKind, MeshContext, Outcome, PeerInfo};
 use tokio::time::Instant;
 
 use super::{Attempt, Balance};
 use crate::fleet::Unjudged;
 
-/// An attempt at an endpoint. Dropped before its end, nobody waits for it any more; if its deadline has passed by
-/// then, the endpoint has missed it.
+/// An attempt at an endpoint. Dropped before its end, nobody waits for it any more; if its answer was due by then, the
+/// endpoint has missed that.
 pub(super) struct UnderWay<'a> {
     pub(super) balance: &'a Balance,
     pub(super) endpoint: Arc<Endpoint>,
@@ -18,12 +19,38 @@ pub(super) struct UnderWay<'a> {
     pub(super) attempt: Option<Unjudged>,
     /// From 1.
     pub(super) number: u32,
-    pub(super) deadline: Option<Instant>,
+    pub(super) patience: Patience,
 }
 
-/// When a request must be answered, if somebody said so.
-pub(super) fn deadline<B>(request: &Request<B>) -> Option<Instant> {
-    request.extensions().get::<MeshContext>()?.deadline
+/// When whoever gives up on a request blames the endpoint for it.
+#[derive(Clone)]
+pub(super) enum Patience {
+    /// At the request's deadline, if it has one.
+    Deadline(Option<Instant>),
+    /// When the answer is due.
+    Due(Due),
+}
+
+impl Patience {
+    /// As the layers in front said.
+    pub(super) fn with<B>(request: &Request<B>) -> Self {
+        let extensions = request.extensions();
+        match extensions.get::<Due>() {
+            Some(due) => Self::Due(due.clone()),
+            None => Self::Deadline(
+                extensions
+                    .get::<MeshContext>()
+                    .and_then(|context| context.deadline),
+            ),
+        }
+    }
+
+    fn is_over(&self, now: Instant) -> bool {
+        match self {
+            Self::Deadline(deadline) => deadline.is_some_and(|deadline| deadline <= now),
+            Self::Due(due) => due.is_over(now),
+        }
+    }
 }
 
 impl UnderWay<'_> {
@@ -65,7 +92,7 @@ impl Drop for UnderWay<'_> {
             return;
         }
         let now = Instant::now();
-        if self.deadline.is_some_and(|deadline| deadline <= now) {
+        if self.patience.is_over(now) {
             self.judge(Outcome::Refused(ErrorKind::Timeout), now);
         } else if let Some(attempt) = self.attempt.take() {
             self.balance.fleet().give_up(attempt, now);

@@ -103,7 +103,10 @@ impl Standing {
     }
 
     /// Asks again, if the service has another policy by now.
-    fn ask_again(&mut self) -> Result<(), Error> {
+    ///
+    /// # Errors
+    /// It is refused.
+    pub fn ask_again(&mut self) -> Result<(), Error> {
         let serving = self.serving.load();
         match serving.plan.authorization.of(&self.allowed.service) {
             Some(now) if !Arc::ptr_eq(now, &self.allowed) => {

@@ -2,14 +2,16 @@
 
 use http::{Request, Response};
 use mesh_core::body::Body;
+use mesh_core::due::Due;
 use mesh_core::{Error, MeshContext};
 use mesh_traffic::FaultLayer;
 use mesh_traffic::fault::Asked;
 use mesh_traffic::retry::Retries;
 use tokio::time::Instant;
 
-use super::attempt::{Attempt, SentBody, unwatched};
+use super::attempt::{Attempt, SentBody};
 use super::wait::in_trouble;
+use crate::authorization::Standing;
 
 /// The trouble that each try may get into.
 #[derive(Clone, Copy)]
@@ -19,35 +21,56 @@ pub(super) struct Trouble<'a> {
     pub(super) asked: Option<&'a Asked>,
 }
 
-/// Sends a request, and again as is written for it. Each try needs leave of the breaker, picks an endpoint of its own,
-/// and has trouble of its own.
+/// Sends a request, and again as is written for it. Each try picks an endpoint of its own and has trouble of its own, and
+/// is made only while the breaker gives leave, and the service's authorization; the breaker is told once, what came of all
+/// of them.
 pub(super) async fn send(
     retries: &Retries,
     attempt: Attempt<'_>,
     request: Request<Body>,
     trouble: Trouble<'_>,
+    mut standing: Option<Box<Standing>>,
 ) -> Result<Response<SentBody>, Error> {
+    let mut asked = attempt.ask()?;
+    let request = asked.watch(request);
     let of_all = deadline(&request);
-    let send = |request: Request<Body>| async move {
-        let now = Instant::now();
-        // A try may have a deadline of its own, and then it is one that was configured.
-        let own = deadline(&request).filter(|_| deadline(&request) != of_all);
-        let attempt = Attempt {
-            received: now,
-            due: own.or(attempt.due),
-            ..attempt
+    let mut is_first = true;
+    let send = |mut request: Request<Body>| {
+        let leave = match std::mem::take(&mut is_first) {
+            true => Ok(()),
+            // A policy may have changed while this one waited.
+            false => standing
+                .as_deref_mut()
+                .map_or(Ok(()), Standing::ask_again)
+                .and_then(|()| attempt.leave()),
         };
-        let injection = trouble
-            .faults
-            .and_then(|faults| faults.begin(trouble.asked, fastrand::u64(..), now));
-        let sent = match injection {
-            None => attempt.send(request).await,
-            Some(injection) => Box::pin(in_trouble(injection, attempt, request)).await,
-        };
-        sent.map(|(response, _)| response.map(Body::new))
+        // What was said of all of them says nothing of one.
+        request.extensions_mut().remove::<Due>();
+        async move {
+            leave?;
+            let now = Instant::now();
+            // A try may have a deadline of its own, and then it is one that was configured.
+            let own = deadline(&request).filter(|_| deadline(&request) != of_all);
+            let attempt = Attempt {
+                breaker: None,
+                received: now,
+                due: own.or(attempt.due),
+                ..attempt
+            };
+            let injection = trouble
+                .faults
+                .and_then(|faults| faults.begin(trouble.asked, fastrand::u64(..), now));
+            let sent = match injection {
+                None => attempt.send(request).await,
+                Some(injection) => Box::pin(in_trouble(injection, attempt, request)).await,
+            };
+            sent.map(|(response, _)| response.map(Body::new))
+        }
     };
-    let response = retries.send(request, send).await?;
-    Ok(response.map(unwatched))
+    match retries.send(request, send).await {
+        Ok(response) => Ok(asked.answered(response)),
+        Err(error) => Err(asked.failed(error)),
+    }
 }
 
 fn deadline(request: &Request<Body>) -> Option<Instant> {

@@ -1,21 +1,20 @@
 //! One try at a service: leave of its breaker, an endpoint, an answer.
 
-mod upload;
-
 use http::{Request, Response};
+use http_body::Body as _;
 use hyper::body::Incoming;
 use mesh_core::body::Body;
 use mesh_core::body_end::EndBody;
 use mesh_core::breaker::State;
+use mesh_core::due::Due;
 use mesh_core::hop::check_response;
-use mesh_core::{AttemptInfo, Error, Version};
+use mesh_core::{AttemptInfo, Error, MeshContext, Version};
 use mesh_lb::Balance;
 use mesh_lb::load::InFlight;
 use mesh_traffic::breaker::{Admitted, BreakerBody, Verdict};
 use tokio::time::Instant;
 
 use crate::breakers::Watched;
-use upload::Upload;
 
 /// The body of an answer: the breaker learns from it how the request ended.
 pub(super) type SentBody = BreakerBody<Body>;
@@ -38,12 +37,10 @@ impl Attempt<'_> {
     /// The breaker's and the balancer's; an answer that cannot be passed on.
     pub(super) async fn send(
         self,
-        mut request: Request<Body>,
+        request: Request<Body>,
     ) -> Result<(Response<SentBody>, AttemptInfo), Error> {
         let mut asked = self.ask()?;
-        if asked.due.is_some() && asked.admitted.is_some() {
-            request = asked.watch(request);
-        }
+        let request = asked.watch(request);
         let sent = self.balance.send(request, self.version).await;
         let sent = sent.and_then(|(response, info)| {
             check_response(response.status(), response.version(), response.headers(), false)?;
@@ -70,11 +67,27 @@ impl Attempt<'_> {
         }
     }
 
-    fn ask(self) -> Result<Asked, Error> {
+    /// Whether the service may be tried once more.
+    ///
+    /// # Errors
+    /// It rests.
+    pub(super) fn leave(self) -> Result<(), Error> {
+        match self.breaker.map(|watched| watched.breaker()) {
+            Some(breaker) if breaker.state() == State::Open => breaker.admit(Instant::now()).map(drop),
+            _ => Ok(()),
+        }
+    }
+
+    /// Asks the breaker for leave.
+    ///
+    /// # Errors
+    /// The service rests.
+    pub(super) fn ask(self) -> Result<Asked, Error> {
         let mut asked = Asked {
             admitted: None,
-            due: self.due,
-            upload: None,
+            at: self.due,
+            began: self.received,
+            due: None,
         };
         if let Some(watched) = self.breaker {
             let breaker = watched.breaker();
@@ -91,29 +104,38 @@ impl Attempt<'_> {
 
 /// A try that is under way. Dropped after the service was due, it is one that the service has missed, unless it was the
 /// client that kept it waiting.
-struct Asked {
+pub(super) struct Asked {
     admitted: Option<Admitted>,
-    due: Option<Instant>,
-    /// If there is a body.
-    upload: Option<Upload>,
+    /// When the service is to have answered.
+    at: Option<Instant>,
+    began: Instant,
+    /// The same, if it is not as simple as that.
+    due: Option<Due>,
 }
 
 impl Asked {
-    fn watch(&mut self, request: Request<Body>) -> Request<Body> {
-        let (head, body) = request.into_parts();
-        let (body, upload) = Upload::of(body);
-        self.upload = upload;
-        Request::from_parts(head, body)
+    /// Says when the answer is due, where that is not the request's deadline: the caller may wait less, and may let its
+    /// own body be waited for.
+    pub(super) fn watch(&mut self, mut request: Request<Body>) -> Request<Body> {
+        let context = request.extensions().get::<MeshContext>();
+        let deadline = context.and_then(|context| context.deadline);
+        if request.body().is_end_stream() && deadline == self.at {
+            return request;
+        }
+        let due = Due::new(self.at, self.began);
+        self.due = Some(due.clone());
+        request.extensions_mut().insert(due.clone());
+        request.map(|body| due.watch(body))
     }
 
-    fn answered<B: http_body::Body>(mut self, response: Response<B>) -> Response<BreakerBody<B>> {
+    pub(super) fn answered<B: http_body::Body>(mut self, response: Response<B>) -> Response<BreakerBody<B>> {
         match self.admitted.take() {
             Some(admitted) => admitted.response(response),
             None => response.map(|body| EndBody::new(body, Verdict::default())),
         }
     }
 
-    fn failed(mut self, error: Error) -> Error {
+    pub(super) fn failed(mut self, error: Error) -> Error {
         if let Some(admitted) = self.admitted.take() {
             admitted.failed(&error);
         }
@@ -124,8 +146,12 @@ impl Asked {
 impl Drop for Asked {
     fn drop(&mut self) {
         if let Some(admitted) = self.admitted.take() {
-            let waits_for_client = self.upload.as_ref().is_some_and(Upload::waits_for_client);
-            drop(admitted.due_by(self.due.filter(|_| !waits_for_client)));
+            let at = match &self.due {
+                None => self.at,
+                // It is over now or not.
+                Some(due) => Some(Instant::now()).filter(|now| due.is_over(*now)),
+            };
+            drop(admitted.due_by(at));
         }
     }
 }

@@ -94,7 +94,10 @@ fn a_told_deadline_shortens_and_never_extends() {
 }
 
 #[test]
-fn a_grpc_timeout_is_a_deadline_whoever_sends_it() {
+fn a_grpc_timeout_is_a_deadline_whoever_sends_it_but_only_of_a_call() {
+    let (headers, context, _) = through(&nobody(frontend()), &[("grpc-timeout", "1S")]);
+    assert_eq!(context.deadline, None);
+    assert!(headers.contains_key("grpc-timeout"));
     for (value, expected) in [
         ("1H", Some(Duration::from_secs(3600))),
         ("2M", Some(Duration::from_secs(120))),
@@ -110,7 +113,8 @@ fn a_grpc_timeout_is_a_deadline_whoever_sends_it() {
         ("999999999S", None),
         ("5é", None),
     ] {
-        let (headers, context, _) = through(&nobody(stranger()), &[("grpc-timeout", value)]);
+        let call = ("content-type", "application/grpc");
+        let (headers, context, _) = through(&nobody(stranger()), &[("grpc-timeout", value), call]);
         assert_eq!(
             context.deadline.map(|deadline| deadline - context.received),
             expected,

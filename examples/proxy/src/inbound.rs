@@ -170,10 +170,10 @@ impl Connection {
             received: order.received,
             due: prepared.timeout.map(|limit| order.received + limit),
         };
-        let request = match &prepared.mirror {
-            Some(mirror) if upgrade.is_none() => mirror.copy(&place.serving, request, order.received),
-            _ => request,
-        };
+        let mirrors = prepared.mirrors.iter().filter(|_| upgrade.is_none());
+        let request = mirrors.fold(request, |request, mirror| {
+            mirror.copy(&place.serving, request, order.received)
+        });
         if let (Some(retries), None) = (&prepared.retries, &upgrade) {
             let trouble = Trouble {
                 faults: prepared.faults.as_ref(),
@@ -340,7 +340,7 @@ impl Connection {
         // The extensions are this hop's affair; the context goes on where the balancer asks for it.
         parts.extensions.clear();
         let keyed = serving.plan.services[service].goes_by_key();
-        if deadline.is_some() || keyed || prepared.mirror.is_some() || prepared.retries.is_some() {
+        if deadline.is_some() || keyed || !prepared.mirrors.is_empty() || prepared.retries.is_some() {
             parts.extensions.insert(context);
         }
         let Outgoing { marks, upgrade } = outgoing;

@@ -10,11 +10,13 @@ use mesh_traffic::mirror::{Ending, Mirror};
 
 use crate::config::{self, Percent};
 
-/// All mirrors of this process, each under the id of its rule.
+/// All mirrors of this process, each under the id of its rule and its place there.
 #[derive(Default)]
 pub struct Mirrors {
-    running: HashMap<Box<str>, Kept>,
+    running: HashMap<Key, Kept>,
 }
+
+type Key = (Box<str>, usize);
 
 #[derive(Clone)]
 struct Kept {
@@ -24,7 +26,7 @@ struct Kept {
 
 /// The mirrors of one configuration.
 pub struct Compiled {
-    all: HashMap<Box<str>, (Kept, config::Mirror)>,
+    all: HashMap<Key, (Kept, config::Mirror)>,
 }
 
 impl Mirrors {
@@ -34,19 +36,19 @@ impl Mirrors {
     /// # Errors
     /// A share is none: the configuration was not checked as it should have been.
     pub fn compile(&self, mesh: &config::Mesh, telemetry: &Telemetry) -> Result<Compiled, String> {
-        let written = mesh
-            .rules
-            .iter()
-            .filter_map(|rule| Some((&rule.id, rule.mirror.as_ref()?)));
-        let all = written.map(|(id, config)| {
-            let kept = match self.running.get(id) {
+        let written = mesh.rules.iter().flat_map(|rule| {
+            let mirrors = rule.mirrors.iter().enumerate();
+            mirrors.map(|(place, mirror)| ((rule.id.clone(), place), mirror))
+        });
+        let all = written.map(|(key, config)| {
+            let kept = match self.running.get(&key) {
                 Some(running) if running.share == config.percentage => running.clone(),
                 _ => Kept {
                     share: config.percentage,
                     mirror: mirror(config.percentage, telemetry)?,
                 },
             };
-            Ok((id.clone(), (kept, config.clone())))
+            Ok((key, (kept, config.clone())))
         });
         Ok(Compiled {
             all: all.collect::<Result<_, String>>()?,
@@ -58,16 +60,19 @@ impl Mirrors {
         let kept = mirrors
             .all
             .iter()
-            .map(|(id, (kept, _))| (id.clone(), kept.clone()));
+            .map(|(key, (kept, _))| (key.clone(), kept.clone()));
         self.running = kept.collect();
     }
 }
 
 impl Compiled {
     /// What copies the requests of a decision, and where copies go.
-    pub fn met_by(&self, decision: &Decision) -> Option<(Mirror, &config::Mirror)> {
-        let (kept, config) = self.all.get(decision.rule()?)?;
-        Some((kept.mirror.clone(), config))
+    pub fn met_by(&self, decision: &Decision) -> impl Iterator<Item = (Mirror, &config::Mirror)> {
+        let rule = decision.rule().map(Box::<str>::from);
+        (0..).map_while(move |place| {
+            let (kept, config) = self.all.get(&(rule.clone()?, place))?;
+            Some((kept.mirror.clone(), config))
+        })
     }
 }
 

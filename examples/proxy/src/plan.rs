@@ -95,7 +95,7 @@ pub struct Prepared {
     /// What trouble they get into, at each try.
     pub faults: Option<FaultLayer>,
     /// Where copies of them go.
-    pub mirror: Option<MirrorTo>,
+    pub mirrors: Box<[MirrorTo]>,
     /// How they are tried again, if anything is written about that.
     pub retries: Option<Retries>,
 }
@@ -236,8 +236,7 @@ impl Plan {
         let limits = policies.limits.compile(mesh, fleets.events())?;
         let faults = policies.faults.compile(mesh, telemetry)?;
         let mirrors = policies.mirrors.compile(mesh, telemetry)?;
-        let mirror = |decision: &Decision| {
-            let (mirror, to) = mirrors.met_by(decision)?;
+        let to_mirror = |(mirror, to): (_, &config::Mirror)| {
             let service = *by_name.get(to.service.as_str())?;
             MirrorTo::new(mirror, service, &to.service, to.version.clone())
         };
@@ -261,7 +260,7 @@ impl Plan {
                 authorization: authorization.met_by(decision),
                 limits: limits.met_by(decision),
                 faults: faults.met_by(decision),
-                mirror: mirror(decision),
+                mirrors: mirrors.met_by(decision).filter_map(to_mirror).collect(),
                 retries: retries.met_by(decision),
             }
         };

@@ -7,7 +7,9 @@ use std::time::Duration;
 use http::uri::Scheme;
 use mesh_core::RequestHead;
 use mesh_proxy::config::{self, Config};
+use mesh_proxy::mirrors::Mirrors;
 use mesh_proxy::routing;
+use mesh_telemetry::Telemetry;
 use mesh_traffic::router::{Action, Asking};
 use mesh_traffic::{LiveSplits, RouteTable};
 
@@ -434,7 +436,7 @@ fn a_mirror_copies_to_a_service_that_is_there() {
         let loaded = load(&routes).unwrap_or_else(|report| panic!("{report}"));
         let rule = loaded.config.mesh.rules.into_iter().next().expect("one");
         let warnings: Vec<_> = loaded.warnings.iter().map(ToString::to_string).collect();
-        (rule.mirror, warnings)
+        (rule.mirrors, warnings)
     };
     for (mirror, service, version, percent) in [
         (
@@ -463,7 +465,9 @@ fn a_mirror_copies_to_a_service_that_is_there() {
         ),
     ] {
         let (found, warnings) = mirrored(mirror);
-        let found = found.expect(mirror);
+        let [found] = &*found else {
+            panic!("{mirror}: {found:?}")
+        };
         assert_eq!(found.service.as_str(), service, "{mirror}");
         assert_eq!(
             found.version.as_ref().map(|version| version.as_str()),
@@ -479,7 +483,37 @@ fn a_mirror_copies_to_a_service_that_is_there() {
         "backendRef: { name: infra-backend-v2, namespace: other }",
     ] {
         let (found, warnings) = mirrored(mirror);
-        assert!(found.is_none(), "{mirror}");
+        assert!(found.is_empty(), "{mirror}");
         assert!(warnings[0].contains("no copies are sent"), "{warnings:?}");
     }
+}
+
+#[test]
+fn a_rule_may_copy_to_several_services() {
+    let routes = "apiVersion: gateway.networking.k8s.io/v1\nkind: HTTPRoute\nmetadata: { name: r }\nspec:\n  rules:\n    \
+                  - backendRefs: [{ name: infra-backend-v1, port: 8080 }]\n      filters:\n        - { type: RequestMirror, \
+                  requestMirror: { backendRef: { name: infra-backend-v2 } } }\n        - { type: RequestMirror, \
+                  requestMirror: { backendRef: { name: infra-backend-v3 }, percent: 5 } }\n";
+    let loaded = load(routes).unwrap_or_else(|report| panic!("{report}"));
+    let config = loaded.config;
+    let (table, _) = routing::table(&config, &LiveSplits::default()).expect("a table");
+    let compiled = Mirrors::default()
+        .compile(&config.mesh, &Telemetry::new())
+        .expect("checked");
+    let rule = table
+        .decisions()
+        .iter()
+        .find(|decision| decision.rule().is_some())
+        .expect("one");
+    let to: Vec<_> = compiled
+        .met_by(rule)
+        .map(|(_, to)| (to.service.to_string(), to.percentage.get()))
+        .collect();
+    assert_eq!(
+        to,
+        [
+            ("infra-backend-v2".to_owned(), 100.0),
+            ("infra-backend-v3".to_owned(), 5.0)
+        ]
+    );
 }

@@ -135,7 +135,7 @@ fn rules(route: &Route, found: &mut Vec<(Precedence, Rule)>) {
                     retry: of_route.retry.clone().map(Some),
                     fault_injection: None,
                     rate_limiting: None,
-                    mirror: of_route.filters.mirror.clone(),
+                    mirrors: of_route.filters.mirrors.clone(),
                 };
                 let rank = Precedence::of(route, host, matched, (number, place));
                 found.push((rank, rule));

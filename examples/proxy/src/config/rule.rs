@@ -62,8 +62,8 @@ pub struct Rule {
     pub fault_injection: Option<FaultInjection>,
     /// Besides the service's.
     pub rate_limiting: Option<RateLimiting>,
-    /// Where a copy goes.
-    pub mirror: Option<Mirror>,
+    /// Where copies go. More than one only in routes of the Gateway API.
+    pub mirrors: Vec<Mirror>,
 }
 
 /// What a rule does with a request.
@@ -154,7 +154,7 @@ pub(super) fn read(fields: &mut Fields<'_>, names: &Names) -> Option<Rule> {
         retry,
         fault_injection: fault_injection.flatten(),
         rate_limiting: rate_limiting.flatten(),
-        mirror,
+        mirrors: mirror.into_iter().collect(),
     })
 }
 

@@ -50,12 +50,12 @@ pub(super) fn of(config: &Config, decision: Option<&Decision>) -> Vec<Policy> {
         add("retry", rule.retry.as_ref().map(of_retry));
         add("faultInjection", rule.fault_injection.as_ref().map(fault));
         add("rateLimiting", rule.rate_limiting.as_ref().map(limit));
-        add(
-            "mirror",
-            rule.mirror
-                .as_ref()
-                .map(|mirror| format!("{} to {}", mirror.percentage, mirror.service)),
-        );
+        for mirror in &rule.mirrors {
+            add(
+                "mirror",
+                Some(format!("{} to {}", mirror.percentage, mirror.service)),
+            );
+        }
     }
     if let Some(service) = service {
         let replaced: Vec<&str> = policies.iter().map(|policy| policy.name).collect();

@@ -20,7 +20,7 @@ pub(super) struct Filters {
     pub(super) response_headers: HeaderEdits,
     pub(super) redirect: Option<Redirect>,
     pub(super) cors: Option<Cors>,
-    pub(super) mirror: Option<Mirror>,
+    pub(super) mirrors: Vec<Mirror>,
     pub(super) replaces_prefix: bool,
 }
 
@@ -41,8 +41,8 @@ impl Filters {
         let mut seen = Vec::new();
         for filter in filters {
             let kind = std::mem::discriminant(&filter);
-            if seen.contains(&kind) {
-                return Err(Wrong::expected("each type of filter once"));
+            if seen.contains(&kind) && !matches!(filter, Filter::Mirror(_)) {
+                return Err(Wrong::expected("each type of filter but RequestMirror once"));
             }
             seen.push(kind);
             match filter {
@@ -51,7 +51,7 @@ impl Filters {
                 Filter::Rewrite(rewrite) => all.rewrite = rewrite,
                 Filter::Redirect(redirect) => all.redirect = Some(redirect),
                 Filter::Cors(cors) => all.cors = Some(cors),
-                Filter::Mirror(mirror) => all.mirror = mirror,
+                Filter::Mirror(mirror) => all.mirrors.extend(mirror),
             }
         }
         if all.redirect.is_some() && (all.rewrite != Rewrite::new() || !all.request_headers.is_empty()) {
@@ -59,7 +59,7 @@ impl Filters {
                 "nothing that is changed of a request that is sent elsewhere",
             ));
         }
-        if all.redirect.is_some() && all.mirror.is_some() {
+        if all.redirect.is_some() && !all.mirrors.is_empty() {
             return Err(Wrong::expected("no RequestMirror beside a RequestRedirect"));
         }
         let paths = [all.rewrite.path(), all.redirect.as_ref().and_then(Redirect::path)];

@@ -54,6 +54,8 @@ pub mod gather;
 #[cfg(feature = "http")]
 pub mod hop;
 #[cfg(feature = "http")]
+pub mod lasting;
+#[cfg(feature = "http")]
 pub mod reject;
 #[cfg(feature = "http")]
 pub mod serve;

@@ -7,7 +7,8 @@ mod policy;
 mod race;
 mod service;
 
+pub use crate::sender::SendFuture;
 pub use hedges::{HedgeOutcome, Hedges};
 pub use layer::HedgeLayer;
 pub use policy::{HedgeConfig, HedgeConfigError, HedgePolicy};
-pub use service::{HedgeFuture, HedgeService};
+pub use service::HedgeService;

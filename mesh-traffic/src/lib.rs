@@ -30,6 +30,7 @@ pub mod mirror;
 pub mod retry;
 pub mod route;
 pub mod router;
+mod sender;
 mod sync;
 
 pub use answer::AnswerFuture;

@@ -17,10 +17,10 @@ mod peek;
 mod policy;
 pub(crate) mod replay;
 mod retries;
-pub(crate) mod sender;
 mod service;
 pub(crate) mod tries;
 
+pub use crate::sender::SendFuture;
 pub use budget::{BudgetConfig, BudgetConfigError, BudgetPolicy, RetryBudget};
 pub use condition::{RetryOn, RetryOnError};
 pub use idempotent::Idempotent;
@@ -28,4 +28,4 @@ pub use layer::RetryLayer;
 pub use outcome::RetryOutcome;
 pub use policy::RetryPolicy;
 pub use retries::Retries;
-pub use service::{RetryFuture, RetryService};
+pub use service::RetryService;

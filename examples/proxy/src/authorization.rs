@@ -15,7 +15,7 @@ use crate::config::{self, AuthorizationMode, Mesh};
 use crate::seldom::Seldom;
 use standing::AskedFor;
 
-pub use standing::{Standing, StandingBody};
+pub use standing::Standing;
 
 /// The policy of a service.
 pub struct Authorization {

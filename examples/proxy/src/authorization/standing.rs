@@ -1,16 +1,14 @@
 //! What was allowed and goes on: a stream, a tunnel. It is asked about again when there is another policy.
 
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use bytes::Bytes;
 use http::{Method, Uri};
-use http_body::{Body, Frame, SizeHint};
+use http_body::Body;
 use mesh_core::context::Direction;
-use mesh_core::{BoxError, Error, MeshContext, PeerInfo, RequestHead};
+use mesh_core::lasting::{Allowed, LastingBody};
+use mesh_core::{Error, MeshContext, PeerInfo, RequestHead};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use super::{Authorization, without_query};
@@ -102,21 +100,6 @@ impl Standing {
         }))
     }
 
-    /// Asks again, if the service has another policy by now.
-    ///
-    /// # Errors
-    /// It is refused.
-    pub fn ask_again(&mut self) -> Result<(), Error> {
-        let serving = self.serving.load();
-        match serving.plan.authorization.of(&self.allowed.service) {
-            Some(now) if !Arc::ptr_eq(now, &self.allowed) => {
-                self.allowed = Arc::clone(now);
-                self.allowed.check(&self.asked_for, Instant::now())
-            }
-            _ => Ok(()),
-        }
-    }
-
     /// Waits until it is not allowed any more.
     pub async fn denied(mut self) -> Error {
         let mut ticks = interval(EVERY);
@@ -135,51 +118,21 @@ impl Standing {
     }
 
     /// A body that breaks off when it is not allowed any more, at its next frame.
-    pub fn over<B>(self: Box<Self>, body: B) -> StandingBody<B> {
-        StandingBody {
-            body,
-            standing: Some(self),
-        }
+    pub fn over<B>(self: Box<Self>, body: B) -> LastingBody<B, Self> {
+        LastingBody::new(body, Some(self))
     }
 }
 
-pin_project_lite::pin_project! {
-    /// The body of an answer that lasts as long as it is allowed.
-    pub struct StandingBody<B> {
-        #[pin]
-        body: B,
-        // Nothing: it broke off.
-        standing: Option<Box<Standing>>,
-    }
-}
-
-impl<B> Body for StandingBody<B>
-where
-    B: Body<Data = Bytes, Error: Into<BoxError>>,
-{
-    type Data = Bytes;
-    type Error = BoxError;
-
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        let this = self.project();
-        match this.standing.as_deref_mut().map(Standing::ask_again) {
-            Some(Ok(())) => this.body.poll_frame(cx).map_err(Into::into),
-            Some(Err(error)) => {
-                *this.standing = None;
-                Poll::Ready(Some(Err(error.into())))
+impl Allowed for Standing {
+    /// Asks only if the service has another policy by now.
+    fn ask_again(&mut self) -> Result<(), Error> {
+        let serving = self.serving.load();
+        match serving.plan.authorization.of(&self.allowed.service) {
+            Some(now) if !Arc::ptr_eq(now, &self.allowed) => {
+                self.allowed = Arc::clone(now);
+                self.allowed.check(&self.asked_for, Instant::now())
             }
-            None => Poll::Ready(None),
+            _ => Ok(()),
         }
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.standing.is_none() || self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
     }
 }

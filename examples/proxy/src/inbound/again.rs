@@ -3,6 +3,7 @@
 use http::{Request, Response};
 use mesh_core::body::Body;
 use mesh_core::due::Due;
+use mesh_core::lasting::Allowed as _;
 use mesh_core::{Error, MeshContext};
 use mesh_traffic::FaultLayer;
 use mesh_traffic::fault::Asked;

@@ -1,5 +1,7 @@
-//! A service as a function that may be called several times, also while an earlier call is under way.
+//! A service as a function that may be called several times, also while an earlier call is under way; for layers that
+//! send more than once.
 
+use std::fmt;
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -51,6 +53,29 @@ impl<S: Clone> Sender<S> {
                 }
             }
         }
+    }
+}
+
+/// The response of a layer that may send a request more than once.
+pub struct SendFuture(Pin<Box<dyn Future<Output = Result<Response<Body>, Error>> + Send>>);
+
+impl SendFuture {
+    pub(crate) fn of(sent: impl Future<Output = Result<Response<Body>, Error>> + Send + 'static) -> Self {
+        Self(Box::pin(sent))
+    }
+}
+
+impl Future for SendFuture {
+    type Output = Result<Response<Body>, Error>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        self.0.as_mut().poll(cx)
+    }
+}
+
+impl fmt::Debug for SendFuture {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SendFuture").finish_non_exhaustive()
     }
 }
 

@@ -5,6 +5,7 @@ use std::future::Future;
 mod any;
 mod bundle;
 mod error;
+mod follower;
 mod generation;
 mod issued;
 mod local;
@@ -15,6 +16,7 @@ mod serial;
 pub use any::{AnyAuthority, AnyManagedAuthority};
 pub use bundle::{TrustBundle, TrustRoot, newer};
 pub use error::{CaError, CaErrorKind};
+pub use follower::{BundleRequest, Follower};
 pub use generation::{CaGeneration, GenerationState, RotateRequest, RotationStep};
 pub use issued::IssuedCert;
 pub use local::{IssuedRecord, LocalCa, LocalCaOptions};
@@ -29,7 +31,7 @@ pub use serial::{SerialError, SerialNumber};
 /// ```
 /// use std::time::{Duration, SystemTime};
 /// use mesh_core::{Live, live};
-/// use mesh_tls::authority::newer;
+/// use mesh_tls::authority::{BundleRequest, newer};
 /// use mesh_tls::{CaError, CaErrorKind, CertAuthority, CertRequest, IssuedCert, SerialNumber, TrustBundle, TrustRoot};
 ///
 /// /// Gives everybody who asks the one certificate that somebody signed by hand.
@@ -47,8 +49,8 @@ pub use serial::{SerialError, SerialNumber};
 ///         Ok(self.cert.clone())
 ///     }
 ///
-///     async fn next_bundle(&self, seen: u64) -> Result<TrustBundle, CaError> {
-///         Ok(newer(&self.bundle, seen).await)
+///     async fn next_bundle(&self, request: BundleRequest) -> Result<TrustBundle, CaError> {
+///         Ok(newer(&self.bundle, request.seen).await)
 ///     }
 /// }
 ///
@@ -64,9 +66,9 @@ pub use serial::{SerialError, SerialNumber};
 /// let issued = authority.issue(CertRequest::new(csr, id, Duration::from_secs(86_400))?).await?;
 /// assert_eq!(issued.serial().to_string(), "07");
 ///
-/// let first = authority.next_bundle(0).await?;
+/// let first = authority.next_bundle(BundleRequest::any()).await?;
 /// publisher.publish(TrustBundle::new(2, first.roots));
-/// assert_eq!(authority.next_bundle(1).await?.sequence, 2);
+/// assert_eq!(authority.next_bundle(BundleRequest::after(1)).await?.sequence, 2);
 /// # Ok::<(), mesh_core::BoxError>(())
 /// # }).expect("issued");
 /// ```
@@ -81,15 +83,18 @@ pub trait CertAuthority: Send + Sync + 'static {
     /// See [`CaErrorKind`]; whether asking again may help, and when, the error says itself.
     fn issue(&self, request: CertRequest) -> impl Future<Output = Result<IssuedCert, CaError>> + Send;
 
-    /// The bundle, as soon as its sequence is above `seen`; `seen` of 0 is answered with what there is.
+    /// The bundle, as soon as its sequence is above the one that was seen.
     ///
-    /// To ask with a sequence says that this bundle is in force at the caller: an authority that rotates counts
-    /// on it. Sequences only grow, also over restarts. An authority that was restored from a backup and is
+    /// To ask says which bundle is in force at the caller: an authority that rotates waits for every [`Follower`] it
+    /// knows before it signs with a key that they have to trust. Sequences only grow, also over restarts. An authority that was restored from a backup and is
     /// asked with a sequence above its own continues above that one.
     ///
     /// Cancel-safe: a dropped call loses nothing. After an error the caller keeps the bundle it has and asks
     /// again, with back-off.
-    fn next_bundle(&self, seen: u64) -> impl Future<Output = Result<TrustBundle, CaError>> + Send;
+    fn next_bundle(
+        &self,
+        request: BundleRequest,
+    ) -> impl Future<Output = Result<TrustBundle, CaError>> + Send;
 }
 
 /// What a CA of our own can do besides: take certificates back, and replace itself.

@@ -120,7 +120,7 @@ impl Default for VerifyPolicy {
 /// ```
 /// use std::time::SystemTime;
 /// use mesh_core::SpiffeId;
-/// use mesh_tls::authority::CertAuthority;
+/// use mesh_tls::authority::{BundleRequest, CertAuthority};
 /// use mesh_tls::verify::{Expected, Usage, Verifier, VerifyErrorKind, VerifyPolicy};
 /// use mesh_tls::{CertRequest, LocalCa, PrivateKey};
 ///
@@ -131,7 +131,7 @@ impl Default for VerifyPolicy {
 /// let day = std::time::Duration::from_secs(86_400);
 /// let cert = ca.issue(CertRequest::new(key.certificate_request()?, orders.clone(), day)?).await?;
 ///
-/// let verifier = Verifier::new(&ca.next_bundle(0).await?, VerifyPolicy::new())?;
+/// let verifier = Verifier::new(&ca.next_bundle(BundleRequest::any()).await?, VerifyPolicy::new())?;
 /// let now = SystemTime::now();
 /// verifier.verify(cert.chain(), Usage::Server, &Expected::Identity(orders), now)?;
 ///

@@ -8,8 +8,8 @@ use mesh_core::clock::WallClock;
 use mesh_core::testkit::ManualClock;
 use mesh_core::{Publisher, SpiffeId, live};
 use mesh_tls::authority::{
-    AnyManagedAuthority, CaGeneration, GenerationState, Revocation, RevocationReason, RevokeRequest,
-    RotateRequest, RotationStep, newer,
+    AnyManagedAuthority, BundleRequest, CaGeneration, GenerationState, Revocation, RevocationReason,
+    RevokeRequest, RotateRequest, RotationStep, newer,
 };
 use mesh_tls::{
     AnyAuthority, AnyStore, CaError, CaErrorKind, CertAuthority, CertRequest, CertStore, IssuedCert,
@@ -74,8 +74,8 @@ impl CertAuthority for Ledger {
         IssuedCert::new([request.csr.to_vec()], (now, now + request.ttl), serial)
     }
 
-    async fn next_bundle(&self, seen: u64) -> Result<TrustBundle, CaError> {
-        Ok(newer(&self.bundle.subscribe(), seen).await)
+    async fn next_bundle(&self, request: BundleRequest) -> Result<TrustBundle, CaError> {
+        Ok(newer(&self.bundle.subscribe(), request.seen).await)
     }
 }
 
@@ -135,12 +135,21 @@ fn ledger() -> (Arc<ManualClock>, AnyManagedAuthority) {
 async fn a_revocation_says_in_which_bundle_it_is_in_force() {
     let (clock, authority) = ledger();
     let issued = authority.issue(request()).await.expect("issued");
-    let before = authority.next_bundle(0).await.expect("a bundle").sequence;
+    let before = authority
+        .next_bundle(BundleRequest::any())
+        .await
+        .expect("a bundle")
+        .sequence;
 
     clock.advance(DAY / 2);
     let waiting = tokio::spawn({
         let authority = authority.clone();
-        async move { authority.next_bundle(before).await.expect("a newer one") }
+        async move {
+            authority
+                .next_bundle(BundleRequest::after(before))
+                .await
+                .expect("a newer one")
+        }
     });
     let revoke = RevokeRequest::new(issued.serial()).because(RevocationReason::KeyCompromise);
     let revocation = authority.revoke(revoke).await.expect("revoked");
@@ -183,7 +192,10 @@ async fn a_rotation_goes_step_by_step_and_both_generations_are_trusted() {
         .await
         .expect("prepared");
     assert_eq!((prepared.number, prepared.state), (2, GenerationState::Prepared));
-    let bundle = authority.next_bundle(1).await.expect("a newer one");
+    let bundle = authority
+        .next_bundle(BundleRequest::after(1))
+        .await
+        .expect("a newer one");
     let trusted: Vec<_> = bundle.roots.iter().filter_map(|root| root.generation).collect();
     assert_eq!(trusted, [1, 2]);
     assert_eq!(authority.generations().await.expect("known").len(), 2);
@@ -207,7 +219,10 @@ async fn a_store_gives_back_the_last_identity_of_each_id() {
     let other: SpiffeId = "spiffe://cluster.local/ns/dept-barc/sa/billing"
         .parse()
         .expect("an ID");
-    let bundle = authority.next_bundle(0).await.expect("a bundle");
+    let bundle = authority
+        .next_bundle(BundleRequest::any())
+        .await
+        .expect("a bundle");
     for (id, secret) in [(orders(), 1), (other.clone(), 2), (orders(), 3)] {
         let cert = authority.issue(request()).await.expect("issued");
         let key = PrivateKey::from_pkcs8(vec![secret]);

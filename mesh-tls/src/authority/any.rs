@@ -4,15 +4,15 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::{
-    CaError, CaGeneration, CertAuthority, CertRequest, IssuedCert, ManagedAuthority, Revocation,
-    RevokeRequest, RotateRequest, TrustBundle,
+    BundleRequest, CaError, CaGeneration, CertAuthority, CertRequest, IssuedCert, ManagedAuthority,
+    Revocation, RevokeRequest, RotateRequest, TrustBundle,
 };
 use crate::erase::BoxFuture;
 
 /// The twin of [`CertAuthority`] that a vtable can hold.
 trait ErasedAuthority: Send + Sync {
     fn issue(&self, request: CertRequest) -> BoxFuture<'_, Result<IssuedCert, CaError>>;
-    fn next_bundle(&self, seen: u64) -> BoxFuture<'_, Result<TrustBundle, CaError>>;
+    fn next_bundle(&self, request: BundleRequest) -> BoxFuture<'_, Result<TrustBundle, CaError>>;
 }
 
 impl<A: CertAuthority> ErasedAuthority for A {
@@ -20,8 +20,8 @@ impl<A: CertAuthority> ErasedAuthority for A {
         Box::pin(CertAuthority::issue(self, request))
     }
 
-    fn next_bundle(&self, seen: u64) -> BoxFuture<'_, Result<TrustBundle, CaError>> {
-        Box::pin(CertAuthority::next_bundle(self, seen))
+    fn next_bundle(&self, request: BundleRequest) -> BoxFuture<'_, Result<TrustBundle, CaError>> {
+        Box::pin(CertAuthority::next_bundle(self, request))
     }
 }
 
@@ -62,8 +62,8 @@ impl CertAuthority for AnyAuthority {
         self.0.issue(request).await
     }
 
-    async fn next_bundle(&self, seen: u64) -> Result<TrustBundle, CaError> {
-        self.0.next_bundle(seen).await
+    async fn next_bundle(&self, request: BundleRequest) -> Result<TrustBundle, CaError> {
+        self.0.next_bundle(request).await
     }
 }
 
@@ -89,8 +89,8 @@ impl CertAuthority for AnyManagedAuthority {
         self.0.issue(request).await
     }
 
-    async fn next_bundle(&self, seen: u64) -> Result<TrustBundle, CaError> {
-        self.0.next_bundle(seen).await
+    async fn next_bundle(&self, request: BundleRequest) -> Result<TrustBundle, CaError> {
+        self.0.next_bundle(request).await
     }
 }
 

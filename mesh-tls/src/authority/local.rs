@@ -17,7 +17,10 @@ use parking_lot::Mutex;
 use rcgen::Issuer;
 use rustls_pki_types::CertificateDer;
 
-use super::{CaError, CaErrorKind, CertAuthority, CertRequest, IssuedCert, TrustBundle, TrustRoot, newer};
+use super::{
+    BundleRequest, CaError, CaErrorKind, CertAuthority, CertRequest, IssuedCert, TrustBundle, TrustRoot,
+    newer,
+};
 use crate::certificate::Certificate;
 use crate::key::{KeyType, SigningPair};
 use crate::secure_dir::SecureDir;
@@ -329,8 +332,8 @@ impl CertAuthority for LocalCa {
         .await
     }
 
-    async fn next_bundle(&self, seen: u64) -> Result<TrustBundle, CaError> {
-        Ok(newer(&self.inner.bundle, seen).await)
+    async fn next_bundle(&self, request: BundleRequest) -> Result<TrustBundle, CaError> {
+        Ok(newer(&self.inner.bundle, request.seen).await)
     }
 }
 

@@ -9,7 +9,7 @@ use mesh_core::{SpiffeId, live};
 use super::driver::{Driver, Renewal};
 use super::epoch::Compiler;
 use super::{Identity, IdentityError};
-use crate::authority::{AnyAuthority, CertAuthority, DnsName};
+use crate::authority::{AnyAuthority, CertAuthority, DnsName, Follower};
 use crate::key::KeyType;
 use crate::policy::TlsPolicy;
 use crate::rotation;
@@ -113,6 +113,7 @@ impl IdentityBuilder {
         let mut renewal = Renewal {
             compiler,
             authority,
+            follower: Follower::drawn(self.id.clone()),
             store: self.store,
             key_type: self.key_type,
             dns_names: self.dns_names,

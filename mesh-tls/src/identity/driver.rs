@@ -9,7 +9,9 @@ use tokio::time::{sleep, timeout};
 
 use super::IdentityError;
 use super::epoch::{Compiler, Epoch};
-use crate::authority::{AnyAuthority, CertAuthority, CertRequest, DnsName, TrustBundle};
+use crate::authority::{
+    AnyAuthority, BundleRequest, CertAuthority, CertRequest, DnsName, Follower, TrustBundle,
+};
 use crate::certificate::Certificate;
 use crate::key::{KeyType, PrivateKey};
 use crate::rotation::renewal_due;
@@ -39,6 +41,8 @@ impl Drop for Driver {
 pub(super) struct Renewal {
     pub(super) compiler: Compiler,
     pub(super) authority: AnyAuthority,
+    /// Who this process is to the authority, as one that follows its bundle.
+    pub(super) follower: Follower,
     pub(super) store: AnyStore,
     pub(super) key_type: KeyType,
     pub(super) dns_names: Vec<DnsName>,
@@ -70,7 +74,7 @@ impl Renewal {
                 ));
             }
         };
-        let bundle = match (self.next_bundle(0).await, &stored) {
+        let bundle = match (self.any_bundle().await, &stored) {
             (Ok(bundle), _) => bundle,
             (Err(error), Some(stored)) => {
                 tracing::warn!(%id, %error, "the authority tells no bundle; the stored one is used");
@@ -142,11 +146,8 @@ impl Renewal {
         }
     }
 
-    async fn next_bundle(&self, seen: u64) -> Result<TrustBundle, crate::authority::CaError> {
-        if seen > 0 {
-            return self.authority.next_bundle(seen).await;
-        }
-        match timeout(PATIENCE, self.authority.next_bundle(0)).await {
+    async fn any_bundle(&self) -> Result<TrustBundle, crate::authority::CaError> {
+        match timeout(PATIENCE, self.authority.next_bundle(BundleRequest::any())).await {
             Ok(bundle) => bundle,
             Err(_) => Err(crate::authority::CaError::new(
                 crate::authority::CaErrorKind::Unavailable,
@@ -155,14 +156,27 @@ impl Renewal {
         }
     }
 
+    /// A bundle newer than the newest that was told, which may not be the one in use.
+    async fn next_bundle(
+        &self,
+        seen: u64,
+        state: &StoredCert,
+    ) -> Result<TrustBundle, crate::authority::CaError> {
+        let request = BundleRequest::after(seen).in_force(state.bundle.sequence);
+        self.authority
+            .next_bundle(request.by(self.follower.clone()))
+            .await
+    }
+
     /// Runs until it is dropped.
     pub(super) async fn keep_fresh(self, mut state: StoredCert, publisher: Publisher<Epoch>) {
         let mut random = fastrand::Rng::new();
         let mut bundle_retry = Backoff::new(Duration::from_secs(1), Duration::from_secs(300));
         let mut renew_retry = bundle_retry;
+        let mut seen = state.bundle.sequence;
         loop {
             let next = tokio::select! {
-                bundle = self.next_bundle(state.bundle.sequence) => match bundle {
+                bundle = self.next_bundle(seen, &state) => match bundle {
                     Ok(bundle) => Next::Bundle(bundle),
                     Err(error) => Next::BundleFailed(error),
                 },
@@ -171,6 +185,7 @@ impl Renewal {
             match next {
                 Next::Bundle(bundle) => {
                     bundle_retry.reset();
+                    seen = bundle.sequence;
                     self.adopt(&mut state, bundle, &publisher).await;
                 }
                 Next::BundleFailed(error) => {
@@ -212,13 +227,10 @@ impl Renewal {
                 }
                 Err(error) => {
                     tracing::error!(id = %state.id, %error, "the new bundle is refused; the last one stays in use");
-                    // It has been seen: the next one is waited for.
-                    state.bundle.sequence = bundle.sequence;
                 }
             },
             Err(error) => {
                 tracing::warn!(id = %state.id, %error, "the new bundle does not fit the certificate; asking for a new one");
-                let sequence = bundle.sequence;
                 let renewed = self.renewed(bundle).await.and_then(|(renewed, epoch)| {
                     epoch.may_replace(&publisher.current())?;
                     Ok((renewed, epoch))
@@ -230,8 +242,6 @@ impl Renewal {
                     }
                     Err(error) => {
                         tracing::error!(id = %state.id, %error, "the new bundle cannot be used; the last one stays in use");
-                        // It has been seen: the next one is waited for.
-                        state.bundle.sequence = sequence;
                     }
                 }
             }

@@ -206,7 +206,14 @@ mod tests {
         let csr = key.certificate_request().expect("a CSR");
         let request = CertRequest::new(csr, id.clone(), Duration::from_secs(86_400)).expect("a request");
         let cert = ca.issue(request).await.expect("issued");
-        StoredCert::new(id.clone(), key, cert, ca.next_bundle(0).await.expect("a bundle"))
+        StoredCert::new(
+            id.clone(),
+            key,
+            cert,
+            ca.next_bundle(crate::authority::BundleRequest::any())
+                .await
+                .expect("a bundle"),
+        )
     }
 
     fn files(dir: &std::path::Path) -> Vec<String> {

@@ -58,7 +58,7 @@ async fn what_it_signs_is_a_members_and_dated_back_five_minutes() {
         back >= 5 * MINUTE - MINUTE / 20 && back <= 5 * MINUTE + MINUTE,
         "{back:?}"
     );
-    let verifier = Verifier::new(&ca.next_bundle(0).await.expect("a bundle"), VerifyPolicy::new());
+    let verifier = Verifier::new(&ca.next_bundle(BundleRequest::any()).await.expect("a bundle"), VerifyPolicy::new());
     let verifier = verifier.expect("a bundle");
     for usage in [Usage::Client, Usage::Server] {
         verifier
@@ -81,7 +81,7 @@ async fn every_kind_of_key_signs_and_is_signed_for() {
             .issue(CertRequest::new(csr, id("orders"), DAY).expect("a request"))
             .await
             .expect("issued");
-        let verifier = Verifier::new(&ca.next_bundle(0).await.expect("a bundle"), VerifyPolicy::new());
+        let verifier = Verifier::new(&ca.next_bundle(BundleRequest::any()).await.expect("a bundle"), VerifyPolicy::new());
         let verified = verifier.expect("a bundle").verify(
             issued.chain(),
             Usage::Client,

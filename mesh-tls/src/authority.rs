@@ -19,7 +19,7 @@ pub use error::{CaError, CaErrorKind};
 pub use follower::{BundleRequest, Follower};
 pub use generation::{CaGeneration, GenerationState, RotateRequest, RotationStep};
 pub use issued::IssuedCert;
-pub use local::{IssuedRecord, LocalCa, LocalCaOptions};
+pub use local::{CaStatus, IssuedRecord, LocalCa, LocalCaOptions};
 pub use request::{CertRequest, DnsName};
 pub use revocation::{Revocation, RevocationReason, RevokeRequest};
 pub use serial::{SerialError, SerialNumber};

@@ -22,6 +22,7 @@ pub mod axum;
 pub mod certificate;
 pub mod client;
 mod erase;
+mod fault_point;
 mod hash;
 pub mod identity;
 pub mod key;

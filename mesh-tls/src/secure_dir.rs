@@ -1,7 +1,7 @@
 //! A directory for secrets: nobody else can read it, and nothing in it is ever half written.
 
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, Read as _};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -9,6 +9,7 @@ use std::time::Duration;
 use rustix::fs::OFlags;
 use zeroize::Zeroizing;
 
+use crate::fault_point;
 use crate::store::{StoreError, StoreErrorKind};
 
 /// What a file that is not finished is called, behind the name it will have.
@@ -22,6 +23,14 @@ const RETRY: Duration = Duration::from_millis(5);
 #[derive(Clone, Debug)]
 pub(crate) struct SecureDir {
     path: PathBuf,
+}
+
+/// Tells one file from the one that took its place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Stamp {
+    inode: u64,
+    length: u64,
+    changed: (i64, i64),
 }
 
 /// Holds the directory for one writer.
@@ -103,6 +112,7 @@ impl SecureDir {
     pub(crate) fn write(&self, name: &str, content: &[u8]) -> Result<(), StoreError> {
         let (path, unfinished) = (self.file(name), self.file(&format!("{name}{UNFINISHED}")));
         let write = || -> io::Result<()> {
+            fault_point::reach()?;
             // Left over from a crash: whoever holds the lock owns it.
             match fs::remove_file(&unfinished) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
@@ -114,12 +124,47 @@ impl SecureDir {
                 .mode(0o600)
                 .custom_flags(OFlags::NOFOLLOW.bits().cast_signed())
                 .open(&unfinished)?;
-            file.write_all(content)?;
+            fault_point::write(&mut file, content)?;
+            fault_point::reach()?;
             file.sync_all()?;
+            fault_point::reach()?;
             fs::rename(&unfinished, &path)?;
-            File::open(&self.path)?.sync_all()
+            fault_point::reach()?;
+            File::open(&self.path)?.sync_all()?;
+            fault_point::reach()
         };
         write().map_err(|error| unavailable(&path, "it cannot be written", error))
+    }
+
+    /// Which file there is of this name now: another one after each [`write`](Self::write) of anybody. `None` if there is
+    /// none.
+    pub(crate) fn stamp(&self, name: &str) -> Option<Stamp> {
+        let metadata = fs::symlink_metadata(self.file(name)).ok()?;
+        Some(Stamp {
+            inode: metadata.ino(),
+            length: metadata.len(),
+            changed: (metadata.ctime(), metadata.ctime_nsec()),
+        })
+    }
+
+    /// The names of the files in it.
+    pub(crate) fn names(&self) -> Result<Vec<String>, StoreError> {
+        let failed = |error| unavailable(&self.path, "the directory cannot be read", error);
+        let entries = fs::read_dir(&self.path).map_err(failed)?;
+        let names = entries.map(|entry| entry.map(|entry| entry.file_name().into_string().ok()));
+        let names: io::Result<Vec<Option<String>>> = names.collect();
+        Ok(names.map_err(failed)?.into_iter().flatten().collect())
+    }
+
+    /// Removes a file; nothing is wrong if it is not there.
+    pub(crate) fn remove(&self, name: &str) -> Result<(), StoreError> {
+        let path = self.file(name);
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(unavailable(&path, "it cannot be removed", error))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Opens a file to append to, made if it is not there.

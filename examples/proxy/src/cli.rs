@@ -50,7 +50,7 @@ enum Command {
         after_help = "Example:\n  mesh-proxy explain --config mesh.yaml --method GET --path /api/orders --header 'api-version: v2' --source frontend\n\nExit: 0 if it is decided, 3 if there is no route, 2 on bad usage or a bad configuration"
     )]
     Explain(Explain),
-    /// Make a CA, issue certificates, look at them and verify them
+    /// Make a CA and replace it, issue certificates, revoke them, look at them and verify them
     #[command(subcommand)]
     Cert(Cert),
 }

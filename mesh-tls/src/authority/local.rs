@@ -1,109 +1,65 @@
 //! The mesh's own CA.
 
+mod book;
+mod followers;
 mod index;
 mod issue;
+mod lifecycle;
+mod lists;
+mod material;
+mod options;
 mod record;
+mod revoke;
+mod rotate;
+mod status;
+mod stored;
 #[cfg(test)]
 mod tests;
+mod times;
+mod upkeep;
 
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 use mesh_core::clock::{SystemClock, WallClock};
-use mesh_core::{Live, live};
+use mesh_core::{Publisher, live};
 use parking_lot::Mutex;
-use rcgen::Issuer;
 use rustls_pki_types::CertificateDer;
+use tokio::time::{Instant, sleep};
 
 use super::{
-    BundleRequest, CaError, CaErrorKind, CertAuthority, CertRequest, IssuedCert, TrustBundle, TrustRoot,
-    newer,
+    BundleRequest, CaError, CaErrorKind, CaGeneration, CertAuthority, CertRequest, IssuedCert,
+    ManagedAuthority, Revocation, RevokeRequest, RotateRequest, SerialNumber, TrustBundle, newer,
 };
-use crate::certificate::Certificate;
-use crate::key::{KeyType, SigningPair};
 use crate::secure_dir::SecureDir;
+use crate::seldom::Seldom;
 use crate::store::StoreError;
+use book::Book;
+use followers::Followers;
 use index::Index;
-use record::Record;
+use record::{Before, Marks, Record};
+use upkeep::{GLANCE, Glance};
 
 pub use index::IssuedRecord;
+pub use options::LocalCaOptions;
+pub use status::CaStatus;
 
-/// How long a root is good for.
-const ROOT_LIFETIME: Duration = Duration::from_secs(3_650 * 86_400);
-/// How long a certificate is good for at most.
-const LONGEST_LEAF: Duration = Duration::from_secs(365 * 86_400);
+/// More than a follower can be ahead of a CA that was restored: what it claims beyond is not believed.
+const FARTHEST: u64 = 1 << 32;
 
-/// How a [`LocalCa`] is made.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct LocalCaOptions {
-    /// The trust domain, for whose members it signs.
-    pub trust_domain: String,
-    /// The kind of its key. Default: ECDSA on P-256.
-    pub key_type: KeyType,
-    /// How long its root is good for. Default: 3650 days.
-    pub root_lifetime: Duration,
-    /// How long a certificate is good for at most, however long is asked for. Default: 365 days. The root has to be
-    /// good for twice as long, so that it can be replaced while what it signed is still good.
-    pub longest_leaf: Duration,
-    /// What time it is.
-    pub clock: Arc<dyn WallClock>,
-}
-
-impl LocalCaOptions {
-    /// The defaults.
-    pub fn new(trust_domain: impl Into<String>) -> Self {
-        Self {
-            trust_domain: trust_domain.into(),
-            key_type: KeyType::default(),
-            root_lifetime: ROOT_LIFETIME,
-            longest_leaf: LONGEST_LEAF,
-            clock: Arc::new(SystemClock),
-        }
-    }
-
-    /// Another kind of key.
-    #[must_use]
-    pub fn with_key_type(mut self, key_type: KeyType) -> Self {
-        self.key_type = key_type;
-        self
-    }
-
-    /// Another lifetime of the root.
-    #[must_use]
-    pub fn with_root_lifetime(mut self, lifetime: Duration) -> Self {
-        self.root_lifetime = lifetime;
-        self
-    }
-
-    /// Another longest lifetime of what it signs. For a CA that is made; one that is there keeps its own.
-    #[must_use]
-    pub fn with_longest_leaf(mut self, lifetime: Duration) -> Self {
-        self.longest_leaf = lifetime;
-        self
-    }
-
-    /// Another clock.
-    #[must_use]
-    pub fn with_clock(mut self, clock: impl WallClock) -> Self {
-        self.clock = Arc::new(clock);
-        self
-    }
-}
-
-impl From<&str> for LocalCaOptions {
-    fn from(trust_domain: &str) -> Self {
-        Self::new(trust_domain)
-    }
-}
-
-/// The mesh's own CA: a self-signed root that signs for the workloads of one trust domain. Clones share it.
+/// The mesh's own CA: a self-signed root that signs for the workloads of one trust domain, itself or by an issuing CA
+/// below it. Clones share it.
 ///
-/// It keeps its key and what it issued in a directory, or in memory as long as the process lives. Several processes on
-/// one machine may sign from the same directory at once. A damaged key is never replaced by a new one: nobody would
-/// trust it, and that is for a person to decide.
+/// It keeps its keys and what it issued in a directory, or in memory as long as the process lives. Several processes on
+/// one machine may sign from the same directory at once, and each sees within seconds what the others did. A damaged key
+/// is never replaced by a new one: nobody would trust it, and that is for a person to decide.
+///
+/// # Rotation and revocation lists
+/// Whoever waits in [`next_bundle`](CertAuthority::next_bundle) keeps the CA going: every hour it signs its revocation
+/// lists anew, and long before a root ends it makes the next one, lets it sign once all [followers](super::Follower) have
+/// it in force, and removes the old one a day after the last certificate of it has ended. Nothing else runs in the
+/// background. A list has the number of the bundle that it came with.
 ///
 /// ```
 /// use mesh_tls::authority::CertAuthority;
@@ -127,16 +83,17 @@ pub struct LocalCa {
 
 struct Inner {
     trust_domain: String,
-    root: CertificateDer<'static>,
-    root_certificate: Certificate,
-    longest_leaf: Duration,
-    issuer: Issuer<'static, SigningPair>,
-    bundle: Live<TrustBundle>,
-    index: Mutex<Index>,
+    bundle: Publisher<TrustBundle>,
+    book: Mutex<Book>,
+    followers: Mutex<Followers>,
+    glance: Mutex<Glance>,
     clock: Arc<dyn WallClock>,
     dir: Option<SecureDir>,
-    /// Whose turn it is to add to the index: the others wait without a thread.
+    /// Draws serial numbers.
+    draw: Box<dyn Fn() -> Result<SerialNumber, CaError> + Send + Sync>,
+    /// Whose turn it is to change something: the others wait without a thread.
     turn: Arc<tokio::sync::Mutex<()>>,
+    told: Seldom,
 }
 
 impl LocalCa {
@@ -147,7 +104,7 @@ impl LocalCa {
     pub fn in_memory(options: impl Into<LocalCaOptions>) -> Result<Self, CaError> {
         let options = options.into();
         let record = Record::make(&options)?;
-        Self::of(&record, &options.clock, Index::default(), None)
+        Self::of(record, options.clock, Index::default(), None)
     }
 
     /// Makes a CA in this directory, which is made if it is not there.
@@ -173,9 +130,9 @@ impl LocalCa {
             return Err(lost(&dir));
         }
         let record = made.map_or_else(|| Record::make(&options), Ok)?;
-        record.save(&dir)?;
+        record.save(&dir, Before::None)?;
         tracing::info!(directory = %dir.path().display(), trust_domain = %options.trust_domain, "a CA was made");
-        Self::of(&record, &options.clock, Index::default(), Some(dir.clone()))
+        Self::of(record, options.clock, Index::default(), Some(dir.clone()))
     }
 
     /// The CA in this directory.
@@ -206,12 +163,7 @@ impl LocalCa {
         match Record::load(&dir)? {
             Some(record) => {
                 let index = Index::load(&dir)?;
-                Self::of(
-                    &record,
-                    &(Arc::new(clock) as Arc<dyn WallClock>),
-                    index,
-                    Some(dir),
-                )
+                Self::of(record, Arc::new(clock), index, Some(dir))
             }
             None if SecureDir::exists(&dir.file(index::FILE)) => Err(lost(&dir)),
             None => Err(none()),
@@ -236,7 +188,7 @@ impl LocalCa {
                 None if SecureDir::exists(&dir.file(index::FILE)) => return Err(lost(&dir)),
                 None => {
                     let record = made.map_or_else(|| Record::make(&options), Ok)?;
-                    record.save(&dir)?;
+                    record.save(&dir, Before::None)?;
                     tracing::info!(directory = %dir.path().display(), trust_domain = %options.trust_domain, "a CA was made");
                     record
                 }
@@ -255,44 +207,50 @@ impl LocalCa {
             ));
         }
         let index = Index::load(&dir)?;
-        Self::of(&record, &options.clock, index, Some(dir))
+        Self::of(record, options.clock, index, Some(dir))
     }
 
     fn of(
-        record: &Record,
-        clock: &Arc<dyn WallClock>,
+        record: Record,
+        clock: Arc<dyn WallClock>,
         index: Index,
         dir: Option<SecureDir>,
     ) -> Result<Self, CaError> {
-        let (issuer, root) = record.issuer()?;
-        let broken = |error: crate::certificate::CertificateError| {
-            CaError::new(
-                CaErrorKind::Storage,
-                format!("the CA's own certificate cannot be used: {error}"),
-            )
+        // Another process may write meanwhile: then what is read is seen to be old at the first look.
+        let (stamp, marks) = match &dir {
+            Some(dir) => (None, Marks::load(dir)),
+            None => (None, record.marks()),
         };
-        let root_certificate = Certificate::parse(&root).map_err(broken)?;
-        let generation = TrustRoot::new(root.clone()).of_generation(record.generation());
-        let (_, bundle) = live(TrustBundle::new(record.sequence(), [generation]));
+        let trust_domain = record.trust_domain().to_owned();
+        let (bundle, _) = live(record.bundle()?);
         Ok(Self {
             inner: Arc::new(Inner {
-                trust_domain: record.trust_domain().to_owned(),
-                root,
-                root_certificate,
-                longest_leaf: record.longest_leaf(),
-                issuer,
+                trust_domain,
                 bundle,
-                index: Mutex::new(index),
-                clock: Arc::clone(clock),
+                book: Mutex::new(Book::new(record, index, (stamp, marks))?),
+                followers: Mutex::new(Followers::new()),
+                glance: Mutex::default(),
+                clock,
                 dir,
+                draw: Box::new(material::random_serial),
                 turn: Arc::default(),
+                told: Seldom::default(),
             }),
         })
     }
 
-    /// Its root certificate.
+    /// The root certificate of the generation that signs. While one generation replaces another there is more than one
+    /// to trust: see [`bundle`](Self::bundle).
     pub fn root(&self) -> CertificateDer<'static> {
-        self.inner.root.clone()
+        let book = self.inner.book.lock();
+        let bundle = self.inner.bundle.current();
+        let root = bundle.root_of_generation(book.signing.generation);
+        root.map_or_else(|| book.signing.signer.der.clone(), |root| root.cert.clone())
+    }
+
+    /// Whom to trust now.
+    pub fn bundle(&self) -> TrustBundle {
+        TrustBundle::clone(&self.inner.bundle.current())
     }
 
     /// For whose members it signs.
@@ -305,11 +263,45 @@ impl LocalCa {
     /// # Errors
     /// The list cannot be read.
     pub fn issued(&self) -> Result<Vec<IssuedRecord>, CaError> {
-        let mut index = self.inner.index.lock();
-        if let Some(dir) = &self.inner.dir {
-            index.refresh(dir)?;
+        Ok(self.inner.read()?.index.records().to_vec())
+    }
+
+    /// Where it stands in its rotation, for people. It looks into files.
+    ///
+    /// # Errors
+    /// What is kept cannot be read.
+    pub fn status(&self) -> Result<CaStatus, CaError> {
+        self.inner.status()
+    }
+
+    /// Does what is due, if nobody did within a second. What goes wrong is told in the log and tried again: who asks for
+    /// a bundle gets the one there is.
+    async fn look_after(&self) {
+        let inner = &self.inner;
+        if !inner.glance.lock().is_due(Instant::now(), inner.clock.now()) {
+            return;
         }
-        Ok(index.records().to_vec())
+        if let Err(error) = self.change(Inner::look_after).await
+            && inner.told.now()
+        {
+            tracing::error!(%error, "the CA cannot look after itself; it goes on with what it has, and tries again");
+        }
+    }
+
+    /// Changes something on a thread that may wait, one at a time.
+    async fn change<T: Send + 'static>(
+        &self,
+        change: impl FnOnce(&Inner) -> Result<T, CaError> + Send + 'static,
+    ) -> Result<T, CaError> {
+        let turn = Arc::clone(&self.inner.turn).lock_owned().await;
+        let inner = Arc::clone(&self.inner);
+        blocking(move || {
+            let changed = change(&inner);
+            // Held until it is done, also if nobody waits for it any more.
+            drop(turn);
+            changed
+        })
+        .await
     }
 }
 
@@ -321,19 +313,50 @@ impl CertAuthority for LocalCa {
             Ok((request, key))
         })
         .await?;
-        let turn = Arc::clone(&self.inner.turn).lock_owned().await;
-        let inner = Arc::clone(&self.inner);
-        blocking(move || {
-            let issued = inner.issue(&request, &key);
-            // Held until it is done, also if nobody waits for it any more.
-            drop(turn);
-            issued
-        })
-        .await
+        self.change(move |inner| inner.issue(&request, &key)).await
     }
 
     async fn next_bundle(&self, request: BundleRequest) -> Result<TrustBundle, CaError> {
-        Ok(newer(&self.inner.bundle, request.seen).await)
+        let known = self.inner.bundle.current().sequence;
+        let seen = request.seen.max(request.in_force);
+        if seen.saturating_sub(known) > FARTHEST {
+            let message = format!(
+                "bundle {seen} was not told by this CA, whose newest is {known}: is it another CA's?"
+            );
+            return Err(CaError::new(CaErrorKind::InvalidRequest, message));
+        }
+        let bundle = self.inner.bundle.subscribe();
+        loop {
+            self.inner.followers.lock().hear(&request, Instant::now());
+            self.look_after().await;
+            tokio::select! {
+                bundle = newer(&bundle, request.seen) => return Ok(bundle),
+                () = sleep(GLANCE) => {}
+            }
+        }
+    }
+}
+
+impl ManagedAuthority for LocalCa {
+    async fn revoke(&self, request: RevokeRequest) -> Result<Revocation, CaError> {
+        self.change(move |inner| inner.revoke(&request)).await
+    }
+
+    async fn rotate(&self, request: RotateRequest) -> Result<CaGeneration, CaError> {
+        self.change(move |inner| inner.rotate(request)).await
+    }
+
+    async fn generations(&self) -> Result<Vec<CaGeneration>, CaError> {
+        let inner = Arc::clone(&self.inner);
+        blocking(move || inner.generations()).await
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        if let Some(dir) = &self.dir {
+            self.followers.get_mut().end(dir);
+        }
     }
 }
 

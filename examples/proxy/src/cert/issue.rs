@@ -1,9 +1,9 @@
 //! `cert issue`
 
 use std::fs;
-use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
-use std::path::{Path, PathBuf};
+use std::io::Write;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
@@ -11,7 +11,7 @@ use mesh_core::{BoxError, SpiffeId};
 use mesh_tls::authority::DnsName;
 use mesh_tls::{CertAuthority, CertRequest, KeyType, PrivateKey, pem};
 
-use super::{StateDir, told};
+use super::{StateDir, block_on, told, write_file};
 
 /// `cert issue`
 #[derive(Debug, Args)]
@@ -73,35 +73,17 @@ impl Issue {
         let key = PrivateKey::generate_blocking(self.key_type)?;
         let mut request = CertRequest::new(key.certificate_request()?, id.clone(), self.ttl)?;
         request.dns_names.clone_from(&self.dns);
-        let runtime = tokio::runtime::Builder::new_current_thread().build()?;
-        let issued = runtime.block_on(ca.issue(request))?;
-        self.write(KEY, pem::encode_private_key(&key).as_bytes(), 0o600)?;
-        self.write(CERT, pem::encode_certificates(issued.chain()).as_bytes(), 0o644)?;
-        self.write(CA, pem::encode_certificates([&ca.root()]).as_bytes(), 0o644)?;
+        let issued = block_on(ca.issue(request))??;
+        // While one root replaces another, both are to be trusted.
+        let bundle = ca.bundle();
+        let roots = bundle.roots.iter().map(|root| &root.cert);
+        let write = |name, content: &[u8], mode| write_file(&self.out.join(name), content, mode);
+        write(KEY, pem::encode_private_key(&key).as_bytes(), 0o600)?;
+        write(CERT, pem::encode_certificates(issued.chain()).as_bytes(), 0o644)?;
+        write(CA, pem::encode_certificates(roots).as_bytes(), 0o644)?;
         writeln!(out, "issued {} to {id}", issued.serial())?;
         writeln!(out, "  good until {}", told(issued.not_after()))?;
         writeln!(out, "  files      {CERT} {KEY} {CA} in {}", self.out.display())?;
         Ok(())
-    }
-
-    /// As a whole: who reads it meanwhile sees the old one or the new one.
-    fn write(&self, name: &str, content: &[u8], mode: u32) -> Result<(), BoxError> {
-        let path = self.out.join(name);
-        let unfinished = self.out.join(format!(".{name}.new"));
-        let write = |path: &Path| -> io::Result<()> {
-            if unfinished.exists() {
-                fs::remove_file(&unfinished)?;
-            }
-            let mut options = fs::OpenOptions::new();
-            let mut file = options
-                .write(true)
-                .create_new(true)
-                .mode(mode)
-                .open(&unfinished)?;
-            file.write_all(content)?;
-            file.sync_all()?;
-            fs::rename(&unfinished, path)
-        };
-        write(&path).map_err(|error| format!("{}: it cannot be written: {error}", path.display()).into())
     }
 }

@@ -25,12 +25,16 @@ impl List {
         if !self.json {
             writeln!(
                 out,
-                "{:32}  {:8}  {:20}  IDENTITY",
-                "SERIAL", "STATE", "GOOD UNTIL"
+                "{:32}  {:8}  {:20}  {:10}  IDENTITY",
+                "SERIAL", "STATE", "GOOD UNTIL", "GENERATION"
             )?;
         }
         for record in issued {
-            let state = if record.not_after < now { "expired" } else { "good" };
+            let state = match record.revoked {
+                _ if record.not_after < now => "expired",
+                Some(_) => "revoked",
+                None => "good",
+            };
             if self.json {
                 let line = json!({
                     "serial": record.serial.to_string(),
@@ -40,11 +44,19 @@ impl List {
                     "not_after": told(record.not_after),
                     "issued_at": told(record.issued_at),
                     "key_sha256": record.key_hash,
+                    "generation": record.generation,
+                    "revoked_at": record.revoked.map(|(at, _)| told(at)),
+                    "reason": record.revoked.map(|(_, reason)| reason.to_string()),
                 });
                 writeln!(out, "{line}")?;
             } else {
                 let (serial, until) = (record.serial.to_string(), told(record.not_after));
-                writeln!(out, "{serial:32}  {state:8}  {until:20}  {}", record.spiffe_id)?;
+                let (generation, id) = (record.generation, &record.spiffe_id);
+                write!(out, "{serial:32}  {state:8}  {until:20}  {generation:<10}  {id}")?;
+                match record.revoked {
+                    Some((at, reason)) => writeln!(out, "  revoked {}: {reason}", told(at))?,
+                    None => writeln!(out)?,
+                }
             }
         }
         Ok(())

@@ -1,16 +1,18 @@
-//! What a CA issued: a file that only grows.
+//! What a CA issued and took back: a file that only grows.
 
-use std::collections::HashSet;
-use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
-use std::time::{Duration, SystemTime};
+mod line;
+
+use std::collections::{BTreeMap, HashMap};
+use std::io::{Read as _, Seek as _, SeekFrom};
+use std::time::SystemTime;
 
 use mesh_core::SpiffeId;
-use serde::{Deserialize, Serialize};
 
 use super::storage;
-use crate::authority::{CaError, CaErrorKind, SerialNumber};
-use crate::hash::sha256_half;
+use crate::authority::{CaError, CaErrorKind, RevocationReason, SerialNumber};
+use crate::fault_point;
 use crate::secure_dir::SecureDir;
+use line::Entry;
 
 pub(super) const FILE: &str = "issued.jsonl";
 
@@ -30,34 +32,40 @@ pub struct IssuedRecord {
     pub issued_at: SystemTime,
     /// SHA-256 of its public key, in lower-case hexadecimal.
     pub key_hash: String,
+    /// Which generation of the CA signed it.
+    pub generation: u64,
+    /// Since when it is taken back, and why; `None` if it is not.
+    pub revoked: Option<(SystemTime, RevocationReason)>,
 }
 
-/// As it is written: one a line, times in seconds since 1970.
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Line {
-    serial: String,
-    id: String,
-    not_before: u64,
-    not_after: u64,
-    issued_at: u64,
-    key: String,
+/// A certificate that was taken back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Revoked {
+    pub(super) serial: SerialNumber,
+    pub(super) reason: RevocationReason,
+    pub(super) at: SystemTime,
+    /// No bundle from this sequence on is without it.
+    pub(super) sequence: u64,
+    /// Whose list it stands in.
+    pub(super) generation: u64,
+    /// Whether it is an issuing CA.
+    pub(super) is_ca: bool,
+    pub(super) not_after: SystemTime,
 }
 
-/// A line, with half of the SHA-256 of it, so that a changed digit is seen.
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Summed {
-    line: Line,
-    sum: String,
-}
-
-/// What was issued, as far as it was read.
+/// What was issued and taken back, as far as it was read.
 #[derive(Debug, Default)]
 pub(super) struct Index {
     records: Vec<IssuedRecord>,
-    serials: HashSet<SerialNumber>,
+    /// Where in the records a serial number is.
+    places: HashMap<SerialNumber, usize>,
+    revocations: Vec<Revoked>,
+    /// Where in the revocations a serial number is.
+    revoked: HashMap<SerialNumber, usize>,
+    /// Until when what a generation signed is good.
+    last_leaves: BTreeMap<u64, SystemTime>,
     last_issued: Option<SystemTime>,
+    lines: usize,
     /// Up to here the file was read.
     read: u64,
 }
@@ -74,7 +82,27 @@ impl Index {
     }
 
     pub(super) fn holds(&self, serial: &SerialNumber) -> bool {
-        self.serials.contains(serial)
+        self.places.contains_key(serial)
+    }
+
+    pub(super) fn record(&self, serial: &SerialNumber) -> Option<&IssuedRecord> {
+        self.places.get(serial).and_then(|place| self.records.get(*place))
+    }
+
+    /// What was taken back, in that order.
+    pub(super) fn revocations(&self) -> &[Revoked] {
+        &self.revocations
+    }
+
+    pub(super) fn revocation(&self, serial: &SerialNumber) -> Option<&Revoked> {
+        self.revoked
+            .get(serial)
+            .and_then(|place| self.revocations.get(*place))
+    }
+
+    /// Until when what each generation signed is good.
+    pub(super) fn last_leaves(&self) -> &BTreeMap<u64, SystemTime> {
+        &self.last_leaves
     }
 
     /// When the newest was issued.
@@ -104,107 +132,89 @@ impl Index {
             .and_then(|_| file.read_to_end(&mut added))
             .map_err(|error| failed(dir, &error.to_string()))?;
         let mut lines = added.split_inclusive(|byte| *byte == b'\n').peekable();
-        let (mut records, mut read) = (Vec::new(), self.read);
+        let (mut entries, mut read) = (Vec::new(), self.read);
         while let Some(line) = lines.next() {
             let Some(content) = line.strip_suffix(b"\n") else {
                 break;
             };
-            match parse(content) {
-                Ok(record) => records.push(record),
+            match Entry::read(content) {
+                Ok(entry) => entries.push(entry),
                 // A block that did not reach the disk before the crash is read as zeros.
                 Err(_) if lines.peek().is_none() && content.contains(&0) => break,
                 Err(why) => {
-                    let number = self.records.len() + records.len() + 1;
+                    let number = self.lines + entries.len() + 1;
                     return Err(failed(dir, &format!("line {number}: {why}")));
                 }
             }
             read += line.len() as u64;
         }
-        records.into_iter().for_each(|record| self.add(record));
+        entries.into_iter().for_each(|entry| self.add(entry));
         self.read = read;
         Ok(())
     }
 
-    fn add(&mut self, record: IssuedRecord) {
-        self.serials.insert(record.serial);
-        self.last_issued = self.last_issued.max(Some(record.issued_at));
-        self.records.push(record);
+    fn add(&mut self, entry: Entry) {
+        self.lines += 1;
+        match entry {
+            Entry::Issued(record) => {
+                self.places.insert(record.serial, self.records.len());
+                self.last_issued = self.last_issued.max(Some(record.issued_at));
+                let last = self.last_leaves.entry(record.generation);
+                let last = last.or_insert(record.not_after);
+                *last = record.not_after.max(*last);
+                self.records.push(record);
+            }
+            Entry::Revoked(revoked) => {
+                // Which was first counts.
+                if self.revoked.contains_key(&revoked.serial) {
+                    return;
+                }
+                self.revoked.insert(revoked.serial, self.revocations.len());
+                let place = self.places.get(&revoked.serial);
+                if let Some(record) = place.and_then(|place| self.records.get_mut(*place)) {
+                    record.revoked = Some((revoked.at, revoked.reason));
+                }
+                self.revocations.push(revoked);
+            }
+        }
     }
 
-    /// Adds one, and returns when no crash can lose it. The directory has to be locked.
+    /// Adds what was issued, and returns when no crash can lose it. The directory has to be locked.
     pub(super) fn append(&mut self, dir: Option<&SecureDir>, record: IssuedRecord) -> Result<(), CaError> {
+        self.append_entry(dir, Entry::Issued(record))
+    }
+
+    /// The same of what was taken back.
+    pub(super) fn revoke(&mut self, dir: Option<&SecureDir>, revoked: Revoked) -> Result<(), CaError> {
+        self.append_entry(dir, Entry::Revoked(revoked))
+    }
+
+    fn append_entry(&mut self, dir: Option<&SecureDir>, entry: Entry) -> Result<(), CaError> {
         if let Some(dir) = dir {
-            let line = Line::of(&record)
-                .summed()
-                .map_err(|error| failed(dir, &error.to_string()))?;
+            let mut line = entry.line().map_err(|error| failed(dir, &error.to_string()))?;
+            line.push('\n');
             let mut file = dir.append(FILE).map_err(storage)?;
-            let write = || {
+            let mut write = || {
+                fault_point::reach()?;
                 // Behind the last whole line: what a crash cut is written over.
                 file.set_len(self.read)?;
                 file.seek(SeekFrom::Start(self.read))?;
-                file.write_all(line.as_bytes())?;
-                file.write_all(b"\n")?;
+                fault_point::write(&mut file, line.as_bytes())?;
+                fault_point::reach()?;
                 file.sync_all()?;
+                fault_point::reach()?;
                 // The first line makes the file, and its name has to last too.
                 match self.read {
                     0 => std::fs::File::open(dir.path())?.sync_all(),
                     _ => Ok(()),
                 }
             };
-            let mut write = write;
             write().map_err(|error| failed(dir, &error.to_string()))?;
-            self.read += line.len() as u64 + 1;
+            self.read += line.len() as u64;
         }
-        self.add(record);
+        self.add(entry);
         Ok(())
     }
-}
-
-impl Line {
-    fn of(record: &IssuedRecord) -> Self {
-        Self {
-            serial: record.serial.to_string(),
-            id: record.spiffe_id.to_string(),
-            not_before: seconds(record.not_before),
-            not_after: seconds(record.not_after),
-            issued_at: seconds(record.issued_at),
-            key: record.key_hash.clone(),
-        }
-    }
-
-    fn sum(&self) -> serde_json::Result<String> {
-        serde_json::to_vec(self).map(|line| sha256_half(&line))
-    }
-
-    fn summed(self) -> serde_json::Result<String> {
-        let sum = self.sum()?;
-        serde_json::to_string(&Summed { line: self, sum })
-    }
-}
-
-fn parse(line: &[u8]) -> Result<IssuedRecord, String> {
-    let Summed { line, sum } = serde_json::from_slice(line).map_err(|error| error.to_string())?;
-    if line.sum().ok() != Some(sum) {
-        return Err("it was changed after it was written: bring the list back from a backup".into());
-    }
-    let time = |seconds| {
-        let time = SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(seconds));
-        time.ok_or_else(|| format!("the time {seconds} is out of range"))
-    };
-    Ok(IssuedRecord {
-        serial: line.serial.parse().map_err(|error| format!("{error}"))?,
-        spiffe_id: line.id.parse().map_err(|error| format!("{error}"))?,
-        not_before: time(line.not_before)?,
-        not_after: time(line.not_after)?,
-        issued_at: time(line.issued_at)?,
-        key_hash: line.key,
-    })
-}
-
-fn seconds(time: SystemTime) -> u64 {
-    time.duration_since(SystemTime::UNIX_EPOCH)
-        .unwrap_or_default()
-        .as_secs()
 }
 
 fn failed(dir: &SecureDir, why: &str) -> CaError {

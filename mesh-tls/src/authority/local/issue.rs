@@ -1,5 +1,6 @@
 //! Signs.
 
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use rcgen::{
@@ -12,17 +13,16 @@ use x509_parser::certification_request::X509CertificationRequest;
 use x509_parser::oid_registry as oids;
 use x509_parser::prelude::FromDer;
 
+use super::Inner;
+use super::book::Signing;
 use super::index::IssuedRecord;
-use super::record::{date, internal, random_serial, whole_seconds};
-use super::{Inner, storage};
+use super::material::{date, internal};
+use super::stored::whole_seconds;
+use super::times::SKEW;
 use crate::authority::{CaError, CaErrorKind, CertRequest, IssuedCert, SerialNumber};
 use crate::certificate::PublicKey;
 use crate::hash::sha256;
 
-/// How far the clock of a peer may be behind.
-const BACK_DATED: Duration = Duration::from_secs(300);
-/// How far this clock may be behind the last certificate that was issued.
-const CLOCK_SLACK: Duration = Duration::from_secs(300);
 /// Certificates are dated in whole seconds.
 const SHORTEST: Duration = Duration::from_secs(1);
 /// More host names nobody has, and a chain has to fit into a handshake.
@@ -46,21 +46,14 @@ impl Inner {
     pub(super) fn issue(&self, request: &CertRequest, spki: &[u8]) -> Result<IssuedCert, CaError> {
         let id = &request.spiffe_id;
         let now = self.clock.now();
-        let (not_before, not_after) = self.validity(request, now)?;
-
-        let mut index = self.index.lock();
-        // What other processes issued from this directory counts too.
-        let _lock = match &self.dir {
-            Some(dir) => {
-                let lock = dir.lock().map_err(storage)?;
-                index.refresh(dir)?;
-                Some(lock)
-            }
-            None => None,
-        };
+        let (mut book, _lock) = self.write()?;
+        let signing = Arc::clone(&book.signing);
+        let longest = book.record.times().longest_leaf;
+        let (not_before, not_after) = validity(&signing, request, longest, now)?;
+        let index = &mut book.index;
         if let Some(last) = index.last_issued()
             && let Ok(behind) = last.duration_since(now)
-            && behind > CLOCK_SLACK
+            && behind > SKEW
         {
             let message = format!(
                 "this host's clock is {} s behind the last certificate that was issued: is it right?",
@@ -68,9 +61,9 @@ impl Inner {
             );
             return Err(CaError::new(CaErrorKind::Clock, message));
         }
-        let mut serial = random_serial()?;
+        let mut serial = (self.draw)()?;
         while index.holds(&serial) {
-            serial = random_serial()?;
+            serial = (self.draw)()?;
         }
         let params = params(request, serial, not_before, not_after)?;
         let key = SubjectPublicKeyInfo::from_der(spki).map_err(|error| {
@@ -80,7 +73,7 @@ impl Inner {
             )
         })?;
         let signed = params
-            .signed_by(&key, &self.issuer)
+            .signed_by(&key, &signing.signer.issuer)
             .map_err(|error| internal(&error))?;
         let key_hash = sha256(spki);
         // Known before it is handed out: what was issued can be found, and taken back, whatever happens now.
@@ -91,35 +84,45 @@ impl Inner {
             not_after,
             issued_at: whole_seconds(now),
             key_hash: key_hash.clone(),
+            generation: signing.generation,
+            revoked: None,
         };
         index.append(self.dir.as_ref(), record)?;
         tracing::info!(%id, %serial, key = %key_hash, "a certificate was issued");
-        IssuedCert::new([signed.der().clone()], (not_before, not_after), serial)
+        let chain = [signed.der().clone()]
+            .into_iter()
+            .chain(signing.chain.iter().cloned());
+        IssuedCert::new(chain, (not_before, not_after), serial)
     }
+}
 
-    /// From when to when. It ends before its root does, and is not issued if that would leave less than half: whoever
-    /// asked would ask again and again.
-    fn validity(&self, request: &CertRequest, now: SystemTime) -> Result<(SystemTime, SystemTime), CaError> {
-        let ttl = request.ttl.min(self.longest_leaf);
-        let root_end = self.root_certificate.not_after();
-        let root_end = root_end.checked_sub(SHORTEST).unwrap_or(root_end);
-        let wanted = now.checked_add(ttl);
-        let not_after = wanted.map_or(root_end, |wanted| wanted.min(root_end));
-        let left = not_after.duration_since(now).unwrap_or_default();
-        if left < ttl / 2 || left.is_zero() {
-            let message = format!(
-                "the certificate of {} was to be good for {} s, and the CA's own ends in {} s: rotate the CA, or ask for less",
-                request.spiffe_id,
-                ttl.as_secs(),
-                left.as_secs()
-            );
-            return Err(CaError::new(CaErrorKind::IssuerExpiring, message));
-        }
-        let begin = now.checked_sub(BACK_DATED.min(ttl / 10)).unwrap_or(now);
-        // Nobody believes it before its root.
-        let begin = begin.max(self.root_certificate.not_before());
-        Ok((whole_seconds(begin), whole_seconds(not_after)))
+/// From when to when. It ends before its issuer does, and is not issued if that would leave less than half: whoever
+/// asked would ask again and again.
+fn validity(
+    signing: &Signing,
+    request: &CertRequest,
+    longest: Duration,
+    now: SystemTime,
+) -> Result<(SystemTime, SystemTime), CaError> {
+    let ttl = request.ttl.min(longest);
+    let (issuer_begin, issuer_end) = signing.validity;
+    let end = issuer_end.checked_sub(SHORTEST).unwrap_or(issuer_end);
+    let wanted = now.checked_add(ttl);
+    let not_after = wanted.map_or(end, |wanted| wanted.min(end));
+    let left = not_after.duration_since(now).unwrap_or_default();
+    if left < ttl / 2 || left.is_zero() {
+        let message = format!(
+            "the certificate of {} was to be good for {} s, and the CA's own ends in {} s: rotate the CA (mesh-proxy cert \
+             rotate), or ask for less",
+            request.spiffe_id,
+            ttl.as_secs(),
+            left.as_secs()
+        );
+        return Err(CaError::new(CaErrorKind::IssuerExpiring, message));
     }
+    let begin = now.checked_sub(SKEW.min(ttl / 10)).unwrap_or(now);
+    // Nobody believes it before its issuer.
+    Ok((whole_seconds(begin.max(issuer_begin)), whole_seconds(not_after)))
 }
 
 /// What a [`CertRequest`] may have become since it was made, and what no certificate can say.

@@ -1,58 +1,72 @@
-//! A CA as it is kept: its generations, each a key and a root.
+//! A CA as it is kept: its generations with their keys, and the lists it published last.
 
+mod marks;
+mod version_1;
+
+use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
 
-use rcgen::{
-    BasicConstraints, CertificateParams, CustomExtension, DistinguishedName, DnType, IsCa, Issuer,
-    KeyUsagePurpose,
-};
-use rustls_pki_types::CertificateDer;
+use rustls_pki_types::CertificateRevocationListDer;
 use serde::{Deserialize, Serialize};
-use time::OffsetDateTime;
 use zeroize::Zeroizing;
 
-use super::{LocalCaOptions, storage};
-use crate::authority::{CaError, CaErrorKind, SerialNumber};
-use crate::hash::sha256_half;
-use crate::key::{PrivateKey, SigningPair};
-use crate::secure_dir::SecureDir;
+use super::index::Index;
+use super::lifecycle::{Lifecycle, told};
+use super::lists;
+use super::material::{Design, Material, internal};
+use super::options::LocalCaOptions;
+use super::storage;
+use super::stored::Seconds;
+use super::times::Times;
+use crate::authority::{CaError, CaErrorKind, GenerationState, TrustBundle, TrustRoot};
+use crate::key::KeyType;
+use crate::secure_dir::{SecureDir, Stamp};
 use crate::{pem, sealed};
 
+pub(super) use marks::Marks;
+
 pub(super) const FILE: &str = "ca.record";
-const VERSION: u32 = 1;
-const MAX_LEN: u64 = 1024 * 1024;
-/// How far a clock may be behind that of the CA.
-const BACK_DATED: Duration = Duration::from_secs(300);
+/// What the record was before its last two changes, the newer one first.
+pub(super) const BEFORE: [&str; 2] = ["ca.record.1", "ca.record.2"];
+const VERSION: u32 = 2;
+const MAX_LEN: u64 = 256 * 1024 * 1024;
+
+/// What becomes of the record before.
+#[derive(Clone, Copy)]
+pub(super) enum Before<'r> {
+    /// There is none.
+    None,
+    /// It is kept as a copy.
+    Kept(&'r Record),
+    /// It holds keys that are to be gone, and so do the copies.
+    Forgotten,
+}
 
 /// Everything that has to agree, in one file.
-#[derive(Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(super) struct Record {
     version: u32,
     trust_domain: String,
-    /// The sequence of the trust bundle.
+    /// The sequence of the trust bundle, and the number of the lists in it.
     sequence: u64,
     /// How long a certificate is good for at most, in seconds.
     longest_leaf: u64,
-    /// The active one; others come with rotation.
-    generations: Vec<Generation>,
-}
-
-#[derive(Serialize, Deserialize)]
-struct Generation {
-    number: u64,
-    state: State,
-    key: Zeroizing<String>,
-    certificate: String,
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum State {
-    Active,
+    /// How long a root is good for, in seconds.
+    root_lifetime: u64,
+    key_type: String,
+    intermediate: bool,
+    lifecycle: Lifecycle,
+    material: BTreeMap<u64, Material>,
+    /// The lists of each generation.
+    lists: BTreeMap<u64, Vec<String>>,
+    listed_at: Seconds,
+    /// How many revocations of the index they know of.
+    listed: u64,
 }
 
 impl Record {
-    /// A new CA, of its first generation.
+    /// A new CA, of its first generation, with lists that are empty.
     pub(super) fn make(options: &LocalCaOptions) -> Result<Self, CaError> {
         // Of a trust domain a SPIFFE ID can be made, or it is none.
         let id = format!("spiffe://{}", options.trust_domain).parse::<mesh_core::SpiffeId>();
@@ -63,21 +77,35 @@ impl Record {
             );
             return Err(CaError::new(CaErrorKind::InvalidRequest, message));
         }
-        check_lifetimes(options)?;
-        let key = PrivateKey::generate_blocking(options.key_type).map_err(|error| internal(&error))?;
-        let certificate = root(&key, options)?;
-        Ok(Self {
+        let times = Times {
+            root: options.root_lifetime,
+            longest_leaf: options.longest_leaf,
+        };
+        times.check()?;
+        let design = Design {
+            trust_domain: options.trust_domain.clone(),
+            key_type: options.key_type,
+            root_lifetime: options.root_lifetime,
+            intermediate: options.intermediate,
+        };
+        let now = options.clock.now();
+        let material = Material::make(&design, now)?;
+        let mut record = Self {
             version: VERSION,
             trust_domain: options.trust_domain.clone(),
-            sequence: 1,
+            sequence: 0,
             longest_leaf: options.longest_leaf.as_secs(),
-            generations: vec![Generation {
-                number: 1,
-                state: State::Active,
-                key: pem::encode_private_key(&key),
-                certificate: pem::encode_certificates([&certificate]),
-            }],
-        })
+            root_lifetime: options.root_lifetime.as_secs(),
+            key_type: options.key_type.to_string(),
+            intermediate: options.intermediate,
+            lifecycle: Lifecycle::begun(end_of(&material)?, now),
+            material: BTreeMap::from([(1, material)]),
+            lists: BTreeMap::new(),
+            listed_at: Seconds::default(),
+            listed: 0,
+        };
+        record.publish(1, &Index::default(), now)?;
+        Ok(record)
     }
 
     /// A new CA for a directory that has none, made before others have to wait for it: a key of RSA takes seconds.
@@ -91,35 +119,89 @@ impl Record {
         }
     }
 
-    /// The record in a directory, if there is one. One that is damaged is an error, never nothing.
+    /// The record in a directory, if there is one. One that is damaged is an error, never nothing, and never the one
+    /// before it.
     pub(super) fn load(dir: &SecureDir) -> Result<Option<Self>, CaError> {
         let Some(content) = dir.read(FILE, MAX_LEN).map_err(storage)? else {
             return Ok(None);
         };
-        let damaged = |why: &str| {
-            CaError::new(
-                CaErrorKind::Storage,
-                format!(
-                    "{}: {why}. The CA is not replaced by a new one, since nobody would trust that: bring the file back \
-                     from a backup",
-                    dir.file(FILE).display()
-                ),
-            )
+        let damaged = |why: String| {
+            let message = format!(
+                "{}: {why}. The CA is not replaced by a new one, since nobody would trust that: bring the file back from \
+                 a backup{}",
+                dir.file(FILE).display(),
+                copies(dir)
+            );
+            CaError::new(CaErrorKind::Storage, message)
         };
-        let record: Self = sealed::open(&content).map_err(|why| damaged(&why))?;
-        if record.version != VERSION {
-            return Err(damaged(&format!(
-                "it is of version {}: expected {VERSION}",
-                record.version
-            )));
-        }
-        record.issuer().map_err(|error| damaged(&error.to_string()))?;
+        let record = Self::read(&content).map_err(&damaged)?;
+        record.check().map_err(damaged)?;
         Ok(Some(record))
     }
 
-    pub(super) fn save(&self, dir: &SecureDir) -> Result<(), CaError> {
-        let content = sealed::seal(self).map_err(|why| CaError::new(CaErrorKind::Internal, why))?;
+    fn read(content: &[u8]) -> Result<Self, String> {
+        #[derive(Deserialize)]
+        struct Version {
+            version: u32,
+        }
+        let Version { version } = sealed::open(content)?;
+        match version {
+            1 => version_1::migrate(content),
+            VERSION => sealed::open(content),
+            _ => Err(format!("it is of version {version}: expected {VERSION}")),
+        }
+    }
+
+    fn check(&self) -> Result<(), String> {
+        if let Some(flaw) = self.lifecycle.flaw() {
+            return Err(flaw);
+        }
+        for life in self.lifecycle.lives() {
+            let material = self.material.get(&life.number);
+            let material = material.ok_or_else(|| format!("generation {} has no key", life.number))?;
+            material.signers().map_err(|error| error.to_string())?;
+        }
+        self.bundle().map(drop).map_err(|error| error.to_string())
+    }
+
+    /// Writes it, when no crash can lose it any more. The directory has to be locked.
+    ///
+    /// The marks are first: whatever happens then, nobody gives a sequence or a number again that somebody may have
+    /// seen.
+    pub(super) fn save(&self, dir: &SecureDir, before: Before<'_>) -> Result<(), CaError> {
+        self.marks().save(dir)?;
+        let content = self.sealed()?;
+        let [newer, older] = BEFORE;
+        match before {
+            Before::None => {}
+            Before::Kept(before) => {
+                if let Some(content) = dir.read(newer, MAX_LEN).map_err(storage)? {
+                    dir.write(older, &content).map_err(storage)?;
+                }
+                dir.write(newer, &before.sealed()?).map_err(storage)?;
+            }
+            Before::Forgotten => {
+                for name in [newer, older] {
+                    dir.write(name, &content).map_err(storage)?;
+                }
+            }
+        }
         dir.write(FILE, &content).map_err(storage)
+    }
+
+    fn sealed(&self) -> Result<Zeroizing<Vec<u8>>, CaError> {
+        sealed::seal(self).map_err(|why| CaError::new(CaErrorKind::Internal, why))
+    }
+
+    pub(super) fn stamp(dir: &SecureDir) -> Option<Stamp> {
+        dir.stamp(FILE)
+    }
+
+    pub(super) fn marks(&self) -> Marks {
+        Marks {
+            sequence: self.sequence,
+            generation: self.lifecycle.last_number(),
+        }
     }
 
     pub(super) fn trust_domain(&self) -> &str {
@@ -130,135 +212,127 @@ impl Record {
         self.sequence
     }
 
-    pub(super) fn longest_leaf(&self) -> Duration {
-        Duration::from_secs(self.longest_leaf)
-    }
-
-    pub(super) fn generation(&self) -> u64 {
-        self.active().map_or(0, |generation| generation.number)
-    }
-
-    fn active(&self) -> Option<&Generation> {
-        self.generations
-            .iter()
-            .find(|generation| matches!(generation.state, State::Active))
-    }
-
-    /// What signs, and its certificate.
-    pub(super) fn issuer(&self) -> Result<(Issuer<'static, SigningPair>, CertificateDer<'static>), CaError> {
-        let active = self.active();
-        let active =
-            active.ok_or_else(|| CaError::new(CaErrorKind::Storage, "no generation of the CA is active"))?;
-        let key = pem::private_key(active.key.as_bytes()).map_err(|error| internal(&error))?;
-        let mut certificates =
-            pem::certificates(active.certificate.as_bytes()).map_err(|error| internal(&error))?;
-        let certificate = certificates.swap_remove(0);
-        let pair = key.pair().map_err(|error| internal(&error))?;
-        let parsed = crate::Certificate::parse(&certificate).map_err(|error| internal(&error))?;
-        if parsed.spki != rcgen::PublicKeyData::subject_public_key_info(&pair) {
-            return Err(CaError::new(
-                CaErrorKind::Storage,
-                "the CA's key is not that of its certificate",
-            ));
+    pub(super) fn times(&self) -> Times {
+        Times {
+            root: Duration::from_secs(self.root_lifetime),
+            longest_leaf: Duration::from_secs(self.longest_leaf),
         }
-        let issuer = Issuer::from_ca_cert_der(&certificate, pair).map_err(|error| internal(&error))?;
-        Ok((issuer, certificate))
     }
-}
 
-/// A root that ends before what it signed can be replaced makes a CA that fails when it is too late.
-fn check_lifetimes(options: &LocalCaOptions) -> Result<(), CaError> {
-    let (root, leaf) = (options.root_lifetime.as_secs(), options.longest_leaf.as_secs());
-    let refuse = |message| Err(CaError::new(CaErrorKind::InvalidRequest, message));
-    match leaf.checked_mul(2) {
-        _ if leaf == 0 => {
-            refuse("certificates are to be good for less than a second: expected more".to_owned())
-        }
-        Some(twice) if twice <= root => Ok(()),
-        _ => refuse(format!(
-            "the root is to be good for {root} s, and what it signs for up to {leaf} s: 2 x {leaf} is more than {root}. \
-             Let the root live longer, or certificates shorter"
-        )),
-    }
-}
-
-/// What a certificate can say of a time: up to the year 9999.
-pub(super) fn date(time: SystemTime) -> Result<OffsetDateTime, CaError> {
-    let seconds = match time.duration_since(SystemTime::UNIX_EPOCH) {
-        Ok(since) => i64::try_from(since.as_secs()).ok(),
-        Err(before) => i64::try_from(before.duration().as_secs())
-            .ok()
-            .map(|seconds| -seconds),
-    };
-    seconds
-        .and_then(|seconds| OffsetDateTime::from_unix_timestamp(seconds).ok())
-        .filter(|date| (1..=9999).contains(&date.year()))
-        .ok_or_else(|| {
-            CaError::new(
-                CaErrorKind::InvalidRequest,
-                "a certificate was to end after the year 9999, or to begin before the year 1: expected a shorter \
-                 lifetime, and a clock that is right",
-            )
+    pub(super) fn design(&self) -> Result<Design, CaError> {
+        Ok(Design {
+            trust_domain: self.trust_domain.clone(),
+            key_type: self
+                .key_type
+                .parse::<KeyType>()
+                .map_err(|error| internal(&error))?,
+            root_lifetime: Duration::from_secs(self.root_lifetime),
+            intermediate: self.intermediate,
         })
-}
+    }
 
-/// A self-signed certificate. Its name is its own: were two generations called the same, nobody could tell whose a
-/// revocation list is.
-fn root(key: &PrivateKey, options: &LocalCaOptions) -> Result<CertificateDer<'static>, CaError> {
-    let pair = key.pair().map_err(|error| internal(&error))?;
-    let key_id = sha256_half(rcgen::PublicKeyData::der_bytes(&pair));
-    let mut params = CertificateParams::default();
-    let mut name = DistinguishedName::new();
-    // 64 characters are the most that a common name may have.
-    let common: String = format!("{} root", options.trust_domain)
-        .chars()
-        .take(64)
-        .collect();
-    name.push(DnType::CommonName, common);
-    name.push(DnType::CustomDnType(SERIAL_NUMBER.to_vec()), key_id);
-    params.distinguished_name = name;
-    params.serial_number = Some(rcgen::SerialNumber::from_slice(random_serial()?.as_bytes()));
-    let now = options.clock.now();
-    let (begin, end) = (
-        now.checked_sub(BACK_DATED),
-        now.checked_add(options.root_lifetime),
-    );
-    let (Some(begin), Some(end)) = (begin, end) else {
-        return Err(CaError::new(
-            CaErrorKind::InvalidRequest,
-            "the root's lifetime is out of range",
-        ));
-    };
-    params.not_before = date(begin)?;
-    params.not_after = date(end)?;
-    params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
-    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-    params.custom_extensions = Vec::<CustomExtension>::new();
-    let signed = params.self_signed(&pair).map_err(|error| internal(&error))?;
-    Ok(signed.der().clone())
-}
+    pub(super) fn lifecycle(&self) -> &Lifecycle {
+        &self.lifecycle
+    }
 
-/// The attribute of a name that tells two of one name apart.
-const SERIAL_NUMBER: [u64; 4] = [2, 5, 4, 5];
+    pub(super) fn lifecycle_mut(&mut self) -> &mut Lifecycle {
+        &mut self.lifecycle
+    }
 
-/// 128 random bits: nobody can guess it, and nobody draws it twice.
-pub(super) fn random_serial() -> Result<SerialNumber, CaError> {
-    let mut bytes = [0; 16];
-    loop {
-        aws_lc_rs::rand::fill(&mut bytes)
-            .map_err(|_| CaError::new(CaErrorKind::Internal, "the system gives no randomness"))?;
-        if let Ok(serial) = SerialNumber::from_bytes(&bytes) {
-            return Ok(serial);
+    pub(super) fn material(&self, generation: u64) -> Result<&Material, CaError> {
+        let missing = || internal(&format!("generation {generation} of the CA has no key"));
+        self.material.get(&generation).ok_or_else(missing)
+    }
+
+    /// Takes the keys of a generation that is in the lifecycle.
+    pub(super) fn add(&mut self, generation: u64, material: Material) {
+        self.material.insert(generation, material);
+    }
+
+    /// When the lists were signed.
+    pub(super) fn listed_at(&self) -> SystemTime {
+        self.listed_at.time()
+    }
+
+    /// Whether the lists are missing, or know less than the index does.
+    pub(super) fn lists_lack(&self, index: &Index) -> bool {
+        let has_lists = |life: &super::lifecycle::Life| self.lists.contains_key(&life.number);
+        self.listed != index.revocations().len() as u64 || !self.lifecycle.lives().iter().all(has_lists)
+    }
+
+    /// Makes the lists anew for the bundle of this sequence, and drops the keys of generations that are gone.
+    pub(super) fn publish(&mut self, sequence: u64, index: &Index, now: SystemTime) -> Result<(), CaError> {
+        let lives = self.lifecycle.lives();
+        let is_there = |number: &u64| lives.iter().any(|life| life.number == *number);
+        self.material.retain(|number, _| is_there(number));
+        let mut signed = BTreeMap::new();
+        for life in lives {
+            let lists = lists::sign(self.material(life.number)?, life.number, index, sequence, now)?;
+            signed.insert(life.number, lists.iter().map(pem::encode_crl).collect());
         }
+        self.lists = signed;
+        self.listed = index.revocations().len() as u64;
+        self.listed_at = now.into();
+        self.sequence = sequence;
+        Ok(())
+    }
+
+    /// What everybody is told.
+    pub(super) fn bundle(&self) -> Result<TrustBundle, CaError> {
+        let (mut roots, mut crls) = (Vec::new(), Vec::<CertificateRevocationListDer<'static>>::new());
+        for life in self.lifecycle.lives() {
+            let root = TrustRoot::new(self.material(life.number)?.root()?).of_generation(life.number);
+            roots.push(match life.state() == GenerationState::Tainted {
+                true => root.tainted(),
+                false => root,
+            });
+            for list in self.lists.get(&life.number).into_iter().flatten() {
+                crls.extend(pem::crls(list.as_bytes()).map_err(|error| internal(&error))?);
+            }
+        }
+        Ok(TrustBundle::new(self.sequence, roots).with_crls(crls))
     }
 }
 
-pub(super) fn internal(error: &impl std::fmt::Display) -> CaError {
-    CaError::new(CaErrorKind::Internal, error.to_string())
+/// The last moment of a root.
+pub(super) fn end_of(material: &Material) -> Result<SystemTime, CaError> {
+    let signers = material.signers()?;
+    let root = signers
+        .first()
+        .ok_or_else(|| internal(&"a generation without a root"))?;
+    Ok(root.certificate.not_after())
 }
 
-/// Whole seconds: what a certificate holds.
-pub(super) fn whole_seconds(time: SystemTime) -> SystemTime {
-    let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    SystemTime::UNIX_EPOCH + Duration::from_secs(since.as_secs())
+/// What of the copies of before can be used, and how.
+fn copies(dir: &SecureDir) -> String {
+    let mut told_of = String::new();
+    for name in BEFORE {
+        let Ok(Some(content)) = dir.read(name, MAX_LEN) else {
+            continue;
+        };
+        let Ok(record) = Record::read(&content) else {
+            continue;
+        };
+        let signs = record.lifecycle.signer().map_or(0, |signer| signer.number);
+        let numbers = record
+            .lifecycle
+            .lives()
+            .iter()
+            .map(|life| life.number.to_string());
+        told_of.push_str(&format!(
+            ", or from {}, which is whole: bundle {}, lists of {}, generations {}, of which {signs} signs",
+            dir.file(name).display(),
+            record.sequence,
+            told(record.listed_at()),
+            numbers.collect::<Vec<_>>().join(" and "),
+        ));
+    }
+    if !told_of.is_empty() {
+        told_of.push_str(&format!(
+            ". With all proxies and commands of this directory stopped, cp -p {} {} brings the newer one back; no number is \
+             given twice then, and what a generation signed that it does not hold is not trusted any more",
+            BEFORE[0], FILE
+        ));
+    }
+    told_of
 }

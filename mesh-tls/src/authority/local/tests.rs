@@ -2,14 +2,15 @@
 
 mod directory;
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use mesh_core::SpiffeId;
 use mesh_core::testkit::ManualClock;
 use rcgen::{CertificateParams, ExtendedKeyUsagePurpose, IsCa, KeyPair, KeyUsagePurpose, SanType};
 
 use super::*;
-use crate::key::PrivateKey;
+use crate::certificate::Certificate;
+use crate::key::{KeyType, PrivateKey};
 use crate::verify::{Expected, Usage, Verifier, VerifyPolicy};
 
 const DAY: Duration = Duration::from_secs(86_400);
@@ -58,7 +59,10 @@ async fn what_it_signs_is_a_members_and_dated_back_five_minutes() {
         back >= 5 * MINUTE - MINUTE / 20 && back <= 5 * MINUTE + MINUTE,
         "{back:?}"
     );
-    let verifier = Verifier::new(&ca.next_bundle(BundleRequest::any()).await.expect("a bundle"), VerifyPolicy::new());
+    let verifier = Verifier::new(
+        &ca.next_bundle(BundleRequest::any()).await.expect("a bundle"),
+        VerifyPolicy::new(),
+    );
     let verifier = verifier.expect("a bundle");
     for usage in [Usage::Client, Usage::Server] {
         verifier
@@ -81,7 +85,10 @@ async fn every_kind_of_key_signs_and_is_signed_for() {
             .issue(CertRequest::new(csr, id("orders"), DAY).expect("a request"))
             .await
             .expect("issued");
-        let verifier = Verifier::new(&ca.next_bundle(BundleRequest::any()).await.expect("a bundle"), VerifyPolicy::new());
+        let verifier = Verifier::new(
+            &ca.next_bundle(BundleRequest::any()).await.expect("a bundle"),
+            VerifyPolicy::new(),
+        );
         let verified = verifier.expect("a bundle").verify(
             issued.chain(),
             Usage::Client,
@@ -285,7 +292,12 @@ fn a_root_that_ends_too_soon_for_what_it_signs_is_refused_with_the_arithmetic() 
         "{error}"
     );
     assert!(LocalCa::in_memory(options().with_root_lifetime(730 * DAY)).is_ok());
-    let short = options().with_root_lifetime(DAY).with_longest_leaf(DAY / 2);
+    let doomed = options().with_root_lifetime(DAY).with_longest_leaf(DAY / 2);
+    let error = LocalCa::in_memory(doomed)
+        .expect_err("its successor would be due before it")
+        .to_string();
+    assert!(error.contains("43200 s for the longest certificate"), "{error}");
+    let short = options().with_root_lifetime(3 * DAY).with_longest_leaf(DAY / 24);
     assert!(LocalCa::in_memory(short).is_ok());
     for longest in [Duration::ZERO, Duration::MAX] {
         assert!(LocalCa::in_memory(options().with_longest_leaf(longest)).is_err());

@@ -145,7 +145,7 @@ pub fn main(cert: &Cert) -> ExitCode {
 }
 
 /// A time as people and tools read it.
-fn told(time: std::time::SystemTime) -> String {
+pub(crate) fn told(time: std::time::SystemTime) -> String {
     // A certificate may say any date, and those before 1970 and after 9999 have no such form.
     let last = std::time::SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(253_402_300_799);
     match time.duration_since(std::time::SystemTime::UNIX_EPOCH) {

@@ -13,12 +13,18 @@ use crate::config::{Authority, Mesh, MutualTls};
 pub struct InUse {
     made_from: (MutualTls, SpiffeId),
     identity: Identity,
+    ca: Option<LocalCa>,
 }
 
 impl InUse {
     /// The identity.
     pub fn identity(&self) -> &Identity {
         &self.identity
+    }
+
+    /// The CA of this process, if it has one of its own.
+    pub fn ca(&self) -> Option<&LocalCa> {
+        self.ca.as_ref()
     }
 }
 
@@ -40,13 +46,18 @@ pub async fn identity(mesh: &Mesh, in_use: Option<&InUse>) -> Result<Option<InUs
     if let Some(in_use) = in_use.filter(|in_use| in_use.made_from == made_from) {
         return Ok(Some(in_use.clone()));
     }
-    let identity = make(mutual_tls, id).await?;
+    let (identity, ca) = make(mutual_tls, id).await?;
     let certificate = identity.certificate();
     tracing::info!(id = %identity.id(), serial = %certificate.serial(), "this process has an identity");
-    Ok(Some(InUse { made_from, identity }))
+    Ok(Some(InUse {
+        made_from,
+        identity,
+        ca,
+    }))
 }
 
-async fn make(mutual_tls: &MutualTls, id: SpiffeId) -> Result<Identity, String> {
+async fn make(mutual_tls: &MutualTls, id: SpiffeId) -> Result<(Identity, Option<LocalCa>), String> {
+    let mut own = None;
     let policy = policy(mutual_tls);
     if policy.peers == Peers::Anyone {
         tracing::error!(
@@ -64,6 +75,7 @@ async fn make(mutual_tls: &MutualTls, id: SpiffeId) -> Result<Identity, String> 
         }
         Authority::Local => {
             let (ca, store) = local(mutual_tls, &id)?;
+            own = Some(ca.clone());
             Identity::builder(id)
                 .authority(ca)
                 .store(store)
@@ -78,7 +90,8 @@ async fn make(mutual_tls: &MutualTls, id: SpiffeId) -> Result<Identity, String> 
             return Err("this authority is not there yet".into());
         }
     };
-    made.map_err(|error| error.to_string())
+    let identity = made.map_err(|error| error.to_string())?;
+    Ok((identity, own))
 }
 
 /// The CA of the mesh's own, made on the first start, and the place for what it issued to this process.

@@ -15,8 +15,10 @@ use mesh_telemetry::{Telemetry, serve_metrics};
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::mpsc;
 
 use crate::accept::ListenerAccept;
+use crate::admin::{self, Admin, Order, Reloaded};
 use crate::breakers::Breakers;
 use crate::config::{self, Config};
 use crate::faults::Faults;
@@ -78,6 +80,8 @@ struct Process {
     mirrors: Mirrors,
     retries: RetryBudgets,
     identity: Option<InUse>,
+    admin: Admin,
+    orders: mpsc::Receiver<Order>,
     workers: Vec<Worker>,
     listeners: Vec<Listening>,
     metrics: Option<(SocketAddr, StdListener)>,
@@ -103,6 +107,7 @@ impl Process {
             Some(metrics) => Some((metrics.bind, bind(metrics.bind, "serviceMesh.metrics.bind")?)),
             None => None,
         };
+        let (give, orders) = admin::orders();
         Ok(Self {
             telemetry: Telemetry::new(),
             fleets: Fleets::default(),
@@ -112,6 +117,8 @@ impl Process {
             mirrors: Mirrors::default(),
             retries: RetryBudgets::default(),
             identity: None,
+            admin: Admin::new(give),
+            orders,
             workers,
             listeners: Vec::new(),
             metrics,
@@ -146,9 +153,19 @@ impl Process {
                 () = stop(&mut terminate, &mut interrupt) => break,
                 _ = hangup.recv() => {
                     file.seen();
-                    self.reload(options).await;
+                    let _told = self.reload_and_tell(options).await;
                 }
-                () = file.changed() => self.reload(options).await,
+                () = file.changed() => {
+                    let _told = self.reload_and_tell(options).await;
+                }
+                Some(order) = self.orders.recv() => match order {
+                    Order::Reload(said) => {
+                        file.seen();
+                        // Whoever asked may not wait any more.
+                        let _ = said.send(self.reload_and_tell(options).await);
+                    }
+                    Order::Drain => break,
+                },
             }
         }
         ready.store(false, Ordering::Release);
@@ -173,36 +190,46 @@ impl Process {
         }))))
     }
 
-    /// Reads the file again. A bad one changes nothing.
-    async fn reload(&mut self, options: &RunOptions) {
-        let loaded = match config::load(&options.config) {
-            Ok(loaded) => loaded,
-            Err(report) => {
-                self.telemetry.process().config_reload(Reload::Failure);
-                tracing::error!("the configuration is refused; the last good one stays in use\n{report}");
-                return;
-            }
-        };
-        for warning in &loaded.warnings {
-            tracing::warn!("{warning}");
-        }
-        let adopted = if loaded.warnings.iter().any(config::Warning::refuses_to_run) {
-            Err(RunError(
-                "serving without what the warnings name would be less than the file asks for".into(),
-            ))
-        } else {
-            self.adopt(&loaded.config).await
-        };
-        match adopted {
+    async fn reload_and_tell(&mut self, options: &RunOptions) -> Reloaded {
+        let reloaded = self.reload(options).await;
+        match &reloaded {
             Ok(()) => {
                 self.telemetry.process().config_reload(Reload::Success);
                 tracing::info!("the configuration was reloaded");
             }
-            Err(error) => {
+            Err(why) => {
                 self.telemetry.process().config_reload(Reload::Failure);
-                tracing::error!("the configuration is refused; the last good one stays in use: {error}");
+                let between = if why.contains('\n') { '\n' } else { ' ' };
+                tracing::error!(
+                    "the configuration is refused; the last good one stays in use:{between}{why}"
+                );
             }
         }
+        reloaded
+    }
+
+    /// Reads the file again. A bad one changes nothing.
+    async fn reload(&mut self, options: &RunOptions) -> Reloaded {
+        let loaded = config::load(&options.config).map_err(|report| report.to_string())?;
+        for warning in &loaded.warnings {
+            tracing::warn!("{warning}");
+        }
+        let refuses = |warning: &&config::Warning| warning.refuses_to_run();
+        let missing: Vec<String> = loaded
+            .warnings
+            .iter()
+            .filter(refuses)
+            .map(ToString::to_string)
+            .collect();
+        if !missing.is_empty() {
+            let missing = missing.join("\n");
+            return Err(format!(
+                "serving without this would be less than the file asks for:\n{missing}"
+            ));
+        }
+        self.adopt(&loaded.config)
+            .await
+            .map_err(|error| error.to_string())
     }
 
     /// Serves by this configuration: first the plan on every worker, then the listeners, so that no request
@@ -241,6 +268,13 @@ impl Process {
             .iter()
             .map(bound)
             .collect::<Result<Vec<_>, RunError>>()?;
+        let admin = config.mesh.admin.as_ref();
+        let admin = self
+            .admin
+            .prepare(admin, identity.as_ref(), |address| {
+                bind(address, "serviceMesh.admin.bind").map_err(|error| error.to_string())
+            })
+            .map_err(RunError)?;
         // Nothing but the system refuses any more: from here on it counts.
         self.fleets.adopt(&plan.services).map_err(RunError)?;
         self.fleets.known(DISCOVERY_WAIT).await;
@@ -252,6 +286,7 @@ impl Process {
         self.breakers.adopt(kept);
         self.mirrors.adopt(&plan.mirrors);
         self.retries.adopt(&plan.retries);
+        self.admin.adopt(admin, identity.as_ref());
         self.identity = identity;
         for worker in &self.workers {
             worker.adopt(&plan).await;

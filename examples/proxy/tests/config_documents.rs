@@ -294,7 +294,16 @@ fn the_defaults_are_those_of_the_interface_description() {
         (written_retry.attempts, &written_retry.on),
         (retry.attempts, &retry.on)
     );
-    assert_eq!((&written.metrics, &written.admin), (&bare.metrics, &bare.admin));
+    assert_eq!(written.metrics, bare.metrics);
+    let (written_admin, admin) = (
+        written.admin.as_ref().expect("on"),
+        bare.admin.as_ref().expect("on"),
+    );
+    assert_eq!(
+        (written_admin.bind, admin.bind),
+        ("127.0.0.1:9091".parse().expect("an address"), written_admin.bind)
+    );
+    assert!(admin.is_by_default && !written_admin.is_by_default);
 
     for off in [
         service.rate_limiting.is_none(),

@@ -130,6 +130,17 @@ pub enum RotationStep {
     Abort,
 }
 
+impl RotationStep {
+    /// Every step.
+    pub const ALL: [Self; 5] = [
+        Self::Prepare,
+        Self::Activate,
+        Self::Taint,
+        Self::Remove,
+        Self::Abort,
+    ];
+}
+
 impl fmt::Display for RotationStep {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {

@@ -54,7 +54,7 @@ impl Rotate {
         let ca = self.at.ca()?;
         let step = match self.step {
             Some(step) => step.into(),
-            None => sensible(&ca.status()?),
+            None => ca.status()?.planned_step(SystemTime::now()),
         };
         let mut request = RotateRequest::new(step);
         request.force = self.force;
@@ -66,23 +66,6 @@ impl Rotate {
         )?;
         writeln!(out, "{}", meaning(generation.state))?;
         status::write_next(out, &ca.status()?)
-    }
-}
-
-/// The next step of a planned rotation: what is prepared is activated, what has ended is removed, and else it begins.
-fn sensible(status: &CaStatus) -> RotationStep {
-    use GenerationState::{Distributed, Prepared};
-    let is_prepared = |state| matches!(state, Prepared | Distributed);
-    if status
-        .generations
-        .iter()
-        .any(|generation| is_prepared(generation.state))
-    {
-        return RotationStep::Activate;
-    }
-    match status.next {
-        Some((RotationStep::Remove, at)) if at <= SystemTime::now() => RotationStep::Remove,
-        _ => RotationStep::Prepare,
     }
 }
 

@@ -23,6 +23,8 @@ pub struct Metrics {
 pub struct Admin {
     /// Where it is served. Default `127.0.0.1:9091`.
     pub bind: SocketAddr,
+    /// Whether nobody wrote that address: another process may have it then.
+    pub is_by_default: bool,
     /// Served over mutual TLS.
     pub tls: bool,
     /// Who may ask; empty: see the token.
@@ -62,6 +64,7 @@ pub(super) fn read_admin(fields: &mut Fields<'_>) -> Option<Option<Admin>> {
     }
     Some(enabled.then_some(Admin {
         bind,
+        is_by_default: !fields.has("bind"),
         tls,
         allow,
         token_file,

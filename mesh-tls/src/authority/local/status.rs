@@ -3,7 +3,7 @@
 use std::time::SystemTime;
 
 use super::Inner;
-use crate::authority::{CaError, CaGeneration, Follower, RotationStep};
+use crate::authority::{CaError, CaGeneration, Follower, GenerationState, RotationStep};
 
 /// Where a [`LocalCa`](super::LocalCa) stands.
 #[derive(Clone, Debug)]
@@ -21,6 +21,21 @@ pub struct CaStatus {
     pub next: Option<(RotationStep, SystemTime)>,
     /// What keeps the prepared generation from signing.
     pub held: Option<String>,
+}
+
+impl CaStatus {
+    /// The next step of a planned rotation: what is prepared is activated, what has ended is removed, and else it begins.
+    pub fn planned_step(&self, now: SystemTime) -> RotationStep {
+        use GenerationState::{Distributed, Prepared};
+        let is_prepared = |generation: &CaGeneration| matches!(generation.state, Prepared | Distributed);
+        if self.generations.iter().any(is_prepared) {
+            return RotationStep::Activate;
+        }
+        match self.next {
+            Some((RotationStep::Remove, at)) if at <= now => RotationStep::Remove,
+            _ => RotationStep::Prepare,
+        }
+    }
 }
 
 impl Inner {

@@ -44,7 +44,7 @@ pub(super) const TABLE: &[Row] = &[
     honoured("serviceMesh.identity"),
     honoured("serviceMesh.listeners[]"),
     honoured("serviceMesh.metrics"),
-    ignored("serviceMesh.admin", "nothing listens there"),
+    honoured("serviceMesh.admin"),
     honoured("serviceMesh.services[].name"),
     honoured("serviceMesh.services[].port"),
     honoured("serviceMesh.services[].hosts"),

@@ -1,0 +1,42 @@
+//! The calls there are, and the document that describes them: both from one list.
+
+use axum::routing::get;
+use axum::{Json, Router};
+use utoipa::OpenApi;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::{Shared, certificates, process};
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "mesh-proxy",
+        description = "What runs in a proxy of the mesh, and what can be done about it.",
+        license(name = "Apache-2.0 OR MIT")
+    ),
+    tags(
+        (name = "certificates", description = "The identity of this process, and the CA it has"),
+        (name = "process", description = "Configuration and end of the process"),
+    )
+)]
+struct Described;
+
+/// Every call.
+pub(super) fn api() -> OpenApiRouter<Shared> {
+    OpenApiRouter::with_openapi(Described::openapi())
+        .routes(routes!(certificates::show))
+        .routes(routes!(certificates::revoke))
+        .routes(routes!(certificates::rotate))
+        .routes(routes!(process::reload))
+        .routes(routes!(process::drain))
+}
+
+/// The document, under a path of its own.
+pub(super) fn served(document: utoipa::openapi::OpenApi) -> Router<Shared> {
+    let document = Json(document);
+    Router::new().route(
+        "/api/v1/openapi.json",
+        get(move || std::future::ready(document.clone())),
+    )
+}

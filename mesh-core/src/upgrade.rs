@@ -1,4 +1,4 @@
-//! Tunnels: what a connection is after an upgrade both sides agreed to.
+//! Upgrades: requests that ask for one, and tunnels, which a connection is when both sides agreed.
 
 use std::io;
 use std::pin::Pin;
@@ -7,9 +7,29 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use http::header::UPGRADE;
+use http::{HeaderMap, Method};
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf, copy_bidirectional};
+
+/// Whether a request asks for a tunnel: for an upgrade of HTTP/1.1, as to WebSocket, or by `CONNECT`. What goes through it
+/// is not seen, so such a request is not copied, and not sent twice.
+///
+/// ```
+/// use http::{HeaderMap, Method};
+/// use mesh_core::upgrade::asks_for_tunnel;
+///
+/// let mut headers = HeaderMap::new();
+/// assert!(asks_for_tunnel(&Method::CONNECT, &headers));
+/// assert!(!asks_for_tunnel(&Method::GET, &headers));
+/// headers.insert("upgrade", "websocket".parse()?);
+/// assert!(asks_for_tunnel(&Method::GET, &headers));
+/// # Ok::<(), http::header::InvalidHeaderValue>(())
+/// ```
+pub fn asks_for_tunnel(method: &Method, headers: &HeaderMap) -> bool {
+    method == Method::CONNECT || headers.contains_key(UPGRADE)
+}
 
 /// Carries bytes between two upgraded connections until one side closes both ways or nothing moves for `idle`.
 /// Bytes that came with the upgrade are carried too.

@@ -14,6 +14,7 @@ use std::task::{Context, Poll};
 use arc_swap::ArcSwap;
 use http::{Request, Response};
 use mesh_core::body::Body;
+use mesh_core::upgrade::asks_for_tunnel;
 use mesh_core::{Error, MeshContext, ServiceName};
 
 use attempt::Observer;
@@ -38,6 +39,9 @@ use crate::fleet::Fleet;
 /// safe method is also sent again when a connection that had rested breaks before any answer, since that is
 /// how a server's idle timeout shows, and when any connection is reset before any answer, since that is how a
 /// listener that ends drops what the application has not taken.
+///
+/// As a tower service it sends a request that asks for an upgrade, as to WebSocket, on a connection of its own; the
+/// response to one that was agreed to (101) carries hyper's upgrade ([`send_upgrade`](Self::send_upgrade)).
 ///
 /// ```
 /// use http::Request;
@@ -111,7 +115,15 @@ impl tower_service::Service<Request<Body>> for Balance {
                 .get::<MeshContext>()
                 .and_then(|context| context.target.as_ref());
             let version = target.and_then(|target| target.version.clone());
-            let (mut response, info) = balance.send(request, version.as_ref()).await?;
+            let (mut response, info) = match asks_for_tunnel(request.method(), request.headers()) {
+                // Boxed, since few are, and every request's future would have room for it.
+                true => {
+                    let sent = Box::pin(balance.send_upgrade(request, version.as_ref()));
+                    let (response, info) = sent.await?;
+                    (response.map(Body::from), info)
+                }
+                false => balance.send(request, version.as_ref()).await?,
+            };
             response.extensions_mut().insert(info);
             Ok(response)
         })

@@ -17,7 +17,6 @@ use http::uri::Scheme;
 use http::{HeaderMap, HeaderValue, Request, Response, Version};
 use hyper::upgrade::OnUpgrade;
 use mesh_core::body::Body;
-use mesh_core::body_end::{End, EndBody};
 use mesh_core::context::Direction;
 use mesh_core::drain::DrainWatcher;
 use mesh_core::edge::admit;
@@ -394,10 +393,10 @@ impl Connection {
             hold(trouble.as_ref()).await?;
             attempt.send_upgrade(request).await
         });
-        let (mut response, in_flight) = before(order.deadline, sent).await?;
+        let mut response = before(order.deadline, sent).await?;
         let Some(upstream) = forward::finish_upgrade(&mut response, order.marks.clone(), &self.peer)? else {
-            // An answer like any other; the endpoint is busy with it until it is over.
-            let whole = |body| unwatched(Body::new(EndBody::new(body, move |_: End| drop(in_flight))));
+            // An answer like any other.
+            let whole = |body| unwatched(Body::new(body));
             return Ok(dressed(response.map(whole), order, decision));
         };
         let (guard, idle) = (self.inbound.drain.guard(), self.inbound.listener.limits.idle);
@@ -415,7 +414,7 @@ impl Connection {
             if let Err(error) = ended {
                 tracing::debug!(%error, "a tunnel ended");
             }
-            drop((guard, in_flight));
+            drop(guard);
         });
         if let Some(changes) = decision.changes() {
             changes.apply_to_response(response.headers_mut());

@@ -132,7 +132,8 @@ impl Balance {
     }
 
     /// Sends a request that asks for an upgrade, on a connection that serves no other request. The response
-    /// carries hyper's upgrade if the endpoint agreed (101). The guard counts it in flight until dropped.
+    /// carries hyper's upgrade if the endpoint agreed (101). It is in flight until that connection is closed: a tunnel,
+    /// when it is dropped.
     ///
     /// # Errors
     /// As [`Balance::send`]. Only connecting is tried again.
@@ -140,7 +141,7 @@ impl Balance {
         &self,
         mut request: Request<Body>,
         version: Option<&Version>,
-    ) -> Result<(Response<Incoming>, AttemptInfo, InFlight), Error> {
+    ) -> Result<(Response<Incoming>, AttemptInfo), Error> {
         let blame = Patience::with(&request);
         let mut tried = Tried::of(&request);
         let mut patience = None;
@@ -155,12 +156,16 @@ impl Balance {
             tried.begun(endpoint.id());
             let patience = *patience.get_or_insert_with(|| self.patience(attempt.begun()));
             let under_way = self.under_way(endpoint, attempt, number, &blame);
-            let sent = pool.send_upgrade(request, permit, patience).await;
+            let guards = Guards {
+                _in_flight: in_flight,
+                _permit: permit,
+            };
+            let sent = pool.send_upgrade(request, guards, patience).await;
             let is_news = !matches!(sent, Err(SendFailure::Untried(..)));
             match sent {
                 Ok((response, peer)) => {
                     let info = under_way.answered(outcome_of(&response), peer);
-                    return Ok((response, info, in_flight));
+                    return Ok((response, info));
                 }
                 Err(SendFailure::Unsent(error, again) | SendFailure::Untried(error, again)) => {
                     tried.add(under_way.endpoint.id().clone());

@@ -192,12 +192,12 @@ impl EndpointPool {
         }
     }
 
-    /// Sends a request that asks for an upgrade, on a connection of its own. The permit is held as long as that
-    /// lives, be it a tunnel or not.
+    /// Sends a request that asks for an upgrade, on a connection of its own. It is in flight as long as that lives, be it
+    /// a tunnel or not.
     pub(crate) async fn send_upgrade(
         &self,
         mut request: Request<Body>,
-        request_permit: RequestPermit,
+        guards: Guards,
         patience: Instant,
     ) -> Result<Answered<Incoming>, SendFailure> {
         let connected = async {
@@ -213,7 +213,7 @@ impl EndpointPool {
                 let message = format!("{} speaks HTTP/2 only, which has no upgrade", self.endpoint.id());
                 return Err(Error::new(ErrorKind::UpstreamConnect, message).into());
             }
-            Ok(connected.map(|io| io.holding((permit, request_permit))))
+            Ok(connected.map(|io| io.holding((permit, guards))))
         };
         match connected.await {
             Ok(Connected { io, peer, .. }) => {

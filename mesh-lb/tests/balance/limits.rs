@@ -7,6 +7,7 @@ use mesh_lb::{Balance, FleetPolicy};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
+use tower_service::Service;
 
 use crate::http2::{answers, serve_http2};
 use crate::support::{Net, endpoint, get, hello, over, read_head, seconds, send, text, whole, write};
@@ -221,7 +222,7 @@ async fn a_tunnel_counts_as_a_connection_and_as_a_request_until_it_is_dropped() 
             .start()
     };
     for (balance, fleet) in [limited(1, 10), limited(10, 1)] {
-        let (mut response, info, in_flight) = balance.send_upgrade(ask(), None).await.expect("answered");
+        let (mut response, info) = balance.send_upgrade(ask(), None).await.expect("answered");
         assert_eq!((response.status().as_u16(), info.attempts), (101, 1));
         let mut tunnel =
             hyper_util::rt::TokioIo::new(hyper::upgrade::on(&mut response).await.expect("upgraded"));
@@ -237,9 +238,8 @@ async fn a_tunnel_counts_as_a_connection_and_as_a_request_until_it_is_dropped() 
                 .kind(),
             ErrorKind::Overloaded
         );
-        drop(tunnel);
         assert_eq!(fleet.in_flight(endpoint(1).id()), 1);
-        drop(in_flight);
+        drop(tunnel);
         assert_eq!(fleet.in_flight(endpoint(1).id()), 0);
         assert_eq!(text(&balance, get()).await.expect("answered"), "hello");
     }
@@ -260,7 +260,7 @@ async fn an_upgrade_takes_the_place_of_a_connection_at_rest_and_is_tried_elsewhe
         let asked = timeout(seconds(1), balance.send_upgrade(ask(), None))
             .await
             .expect("at once");
-        let (response, info, in_flight) = asked.expect("answered");
+        let (response, info) = asked.expect("answered");
         assert_eq!(
             (response.status().as_u16(), info.endpoint),
             (200, endpoint(1).id().clone())
@@ -271,9 +271,38 @@ async fn an_upgrade_takes_the_place_of_a_connection_at_rest_and_is_tried_elsewhe
                 .expect("the endpoint did not agree"),
             "hello"
         );
-        drop(in_flight);
+        // Its connection is closed by a task of its own.
+        sleep(seconds(1)).await;
         assert_eq!(fleet.in_flight(endpoint(1).id()), 0);
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn as_a_service_a_balancer_opens_tunnels_too() {
+    let net = Net::new().serves(1, |mut io, _| async move {
+        read_head(&mut io).await.expect("a request");
+        write(
+            &mut io,
+            "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n",
+        )
+        .await;
+        let (mut read, mut write) = tokio::io::split(io);
+        tokio::io::copy(&mut read, &mut write).await.expect("echoed");
+    });
+    let (mut balance, fleet) = over(&net, &[1]).start();
+    let mut response = balance.call(ask()).await.expect("answered");
+    assert_eq!(response.status(), 101);
+    let info = response.extensions().get::<mesh_core::AttemptInfo>();
+    assert_eq!(info.expect("told").endpoint, *endpoint(1).id());
+    let upgraded = hyper::upgrade::on(&mut response).await.expect("upgraded");
+    drop(response);
+    let mut tunnel = hyper_util::rt::TokioIo::new(upgraded);
+    tunnel.write_all(b"ping").await.expect("open");
+    let mut got = [0; 4];
+    tunnel.read_exact(&mut got).await.expect("echoed");
+    assert_eq!((&got, fleet.in_flight(endpoint(1).id())), (b"ping", 1));
+    drop(tunnel);
+    assert_eq!(fleet.in_flight(endpoint(1).id()), 0);
 }
 
 /// A balancer over endpoint 1 under these limits, and one of the fleet that succeeds it.

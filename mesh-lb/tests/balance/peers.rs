@@ -98,7 +98,7 @@ async fn an_upgrade_tells_who_agreed_to_it() {
         .header("upgrade", "websocket")
         .body(Body::empty())
         .expect("a request");
-    let (response, info, _in_flight) = balance.send_upgrade(ask, None).await.expect("answered");
+    let (response, info) = balance.send_upgrade(ask, None).await.expect("answered");
     assert_eq!(response.status(), 101);
     assert_eq!(service(&info), "orders-1-0");
 }

@@ -139,7 +139,7 @@ impl Hedges {
                 return send(request).await;
             }
             let began = Instant::now();
-            let is_idempotent = config.idempotent || Idempotent::is(&RequestHead::of(&request));
+            let is_idempotent = Idempotent::is_or_taken_for(config.idempotent, &RequestHead::of(&request));
             let at = this.delay(began).and_then(|delay| began.checked_add(delay));
             let at = at.filter(|at| is_idempotent && deadline.is_none_or(|deadline| *at < deadline));
             let Some(at) = at else {

@@ -21,7 +21,7 @@ pub struct HedgeConfig {
     /// The longest body that is kept to be sent a second time, in bytes. Default 64 KiB.
     pub max_body: usize,
     /// Whether every request is idempotent, whatever its method. Default `false`: those that HTTP says are, and those that
-    /// are [marked](crate::retry::Idempotent).
+    /// are [marked](crate::retry::Idempotent). One that asks for a tunnel never is.
     pub idempotent: bool,
 }
 

@@ -4,10 +4,10 @@ use std::fmt;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use http::header::UPGRADE;
-use http::{Method, Request};
+use http::Request;
 use http_body::Body;
 use mesh_core::MeshContext;
+use mesh_core::upgrade::asks_for_tunnel;
 use tokio::time::Instant;
 use tower_service::Service;
 
@@ -43,12 +43,11 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> S::Future {
-        let becomes_a_tunnel = request.method() == Method::CONNECT || request.headers().contains_key(UPGRADE);
         let received = || {
             let context = request.extensions().get::<MeshContext>();
             context.map_or_else(Instant::now, |context| context.received)
         };
-        let begun = match becomes_a_tunnel {
+        let begun = match asks_for_tunnel(request.method(), request.headers()) {
             true => None,
             false => self.mirror.begin(fastrand::u32(..), received()),
         };

@@ -39,7 +39,7 @@ pub struct RetryPolicy {
     /// is handed on. Default 10 s.
     pub max_wait: Duration,
     /// Whether every request is idempotent, whatever its method. Default `false`: those that HTTP says are, and those that
-    /// are [marked](super::Idempotent).
+    /// are [marked](super::Idempotent). One that asks for a tunnel never is.
     pub idempotent: bool,
 }
 

@@ -117,7 +117,7 @@ impl Retries {
             let mut again = None;
             if before == 0 && policy.attempts > 0 {
                 let asked = Asked {
-                    idempotent: policy.idempotent || Idempotent::is(&RequestHead::of(&request)),
+                    idempotent: Idempotent::is_or_taken_for(policy.idempotent, &RequestHead::of(&request)),
                     grpc: is_grpc(request.headers()),
                 };
                 let tries = Tries::of(&mut request);

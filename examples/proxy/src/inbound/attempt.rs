@@ -10,7 +10,6 @@ use mesh_core::due::Due;
 use mesh_core::hop::check_response;
 use mesh_core::{AttemptInfo, Error, MeshContext, Version};
 use mesh_lb::Balance;
-use mesh_lb::load::InFlight;
 use mesh_traffic::breaker::{Admitted, BreakerBody, Verdict};
 use tokio::time::Instant;
 
@@ -59,10 +58,10 @@ impl Attempt<'_> {
     pub(super) async fn send_upgrade(
         self,
         request: Request<Body>,
-    ) -> Result<(Response<BreakerBody<Incoming>>, InFlight), Error> {
+    ) -> Result<Response<BreakerBody<Incoming>>, Error> {
         let asked = self.ask()?;
         match self.balance.send_upgrade(request, self.version).await {
-            Ok((response, _, in_flight)) => Ok((asked.answered(response), in_flight)),
+            Ok((response, _)) => Ok(asked.answered(response)),
             Err(error) => Err(asked.failed(error)),
         }
     }

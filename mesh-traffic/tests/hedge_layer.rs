@@ -68,6 +68,15 @@ async fn a_request_that_takes_longer_than_most_gets_company_and_the_first_answer
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_request_for_a_tunnel_is_sent_once() {
+    let (service, calls, outcomes) = warm(budget(20.0), vec![after(1000 * MS, 101)]).await;
+    let request = Request::get("/").header("upgrade", "websocket");
+    let request = request.body(Body::empty()).expect("valid");
+    assert_eq!(service.oneshot(request).await.expect("an answer").status(), 101);
+    assert_eq!((calls.count(), outcomes.lock().expect("free").len()), (101, 0));
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_first_may_still_win() {
     let (service, calls, outcomes) = warm(budget(20.0), vec![after(12 * MS, 201), Step::Hang]).await;
     assert_eq!(service.oneshot(get()).await.expect("an answer").status(), 201);

@@ -79,6 +79,25 @@ async fn a_request_that_is_not_idempotent_is_sent_once_unless_it_is_marked() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_request_for_a_tunnel_is_sent_again_only_if_it_was_not_seen() {
+    let tunnel = || {
+        let mut request = get();
+        let websocket = "websocket".parse().expect("a value");
+        request.headers_mut().insert("upgrade", websocket);
+        request
+    };
+    let mut all = policy();
+    all.idempotent = true;
+    let (service, calls) = behind(all.clone(), [status(503)]);
+    assert_eq!(ask(&service, tunnel()).await.ok(), Some(503));
+    assert_eq!(calls.count(), 1);
+    let refused = Step::Fail(Error::new(ErrorKind::UpstreamConnect, "nobody listens"));
+    let (service, calls) = behind(all, [refused, status(101)]);
+    assert_eq!(ask(&service, tunnel()).await.ok(), Some(101));
+    assert_eq!(calls.count(), 2);
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_the_application_certainly_did_not_see_is_sent_again_whatever_the_method() {
     let unsent = Error::new(ErrorKind::UpstreamConnect, "no connection");
     let refused = Error::new(ErrorKind::UpstreamReset, "the stream was refused").not_processed();

@@ -1,18 +1,12 @@
 //! Through everything a service can be given at once: calls, tunnels, and large bodies are what they were.
 
-use std::sync::LazyLock;
-
 use axum::Router;
 use axum::body::Body;
-use axum::extract::Request as Asked;
-use axum::extract::ws::{Message as Sent, WebSocketUpgrade};
-use axum::response::IntoResponse;
-use axum::routing::{get, post};
 use bytes::Bytes;
 use e2e::{Connection, Proxy, listen, until};
 use futures_util::{SinkExt, StreamExt, stream};
 use http::Request;
-use http::header::{CONTENT_TYPE, HOST};
+use http::header::HOST;
 use http::uri::PathAndQuery;
 use http_body_util::BodyExt;
 use tokio::process::Command;
@@ -25,46 +19,15 @@ use tonic::transport::Endpoint;
 mod echo;
 #[path = "shared/raw.rs"]
 mod raw;
+#[path = "shared/web.rs"]
+mod web;
 
 use raw::Raw;
-
-const SIZE: usize = 8 << 20;
-
-fn text() -> Bytes {
-    static TEXT: LazyLock<Bytes> = LazyLock::new(|| {
-        let mut text = String::with_capacity(SIZE + 64);
-        for line in 0_u64.. {
-            if text.len() >= SIZE {
-                break;
-            }
-            text.push_str(&format!("{line} {:x}\n", line.wrapping_mul(line)));
-        }
-        Bytes::from(text).slice(..SIZE)
-    });
-    TEXT.clone()
-}
-
-async fn web_socket(upgrade: WebSocketUpgrade) -> impl IntoResponse {
-    let upgrade = upgrade.max_message_size(SIZE).max_frame_size(SIZE);
-    upgrade.on_upgrade(async |mut socket| {
-        while let Some(Ok(message)) = socket.recv().await {
-            if matches!(message, Sent::Close(_)) || socket.send(message).await.is_err() {
-                return;
-            }
-        }
-    })
-}
+use web::{SIZE, text};
 
 async fn proxy() -> Proxy {
     let (listener, web) = listen().await;
-    let app = Router::new()
-        .route("/ws", get(web_socket))
-        .route(
-            "/text",
-            get(|| async { ([(CONTENT_TYPE, "text/plain")], text()) }),
-        )
-        .route("/echo", post(|asked: Asked| async { asked.into_body() }));
-    tokio::spawn(async move { axum::serve(listener, app).await });
+    tokio::spawn(async move { axum::serve(listener, web::app()).await });
     let (listener, calls) = listen().await;
     let app = Router::new().fallback_service(tower::service_fn(echo::answer));
     tokio::spawn(async move { axum::serve(listener, app).await });

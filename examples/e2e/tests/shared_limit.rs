@@ -1,65 +1,28 @@
 //! One limit of two proxies, counted in one Redis, which dies and comes back. Needs `redis-server`, and fails without.
 
 use std::net::SocketAddr;
-use std::process::Stdio;
 use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
 use axum::routing::get;
-use e2e::{Connection, Proxy, listen, serve, until};
+use e2e::{Connection, Proxy, serve, until};
 use http::Request;
 use http::header::HOST;
 use http_body_util::BodyExt;
-use tokio::net::TcpStream;
-use tokio::process::{Child, Command};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
+
+#[path = "shared/redis.rs"]
+mod redis;
+
+use redis::Redis;
 
 /// Requests a second.
 const RATE: f64 = 200.0;
 const BURST: f64 = 20.0;
 
-struct Redis {
-    process: Child,
-    address: SocketAddr,
-    folder: tempfile::TempDir,
-}
-
 impl Redis {
-    async fn start() -> Self {
-        let address = listen().await.1;
-        let folder = tempfile::tempdir().expect("a folder");
-        let process = Self::run(address, &folder);
-        let redis = Self {
-            process,
-            address,
-            folder,
-        };
-        redis.answers().await;
-        redis
-    }
-
-    fn run(address: SocketAddr, folder: &tempfile::TempDir) -> Child {
-        Command::new("redis-server")
-            .args(["--bind", &address.ip().to_string()])
-            .args(["--port", &address.port().to_string()])
-            .args(["--save", "", "--appendonly", "no", "--dir"])
-            .arg(folder.path())
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .kill_on_drop(true)
-            .spawn()
-            .expect("redis-server is installed, by the package of that name")
-    }
-
-    async fn answers(&self) {
-        until("Redis listens", async || {
-            TcpStream::connect(self.address).await.ok()
-        })
-        .await;
-    }
-
     async fn kill(&mut self) {
         self.process.kill().await.expect("it runs");
     }

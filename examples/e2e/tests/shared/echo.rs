@@ -1,17 +1,22 @@
-//! A gRPC service that echoes.
+//! A gRPC service that echoes, in all four kinds of calls.
 
 use std::convert::Infallible;
 
 use axum::body::Body;
-use bytes::Bytes;
-use futures_util::{Stream, StreamExt};
+use bytes::{Bytes, BytesMut};
+use futures_util::{Stream, StreamExt, TryStreamExt, stream};
+use mesh_core::MeshContext;
 use tonic::{Request, Response, Status, Streaming};
 
 use crate::raw::Raw;
 
 type Answers = std::pin::Pin<Box<dyn Stream<Item = Result<Bytes, Status>> + Send>>;
 
-/// What is sent, as one message or as many; `fail` is refused.
+/// How often `/test.Echo/Many` sends what it was sent once.
+pub(crate) const MANY: usize = 100;
+
+/// What is sent, as one message or as many; `fail` is refused. A message `flaky` is refused, and one that is `slow` never
+/// answered, unless the request is a second one.
 pub(crate) async fn answer(
     request: http::Request<Body>,
 ) -> Result<http::Response<tonic::body::Body>, Infallible> {
@@ -21,9 +26,14 @@ pub(crate) async fn answer(
     Ok(match path.as_str() {
         "/test.Echo/Unary" => {
             let unary = tower::service_fn(async |request: Request<Bytes>| {
+                let context = request.extensions().get::<MeshContext>();
+                let first = context.is_none_or(|context| context.attempt == 0);
                 let message = request.into_inner();
-                if message == "fail" {
-                    return Err(Status::data_loss("as asked"));
+                match &*message {
+                    b"fail" => return Err(Status::data_loss("as asked")),
+                    b"flaky" if first => return Err(Status::unavailable("the first")),
+                    b"slow" if first => std::future::pending().await,
+                    _ => {}
                 }
                 let mut response = Response::new(message);
                 response
@@ -32,6 +42,26 @@ pub(crate) async fn answer(
                 Ok(response)
             });
             grpc.unary(unary, request).await
+        }
+        "/test.Echo/Many" => {
+            let many = tower::service_fn(async |request: Request<Bytes>| {
+                let message = request.into_inner();
+                let many = stream::iter((0..MANY).map(move |_| Ok(message.clone())));
+                Ok::<_, Status>(Response::new(Box::pin(many) as Answers))
+            });
+            grpc.server_streaming(many, request).await
+        }
+        "/test.Echo/Joined" => {
+            let joined = tower::service_fn(async |request: Request<Streaming<Bytes>>| {
+                let messages = request.into_inner();
+                let join = async |mut joined: BytesMut, message: Bytes| {
+                    joined.extend_from_slice(&message);
+                    Ok(joined)
+                };
+                let joined = messages.try_fold(BytesMut::new(), join).await?;
+                Ok::<_, Status>(Response::new(joined.freeze()))
+            });
+            grpc.client_streaming(joined, request).await
         }
         _ => {
             let both = tower::service_fn(async |request: Request<Streaming<Bytes>>| {

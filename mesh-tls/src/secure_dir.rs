@@ -81,21 +81,10 @@ impl SecureDir {
             // A link may lead to another's file; a pipe would be waited for.
             .custom_flags((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed())
             .open(&path);
-        let file = match opened {
-            Ok(file) => file,
+        let (file, metadata) = match opened {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) if error.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error()) => {
-                return Err(insecure(&path, "it is a link: expected a file"));
-            }
-            Err(error) => return Err(unavailable(&path, "it cannot be opened", error)),
+            opened => file_of(&path, opened)?,
         };
-        let metadata = file
-            .metadata()
-            .map_err(|error| unavailable(&path, "it cannot be looked at", error))?;
-        if !metadata.is_file() {
-            return Err(insecure(&path, "it is no file"));
-        }
-        check(&path, &metadata, "600")?;
         let mut content = Zeroizing::new(Vec::with_capacity(
             usize::try_from(metadata.len().min(most)).unwrap_or(0),
         ));
@@ -176,14 +165,9 @@ impl SecureDir {
             .create(true)
             .truncate(false)
             .mode(0o600)
-            .custom_flags(OFlags::NOFOLLOW.bits().cast_signed())
+            .custom_flags((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed())
             .open(&path);
-        let file = opened.map_err(|error| unavailable(&path, "it cannot be opened", error))?;
-        let metadata = file
-            .metadata()
-            .map_err(|error| unavailable(&path, "it cannot be looked at", error))?;
-        check(&path, &metadata, "600")?;
-        Ok(file)
+        file_of(&path, opened).map(|(file, _)| file)
     }
 
     /// Waits until nobody else writes here, on a thread that may block. What others hold it for takes milliseconds: who
@@ -216,6 +200,28 @@ impl SecureDir {
             }
         }
     }
+}
+
+/// A file that was opened, if it is one and only this user may get at it.
+fn file_of(path: &Path, opened: io::Result<File>) -> Result<(File, fs::Metadata), StoreError> {
+    let file = match opened {
+        Ok(file) => file,
+        Err(error) if error.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error()) => {
+            return Err(insecure(path, "it is a link: expected a file"));
+        }
+        Err(error) if error.kind() == io::ErrorKind::IsADirectory => {
+            return Err(insecure(path, "it is no file"));
+        }
+        Err(error) => return Err(unavailable(path, "it cannot be opened", error)),
+    };
+    let metadata = file
+        .metadata()
+        .map_err(|error| unavailable(path, "it cannot be looked at", error))?;
+    if !metadata.is_file() {
+        return Err(insecure(path, "it is no file"));
+    }
+    check(path, &metadata, "600")?;
+    Ok((file, metadata))
 }
 
 /// Only this user may get at it.

@@ -5,8 +5,10 @@ use std::path::Path;
 use std::process::{Command, Output};
 use std::time::Duration;
 
-use mesh_tls::authority::LocalCaOptions;
-use mesh_tls::{CertAuthority, CertRequest, IssuedCert, KeyType, LocalCa, PrivateKey};
+use mesh_tls::authority::{LocalCaOptions, RevocationReason, RevokeRequest, RotateRequest, RotationStep};
+use mesh_tls::{
+    CertAuthority, CertRequest, Certificate, IssuedCert, KeyType, LocalCa, ManagedAuthority, PrivateKey,
+};
 use tempfile::TempDir;
 
 const DAY: Duration = Duration::from_secs(86_400);
@@ -216,4 +218,202 @@ async fn a_ca_restored_with_its_files_signs_under_the_same_root() {
         return;
     };
     assert!(output.status.success(), "{}", text(&output));
+}
+
+fn pem_list(der: &[u8]) -> String {
+    pem::encode(&pem::Pem::new("X509 CRL", der))
+}
+
+/// Writes roots and lists of the bundle, and answers with its sequence.
+fn write_bundle(dir: &Path, ca: &LocalCa) -> u64 {
+    let bundle = ca.bundle();
+    let roots: String = bundle.roots.iter().map(|root| pem(&root.cert)).collect();
+    let lists: String = bundle.crls.iter().map(|list| pem_list(list)).collect();
+    fs::write(dir.join("roots.pem"), roots).expect("written");
+    fs::write(dir.join("lists.pem"), lists).expect("written");
+    bundle.sequence
+}
+
+fn seconds_from_now(ahead: Duration) -> String {
+    let since = std::time::SystemTime::UNIX_EPOCH.elapsed().expect("after 1970");
+    (since + ahead).as_secs().to_string()
+}
+
+#[tokio::test]
+async fn openssl_reads_the_list_and_refuses_what_is_revoked_and_a_list_that_is_too_old() {
+    let dir = TempDir::new().expect("a directory");
+    for kind in [KeyType::EcdsaP256, KeyType::EcdsaP384, KeyType::Rsa2048] {
+        let ca = LocalCa::in_memory(LocalCaOptions::new("cluster.local").with_key_type(kind)).expect("made");
+        let key = PrivateKey::generate_blocking(KeyType::EcdsaP256).expect("a key");
+        let cert = issue(&ca, &key, "orders", &[]).await;
+        fs::write(dir.path().join("leaf.pem"), pem(cert.leaf())).expect("written");
+        assert_eq!(write_bundle(dir.path(), &ca), 1);
+        let verify = [
+            "verify",
+            "-x509_strict",
+            "-purpose",
+            "sslclient",
+            "-crl_check",
+            "-CAfile",
+            "roots.pem",
+            "-CRLfile",
+            "lists.pem",
+        ];
+        let good = [&verify[..], &["leaf.pem"]].concat();
+        let Some(output) = openssl(dir.path(), &good) else {
+            return;
+        };
+        assert!(output.status.success(), "{kind}: {}", text(&output));
+        // Good for a week, and not a day longer.
+        let (week, later) = (
+            seconds_from_now(7 * DAY - DAY / 24),
+            seconds_from_now(7 * DAY + DAY / 24),
+        );
+        let then = openssl(
+            dir.path(),
+            &[&verify[..], &["-attime", &week, "leaf.pem"]].concat(),
+        )
+        .expect("runs");
+        assert!(then.status.success(), "{}", text(&then));
+        let then = openssl(
+            dir.path(),
+            &[&verify[..], &["-attime", &later, "leaf.pem"]].concat(),
+        )
+        .expect("runs");
+        assert!(
+            text(&then).contains("error 12 at 0 depth lookup"),
+            "{}",
+            text(&then)
+        );
+
+        let revoked = RevokeRequest::new(cert.serial()).because(RevocationReason::KeyCompromise);
+        let revoked = ca.revoke(revoked).await.expect("revoked");
+        assert_eq!(write_bundle(dir.path(), &ca), revoked.sequence);
+        let refused = openssl(dir.path(), &good).expect("runs");
+        assert!(
+            text(&refused).contains("error 23 at 0 depth lookup"),
+            "{}",
+            text(&refused)
+        );
+        let shown = [
+            "crl",
+            "-in",
+            "lists.pem",
+            "-noout",
+            "-crlnumber",
+            "-lastupdate",
+            "-nextupdate",
+            "-verify",
+            "-CAfile",
+            "roots.pem",
+        ];
+        let shown = text(&openssl(dir.path(), &shown).expect("runs"));
+        for expected in ["verify OK", "crlNumber=0x02", "lastUpdate=", "nextUpdate="] {
+            assert!(shown.contains(expected), "{expected:?} is not in\n{shown}");
+        }
+        let shown =
+            text(&openssl(dir.path(), &["crl", "-in", "lists.pem", "-noout", "-text"]).expect("runs"));
+        for expected in [
+            "Version 2 (0x1)",
+            "X509v3 Authority Key Identifier",
+            "X509v3 CRL Reason Code: \n                Key Compromise",
+            &format!("Serial Number: {}", cert.serial().to_string().to_uppercase()),
+        ] {
+            assert!(shown.contains(expected), "{expected:?} is not in\n{shown}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn openssl_asks_every_list_of_a_chain_with_an_issuing_ca() {
+    let dir = TempDir::new().expect("a directory");
+    let ca = LocalCa::in_memory(LocalCaOptions::new("cluster.local").with_intermediate()).expect("made");
+    let key = PrivateKey::generate_blocking(KeyType::EcdsaP256).expect("a key");
+    let taken = issue(&ca, &key, "orders", &[]).await;
+    let old = issue(&ca, &key, "billing", &[]).await;
+    let write_leaf = |cert: &IssuedCert| {
+        fs::write(dir.path().join("leaf.pem"), pem(cert.leaf())).expect("written");
+        fs::write(dir.path().join("issuing.pem"), pem(&cert.chain()[1])).expect("written");
+    };
+    let verify = || {
+        let args = [
+            "verify",
+            "-x509_strict",
+            "-crl_check_all",
+            "-CAfile",
+            "roots.pem",
+            "-CRLfile",
+            "lists.pem",
+            "-untrusted",
+            "issuing.pem",
+            "leaf.pem",
+        ];
+        openssl(dir.path(), &args).map(|output| text(&output))
+    };
+    write_bundle(dir.path(), &ca);
+    write_leaf(&taken);
+    let Some(told) = verify() else { return };
+    assert!(told.contains("leaf.pem: OK"), "{told}");
+    let shown = text(&openssl(dir.path(), &["x509", "-in", "issuing.pem", "-noout", "-text"]).expect("runs"));
+    for expected in [
+        "CA:TRUE, pathlen:0\n",
+        "Certificate Sign, CRL Sign",
+        "CN = cluster.local issuing, ",
+    ] {
+        assert!(shown.contains(expected), "{expected:?} is not in\n{shown}");
+    }
+    let shown = text(&openssl(dir.path(), &["x509", "-in", "roots.pem", "-noout", "-text"]).expect("runs"));
+    assert!(shown.contains("CA:TRUE, pathlen:1\n"), "{shown}");
+
+    ca.revoke(RevokeRequest::new(taken.serial()))
+        .await
+        .expect("revoked");
+    write_bundle(dir.path(), &ca);
+    assert!(verify().expect("runs").contains("error 23 at 0 depth lookup"));
+    write_leaf(&old);
+    assert!(verify().expect("runs").contains("leaf.pem: OK"));
+
+    // Its issuing CA is taken back, once another one signs: both of the old one are refused, the new ones are not.
+    for step in [RotationStep::Taint, RotationStep::Prepare, RotationStep::Activate] {
+        ca.rotate(RotateRequest::new(step).forced()).await.expect("taken");
+    }
+    let new = issue(&ca, &key, "billing", &[]).await;
+    let issuing = Certificate::parse(&old.chain()[1]).expect("a CA").serial();
+    ca.revoke(RevokeRequest::new(issuing)).await.expect("revoked");
+    write_bundle(dir.path(), &ca);
+    let told = verify().expect("runs");
+    assert!(told.contains("error 23 at 1 depth lookup"), "{told}");
+    write_leaf(&new);
+    let told = verify().expect("runs");
+    assert!(told.contains("leaf.pem: OK"), "{told}");
+}
+
+#[tokio::test]
+async fn openssl_believes_both_generations_while_one_replaces_the_other() {
+    let dir = TempDir::new().expect("a directory");
+    let ca = LocalCa::in_memory("cluster.local").expect("made");
+    let key = PrivateKey::generate_blocking(KeyType::EcdsaP256).expect("a key");
+    let old = issue(&ca, &key, "orders", &[]).await;
+    for step in [RotationStep::Prepare, RotationStep::Activate] {
+        ca.rotate(RotateRequest::new(step).forced()).await.expect("taken");
+    }
+    let new = issue(&ca, &key, "orders", &[]).await;
+    write_bundle(dir.path(), &ca);
+    for cert in [&old, &new] {
+        fs::write(dir.path().join("leaf.pem"), pem(cert.leaf())).expect("written");
+        let args = [
+            "verify",
+            "-x509_strict",
+            "-crl_check",
+            "-CAfile",
+            "roots.pem",
+            "-CRLfile",
+            "lists.pem",
+            "leaf.pem",
+        ];
+        let Some(output) = openssl(dir.path(), &args) else {
+            return;
+        };
+        assert!(output.status.success(), "{}", text(&output));
+    }
 }

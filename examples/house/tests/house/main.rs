@@ -5,6 +5,7 @@ use std::process::Command;
 
 use cargo_metadata::{CargoOpt, Metadata, MetadataCommand};
 
+mod cases;
 mod dependencies;
 mod rooms;
 mod star;

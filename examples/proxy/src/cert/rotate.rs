@@ -94,7 +94,7 @@ pub(super) fn next(status: &CaStatus) -> Option<String> {
         RotationStep::Prepare => "the next generation is made",
         RotationStep::Activate => "the prepared generation takes over",
         RotationStep::Remove => "the generation that was replaced is removed",
-        RotationStep::Taint | RotationStep::Abort => return None,
+        RotationStep::Abort => "the prepared generation, which is too old by now, is given up",
         _ => return None,
     };
     let when = match at <= SystemTime::now() {

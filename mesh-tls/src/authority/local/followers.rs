@@ -12,7 +12,7 @@ use crate::secure_dir::SecureDir;
 use crate::store::StoreError;
 
 /// Who was silent for so long is gone: who follows asks every few seconds.
-const SILENT: Duration = Duration::from_secs(300);
+pub(super) const SILENT: Duration = Duration::from_secs(300);
 /// What a process that is gone was told is kept for so long, and then removed.
 const FORGOTTEN: Duration = Duration::from_secs(3_600);
 /// How often what this process was told is written for the others, if nothing changes.
@@ -36,14 +36,14 @@ impl Heard {
 }
 
 /// What another process wrote, and when.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Other {
     written: SystemTime,
     heard: HashMap<Follower, Heard>,
 }
 
 /// Who follows the trust bundle.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Followers {
     own: HashMap<Follower, Heard>,
     others: HashMap<String, Other>,
@@ -70,6 +70,7 @@ impl Followers {
     /// Hears what a caller goes by.
     pub(super) fn hear(&mut self, request: &BundleRequest, now: Instant) {
         self.seen = self.seen.max(request.seen).max(request.in_force);
+        self.own.retain(|_, heard| heard.silent_for(now) <= FORGOTTEN);
         let Some(follower) = &request.follower else {
             return;
         };
@@ -122,7 +123,6 @@ impl Followers {
         wall: SystemTime,
         now: Instant,
     ) -> Result<(), StoreError> {
-        self.own.retain(|_, heard| heard.silent_for(now) <= FORGOTTEN);
         let is_due = |at: Instant| now.saturating_duration_since(at) >= TOLD_AGAIN;
         let has_news = self.changed || (!self.own.is_empty() && self.told_at.is_none_or(is_due));
         if !has_news && !SecureDir::exists(&dir.file(DIRECTORY)) {
@@ -135,6 +135,18 @@ impl Followers {
             self.told_at = Some(now);
         }
         self.learn(&dir, wall, now)
+    }
+
+    /// Takes over what a copy has exchanged, while this one went on to hear.
+    pub(super) fn take_over(&mut self, exchanged: Self) {
+        let is_told = |(follower, heard): (&Follower, &Heard)| {
+            let told = exchanged.own.get(follower);
+            told.is_some_and(|told| told.in_force == heard.in_force)
+        };
+        self.changed = exchanged.changed || !self.own.iter().all(is_told);
+        self.told_at = exchanged.told_at;
+        self.seen = self.seen.max(exchanged.seen);
+        self.others = exchanged.others;
     }
 
     fn learn(&mut self, dir: &SecureDir, wall: SystemTime, now: Instant) -> Result<(), StoreError> {

@@ -170,9 +170,16 @@ impl Lifecycle {
                 false => at.unwrap_or(SystemTime::UNIX_EPOCH),
             }
         };
+        let times = situation.times;
         let turn = match self.candidate() {
-            Some(_) => (RotationStep::Activate, before(situation.times.activate_before())),
-            None => (RotationStep::Prepare, before(situation.times.prepare_before())),
+            Some(candidate) if is_useless(candidate, situation) => (RotationStep::Abort, situation.now),
+            // One that was made early grows old while it waits.
+            Some(candidate) => {
+                let grown_old = candidate.not_after().checked_sub(times.take_over_before());
+                let at = before(times.activate_before());
+                (RotationStep::Activate, grown_old.map_or(at, |old| old.min(at)))
+            }
+            None => (RotationStep::Prepare, before(times.prepare_before())),
         };
         let removals = self.replaced().map(|life| Self::removable_at(life, situation));
         let removal = removals.min().map(|at| (RotationStep::Remove, at));
@@ -334,6 +341,14 @@ impl Lifecycle {
             .any(gone)
             .then(|| "a generation in it is gone".into())
     }
+}
+
+/// Whether it would have to be replaced at the moment it takes over.
+fn is_useless(candidate: &Life, situation: &Situation<'_>) -> bool {
+    let last = candidate
+        .not_after()
+        .checked_sub(situation.times.activate_before());
+    last.is_none_or(|last| last <= situation.now)
 }
 
 fn is_candidate(life: &Life) -> bool {

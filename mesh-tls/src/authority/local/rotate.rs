@@ -118,11 +118,13 @@ impl Inner {
     /// Who follows, by all processes of this directory.
     pub(super) fn live_followers(&self) -> Result<Vec<(Follower, u64)>, CaError> {
         let now = Instant::now();
-        let mut followers = self.followers.lock();
         if let Some(dir) = &self.dir {
-            followers.exchange(dir, self.clock.now(), now).map_err(storage)?;
+            // A copy: who asks for a bundle does not wait for the disk.
+            let mut exchanged = self.followers.lock().clone();
+            exchanged.exchange(dir, self.clock.now(), now).map_err(storage)?;
+            self.followers.lock().take_over(exchanged);
         }
-        Ok(followers.live(now))
+        Ok(self.followers.lock().live(now))
     }
 }
 

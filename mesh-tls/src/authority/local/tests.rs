@@ -1,6 +1,10 @@
 //! What the CA signs, what it does not, and what it survives.
 
+mod crash;
 mod directory;
+mod generations;
+mod model;
+mod revocation;
 
 use std::time::{Duration, SystemTime};
 
@@ -31,6 +35,32 @@ fn csr() -> rustls_pki_types::CertificateSigningRequestDer<'static> {
 
 fn request(service: &str, ttl: Duration) -> CertRequest {
     CertRequest::new(csr(), id(service), ttl).expect("a request")
+}
+
+/// A clock that moves when told, and is shared.
+#[derive(Clone, Debug)]
+struct Clock(Arc<ManualClock>);
+
+impl Default for Clock {
+    fn default() -> Self {
+        Self(Arc::new(ManualClock::new(SystemTime::now())))
+    }
+}
+
+impl Clock {
+    fn advance(&self, by: Duration) {
+        self.0.advance(by);
+    }
+
+    fn set(&self, now: SystemTime) {
+        self.0.set(now);
+    }
+}
+
+impl WallClock for Clock {
+    fn now(&self) -> SystemTime {
+        self.0.now()
+    }
 }
 
 async fn refused(ca: &LocalCa, request: CertRequest) -> CaError {
@@ -296,8 +326,8 @@ fn a_root_that_ends_too_soon_for_what_it_signs_is_refused_with_the_arithmetic() 
     let error = LocalCa::in_memory(doomed)
         .expect_err("its successor would be due before it")
         .to_string();
-    assert!(error.contains("43200 s for the longest certificate"), "{error}");
-    let short = options().with_root_lifetime(3 * DAY).with_longest_leaf(DAY / 24);
+    assert!(error.contains("the longest certificate (43200 s)"), "{error}");
+    let short = options().with_root_lifetime(5 * DAY).with_longest_leaf(DAY / 24);
     assert!(LocalCa::in_memory(short).is_ok());
     for longest in [Duration::ZERO, Duration::MAX] {
         assert!(LocalCa::in_memory(options().with_longest_leaf(longest)).is_err());
@@ -353,15 +383,8 @@ async fn short_lives_are_not_dated_back_by_more_than_a_tenth() {
 /// Case 82.
 #[tokio::test]
 async fn a_clock_that_went_back_signs_nothing() {
-    let clock = Arc::new(ManualClock::new(SystemTime::now()));
-    #[derive(Debug)]
-    struct Shared(Arc<ManualClock>);
-    impl WallClock for Shared {
-        fn now(&self) -> SystemTime {
-            self.0.now()
-        }
-    }
-    let ca = LocalCa::in_memory(options().with_clock(Shared(Arc::clone(&clock)))).expect("a CA");
+    let clock = Clock::default();
+    let ca = LocalCa::in_memory(options().with_clock(clock.clone())).expect("a CA");
     ca.issue(request("orders", DAY)).await.expect("issued");
     clock.set(clock.now() - 4 * MINUTE);
     ca.issue(request("orders", DAY))
@@ -412,6 +435,42 @@ async fn many_at_once_from_two_processes_get_serials_of_their_own_and_all_are_li
             .collect();
         listed.sort();
         assert_eq!(listed, serials);
+    }
+}
+
+/// Cases 33 and 73: a source of serial numbers that repeats itself.
+#[tokio::test]
+async fn a_serial_that_was_drawn_before_is_drawn_again_and_none_is_zero_negative_or_too_long() {
+    let ca = LocalCa::in_memory(options()).expect("a CA");
+    let mut inner = Arc::into_inner(ca.inner).expect("nobody else has it");
+    let random = Mutex::new(fastrand::Rng::with_seed(7));
+    inner.draw = Box::new(move || {
+        let few = random.lock().u64(1..=40);
+        Ok(SerialNumber::from_u64(few).expect("positive"))
+    });
+    let ca = LocalCa {
+        inner: Arc::new(inner),
+    };
+    let mut issuing = tokio::task::JoinSet::new();
+    for _ in 0..40 {
+        let ca = ca.clone();
+        issuing.spawn(async move { ca.issue(request("orders", DAY)).await.expect("issued") });
+    }
+    let mut serials = Vec::new();
+    for issued in issuing.join_all().await {
+        // As it stands in the certificate.
+        let told = Certificate::parse(issued.leaf()).expect("a certificate").serial();
+        assert_eq!(told, issued.serial());
+        serials.push(told);
+    }
+    serials.sort();
+    let all: Vec<_> = (1..=40)
+        .map(|n| SerialNumber::from_u64(n).expect("positive"))
+        .collect();
+    assert_eq!(serials, all);
+    for _ in 0..1_000 {
+        let drawn = material::random_serial().expect("drawn");
+        assert!((1..=16).contains(&drawn.as_bytes().len()));
     }
 }
 

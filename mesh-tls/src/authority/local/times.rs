@@ -51,9 +51,15 @@ impl Times {
         self.wanted_activate_before().saturating_add(learn)
     }
 
-    /// Whether a root would have to be replaced as soon as it is made.
+    /// How long before its own end a generation that waits takes over, if the one that signs lives longer: so that there
+    /// is a day still for its successor.
+    pub(super) fn take_over_before(self) -> Duration {
+        self.activate_before().saturating_add(DAY)
+    }
+
+    /// Whether a root would have to be replaced before it is a day old.
     fn is_doomed(self) -> bool {
-        self.wanted_prepare_before() >= self.root
+        self.wanted_prepare_before().saturating_add(DAY) > self.root
     }
 
     /// When a generation may go that signs no more: `since` then, and the last of what it signed is good until
@@ -84,11 +90,12 @@ impl Times {
             let learn = prepare.saturating_sub(activate);
             return refuse(format!(
                 "the root is to be good for {root} s, and its successor would have to be there {prepare} s before its \
-                 end: {leaf} s for the longest certificate, {} s for clocks that differ, {} s for what goes wrong, and \
-                 {learn} s until everybody trusts it. Let the root live longer than {prepare} s, or certificates \
-                 shorter",
+                 end: {activate} s, in which the longest certificate ({leaf} s), clocks that differ ({} s) and what goes \
+                 wrong ({} s) have room, and {learn} s until everybody trusts it. With a day before that it is {} s: let \
+                 the root live so long, or certificates shorter",
                 SKEW.as_secs(),
                 DAY.as_secs(),
+                prepare.saturating_add(DAY.as_secs()),
             ));
         }
         Ok(())
@@ -121,15 +128,16 @@ mod tests {
     fn a_root_that_would_be_replaced_as_soon_as_it_is_made_is_refused_with_the_arithmetic() {
         let error = times(3 * DAY, DAY).check().expect_err("doomed").to_string();
         // A day for the longest certificate, one for what goes wrong, a day and a half to learn of it.
-        assert!(
-            error.contains("good for 259200 s") && error.contains("there 302700 s before its end"),
-            "{error}"
-        );
-        assert!(
-            error.contains("86400 s for the longest") && error.contains("129600 s until everybody"),
-            "{error}"
-        );
-        times(5 * DAY, DAY).check().expect("long enough");
+        for said in [
+            "good for 259200 s",
+            "there 302700 s before its end",
+            "certificate (86400 s)",
+            "129600 s until everybody",
+            "it is 389100 s",
+        ] {
+            assert!(error.contains(said), "{said:?} is not in {error}");
+        }
+        times(7 * DAY, DAY).check().expect("long enough");
     }
 
     proptest! {
@@ -139,12 +147,12 @@ mod tests {
         ) {
             let times = times(Duration::from_secs(root), Duration::from_secs(leaf));
             if times.check().is_ok() {
-                prop_assert!(times.prepare_before() < times.root);
+                prop_assert!(times.prepare_before() + DAY <= times.root);
                 prop_assert!(times.prepare_before() >= times.activate_before() + DAY);
                 prop_assert!(times.activate_before() >= times.longest_leaf + SKEW + DAY);
             } else {
                 // What was made before this was asked still is not replaced without end.
-                prop_assert!(times.prepare_before() <= times.root / 2);
+                prop_assert!(times.prepare_before() < times.root.max(Duration::from_nanos(1)));
                 prop_assert!(times.activate_before() <= times.prepare_before());
             }
         }

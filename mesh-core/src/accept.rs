@@ -9,6 +9,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
 use crate::connect::HttpProtocol;
+use crate::control::ConnectionControl;
 use crate::peer::PeerInfo;
 
 /// A connection that is ready to be served.
@@ -21,6 +22,8 @@ pub struct Accepted<Io> {
     pub peer: Arc<PeerInfo>,
     /// What ALPN agreed on; without it the first bytes tell HTTP/1.1 from HTTP/2.
     pub protocol: Option<HttpProtocol>,
+    /// By which whoever shook hands may end it later.
+    pub control: Option<ConnectionControl>,
 }
 
 impl<Io> Accepted<Io> {
@@ -30,7 +33,15 @@ impl<Io> Accepted<Io> {
             io,
             peer,
             protocol: None,
+            control: None,
         }
+    }
+
+    /// With what ends it when its peer is not trusted any more.
+    #[must_use]
+    pub fn with_control(mut self, control: ConnectionControl) -> Self {
+        self.control = Some(control);
+        self
     }
 
     /// With the protocol that was agreed on.

@@ -9,6 +9,7 @@ use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
+use crate::control::ConnectionControl;
 use crate::endpoint::{Address, Endpoint};
 use crate::peer::PeerInfo;
 
@@ -33,6 +34,8 @@ pub struct Connected<Io> {
     pub protocol: Option<HttpProtocol>,
     /// Who answered, if it proved it.
     pub peer: Option<Arc<PeerInfo>>,
+    /// By which whoever shook hands may end it later.
+    pub control: Option<ConnectionControl>,
 }
 
 impl<Io> Connected<Io> {
@@ -42,7 +45,15 @@ impl<Io> Connected<Io> {
             io,
             protocol: None,
             peer: None,
+            control: None,
         }
+    }
+
+    /// With what ends it when its peer is not trusted any more.
+    #[must_use]
+    pub fn with_control(mut self, control: ConnectionControl) -> Self {
+        self.control = Some(control);
+        self
     }
 
     /// With the protocol that was agreed on.
@@ -58,6 +69,7 @@ impl<Io> Connected<Io> {
             io: wrap(self.io),
             protocol: self.protocol,
             peer: self.peer,
+            control: self.control,
         }
     }
 

@@ -14,6 +14,7 @@ pub mod breaker;
 pub mod clock;
 pub mod connect;
 pub mod context;
+pub mod control;
 pub mod cookie;
 mod decimal;
 pub mod discovery;

@@ -24,6 +24,7 @@ use super::tunnel::CloseOnDrop;
 use crate::accept::Accepted;
 use crate::body::Body;
 use crate::connect::HttpProtocol;
+use crate::control::{Order, Seen};
 use crate::error::BoxError;
 
 /// Serves the connection until it ends.
@@ -44,6 +45,7 @@ pub(super) async fn serve<Io, S, B>(
         mut io,
         peer,
         protocol,
+        ..
     } = accepted;
     let (is_http2, ahead) = match protocol {
         Some(protocol) => (protocol == HttpProtocol::Http2, Bytes::new()),
@@ -169,18 +171,15 @@ where
     let mut timer = pin!(sleep_until(armed));
     let mut is_over_age = false;
     let mut finishing = false;
-    let mut registered_waker = false;
+    let mut seen = Seen::default();
     poll_fn(move |cx| {
-        if !registered_waker {
-            // A task's waker stays the same.
-            registered.wake(cx.waker());
-            registered_waker = true;
-        }
+        // A task's waker stays the same.
+        let told = registered.poll_told(&mut seen, cx);
         loop {
-            if registered.is_to_close() {
+            if told == Some(Order::Close) {
                 return Poll::Ready(Ended::Late("it was told to close"));
             }
-            let is_to_finish = !finishing && (is_over_age || registered.is_to_finish());
+            let is_to_finish = !finishing && (is_over_age || told.is_some());
             if is_to_finish {
                 watch.next_is_last();
             }
@@ -223,7 +222,7 @@ async fn tunnel(watch: &Watch, registered: &Registered) {
     let _close = CloseOnDrop(&watch.tunnel);
     poll_fn(|cx| {
         registered.wake(cx.waker());
-        if registered.is_to_close() {
+        if registered.is_to_leave() {
             Poll::Ready(())
         } else {
             watch.tunnel.poll_gone(cx)

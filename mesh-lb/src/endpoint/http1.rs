@@ -13,6 +13,7 @@ use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use mesh_core::body::Body;
+use mesh_core::control::{ConnectionControl, Controlled, Order, Seen};
 use mesh_core::stall::Stall;
 use mesh_core::{BoxError, Error, ErrorKind, PeerInfo};
 use tokio::time::Instant;
@@ -35,6 +36,8 @@ pub(crate) struct Http1 {
     used: bool,
     /// Who is at the other end, if the connector verified it.
     peer: Option<Arc<PeerInfo>>,
+    /// What ends it when that one is not trusted any more.
+    control: Option<ConnectionControl>,
     _permit: ConnectionPermit,
 }
 
@@ -45,6 +48,7 @@ impl Http1 {
         settings: &PoolSettings,
         permit: ConnectionPermit,
         peer: Option<Arc<PeerInfo>>,
+        control: Option<ConnectionControl>,
     ) -> Result<Box<Self>, hyper::Error> {
         let mut builder = http1::Builder::new();
         builder.max_buf_size(settings.max_head_bytes.max(8 * 1024));
@@ -57,6 +61,7 @@ impl Http1 {
             rested_since: Instant::now(),
             used: false,
             peer,
+            control,
             _permit: permit,
         }))
     }
@@ -69,10 +74,26 @@ impl Http1 {
         self.open
     }
 
-    /// Whether it can take a request: nothing is half sent or half read, no byte came unasked, and the
-    /// other side has not closed.
+    /// The same while something is waited for, which may take until it is told to close.
+    fn poll_while_waiting(&mut self, cx: &mut Context<'_>) -> bool {
+        if let Some(control) = &self.control {
+            control.wake(cx.waker());
+            if control.is_told(Order::Close) {
+                self.open = false;
+            }
+        }
+        self.poll(cx)
+    }
+
+    /// Whether it was told to end.
+    pub(crate) fn is_dismissed(&self) -> bool {
+        self.control.as_ref().is_some_and(|control| !control.is_free())
+    }
+
+    /// Whether it can take a request: nothing is half sent or half read, no byte came unasked, and neither the
+    /// other side has closed it nor was it told to end here.
     pub(crate) fn is_ready(&mut self, cx: &mut Context<'_>) -> bool {
-        self.poll(cx) && self.send.is_ready()
+        !self.is_dismissed() && self.poll(cx) && self.send.is_ready()
     }
 
     /// Whether it has carried a request before.
@@ -109,9 +130,12 @@ impl Http1 {
 /// closed.
 pub(crate) async fn upgrade(
     io: BoxedIo,
+    control: Option<ConnectionControl>,
     settings: &PoolSettings,
     request: Request<Body>,
 ) -> Result<Response<Incoming>, SendFailure> {
+    // A tunnel is cut at once when whom it leads to is not trusted any more.
+    let io = Controlled::new(io, control, Order::Leave);
     let mut builder = http1::Builder::new();
     builder.max_buf_size(settings.max_head_bytes.max(8 * 1024));
     let (mut send, connection) = match builder.handshake(TokioIo::new(io)).await {
@@ -189,7 +213,9 @@ pub(crate) async fn exchange(
     };
     let mut response = pin!(response);
     let answered = poll_fn(|cx| {
-        let open = connection.as_mut().is_some_and(|connection| connection.poll(cx));
+        let open = connection
+            .as_mut()
+            .is_some_and(|connection| connection.poll_while_waiting(cx));
         match response.as_mut().poll(cx) {
             Poll::Pending if !open => {
                 // Whatever still waits in the connection is answered with an error when it goes.
@@ -249,7 +275,8 @@ impl Download {
         if let Some(connection) = self.connection.take() {
             let Http1 {
                 send,
-                connection,
+                mut connection,
+                control,
                 _permit,
                 ..
             } = *connection;
@@ -257,7 +284,15 @@ impl Download {
             drop(send);
             tokio::spawn(async move {
                 let _permit = _permit;
-                if let Err(error) = connection.await {
+                let mut seen = Seen::default();
+                let ended = poll_fn(|cx| {
+                    let told = control.as_ref().and_then(|c| c.poll_told(&mut seen, cx));
+                    match told {
+                        Some(Order::Close) => Poll::Ready(Ok(())),
+                        _ => Pin::new(&mut connection).poll(cx),
+                    }
+                });
+                if let Err(error) = ended.await {
                     tracing::debug!(%error, "a connection to an endpoint ended while a body was on its way");
                 }
             });
@@ -299,7 +334,7 @@ impl Download {
                 let Some(connection) = &mut self.connection else {
                     return Poll::Pending;
                 };
-                if !connection.poll(cx) {
+                if !connection.poll_while_waiting(cx) {
                     // Nothing more can come: what has arrived is read, and then the end.
                     self.connection = None;
                 }

@@ -15,6 +15,7 @@ use hyper::body::Incoming;
 use hyper::client::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use mesh_core::body::Body;
+use mesh_core::control::{ConnectionControl, Order, Seen};
 use mesh_core::stall::Stall;
 use mesh_core::{BoxError, Error, ErrorKind, PeerInfo};
 use tokio::sync::Notify;
@@ -38,6 +39,8 @@ pub(crate) struct Http2 {
     secure: bool,
     /// Who is at the other end, if the connector verified it.
     peer: Option<Arc<PeerInfo>>,
+    /// What ends it when that one is not trusted any more.
+    control: Option<ConnectionControl>,
     /// Told when it is no longer full.
     freed: Arc<Notify>,
 }
@@ -73,7 +76,7 @@ impl Http2 {
         settings: &PoolSettings,
         permit: ConnectionPermit,
         secure: bool,
-        peer: Option<Arc<PeerInfo>>,
+        (peer, control): (Option<Arc<PeerInfo>>, Option<ConnectionControl>),
         freed: Arc<Notify>,
     ) -> Result<Arc<Self>, hyper::Error> {
         let mut builder = http2::Builder::new(TokioExecutor::new());
@@ -87,12 +90,23 @@ impl Http2 {
         let (send, mut connection) = builder.handshake(TokioIo::new(io)).await?;
         let max_streams = Arc::new(AtomicUsize::new(connection.current_max_send_streams()));
         let published = Arc::clone(&max_streams);
+        let of_task = control.clone();
         tokio::spawn(async move {
             let _permit = permit;
+            let mut seen = Seen::default();
             let ended = poll_fn(|cx| {
+                let told = of_task.as_ref().and_then(|c| c.poll_told(&mut seen, cx));
+                if told == Some(Order::Close) {
+                    return Poll::Ready(Ok(()));
+                }
                 let polled = Pin::new(&mut connection).poll(cx);
                 if polled.is_pending() {
-                    published.store(connection.current_max_send_streams(), Ordering::Relaxed);
+                    // One that was told to end takes no further stream, which costs those who ask nothing.
+                    let most = match told {
+                        None => connection.current_max_send_streams(),
+                        Some(_) => 0,
+                    };
+                    published.store(most, Ordering::Relaxed);
                 }
                 polled
             });
@@ -109,12 +123,17 @@ impl Http2 {
             rested: AtomicU32::new(0),
             secure,
             peer,
+            control,
             freed,
         }))
     }
 
     fn is_usable(&self) -> bool {
         !self.leaving.load(Ordering::Relaxed) && !self.send.is_closed()
+    }
+
+    fn is_dismissed(&self) -> bool {
+        self.control.as_ref().is_some_and(|control| !control.is_free())
     }
 
     /// A stream on this connection, unless it carries as many as the endpoint allows.
@@ -167,6 +186,9 @@ impl Connections {
     pub(crate) fn sweep(&self, epoch: u32, max_rest: u32) {
         let all = self.all.load();
         for c in all.iter() {
+            if c.is_dismissed() {
+                c.leaving.store(true, Ordering::Relaxed);
+            }
             let used = c.used.swap(false, Ordering::Relaxed) || c.streams.load(Ordering::Relaxed) > 0;
             if used {
                 c.rested.store(epoch, Ordering::Relaxed);

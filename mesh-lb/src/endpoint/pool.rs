@@ -216,9 +216,11 @@ impl EndpointPool {
             Ok(connected.map(|io| io.holding((permit, guards))))
         };
         match connected.await {
-            Ok(Connected { io, peer, .. }) => {
+            Ok(Connected {
+                io, peer, control, ..
+            }) => {
                 for_http1(&mut request);
-                let response = http1::upgrade(io, &self.settings, request).await?;
+                let response = http1::upgrade(io, control, &self.settings, request).await?;
                 Ok((response, peer))
             }
             Err(none) => Err(NoConnection::failure(none, request)),
@@ -230,6 +232,9 @@ impl EndpointPool {
         // Unconstrained, since to a task that has used up its turn a closed connection seems to be open.
         tokio::task::unconstrained(poll_fn(|cx| {
             while let Some(mut connection) = self.idle.take() {
+                if connection.is_dismissed() {
+                    continue;
+                }
                 let rest = connection.rest(now);
                 if !connection.is_ready(cx) {
                     self.peer_idle.closed_after(rest, now);

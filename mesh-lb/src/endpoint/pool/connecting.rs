@@ -109,6 +109,7 @@ impl EndpointPool {
             io,
             protocol: agreed,
             peer,
+            control,
             ..
         } = self.connect().await?;
         let http2 = match self.settings.protocol {
@@ -119,14 +120,14 @@ impl EndpointPool {
         self.spoken
             .store(if http2 { HTTP2 } else { HTTP1 }, Ordering::Relaxed);
         if !http2 {
-            let connection = Http1::handshake(io, &self.settings, permit, peer)
+            let connection = Http1::handshake(io, &self.settings, permit, peer, control)
                 .await
                 .map_err(failed_handshake)?;
             return Ok(Route::Http1(connection));
         }
         // Only TLS agrees on a protocol.
         let (secure, freed) = (agreed.is_some(), Arc::clone(self.http2.freed()));
-        let connection = Http2::handshake(io, &self.settings, permit, secure, peer, freed)
+        let connection = Http2::handshake(io, &self.settings, permit, secure, (peer, control), freed)
             .await
             .map_err(failed_handshake)?;
         self.http2.add(&connection).map(Route::Http2).ok_or_else(|| {

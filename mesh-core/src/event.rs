@@ -154,6 +154,17 @@ pub enum MeshEvent {
         /// Its serial number, in lower-case hexadecimal.
         serial: Arc<str>,
     },
+    /// Connections end, since who is at their other end is not trusted any more.
+    PeerUntrusted {
+        /// Its SPIFFE ID, or that it has none.
+        peer: Arc<str>,
+        /// The serial number of its certificate, in lower-case hexadecimal.
+        serial: Arc<str>,
+        /// How many connections.
+        connections: usize,
+        /// Why.
+        cause: Cow<'static, str>,
+    },
     /// A changed configuration is in force.
     ConfigReloaded,
     /// A changed configuration was refused; the one before stays in force.
@@ -228,6 +239,7 @@ impl MeshEvent {
             Self::CertificateRotated { .. } => "certificate_rotated",
             Self::CertificateExpiring { .. } => "certificate_expiring",
             Self::CertificateRevoked { .. } => "certificate_revoked",
+            Self::PeerUntrusted { .. } => "peer_untrusted",
             Self::ConfigReloaded => "config_reloaded",
             Self::ConfigRejected { .. } => "config_rejected",
             Self::CanaryStep { .. } => "canary_step",
@@ -261,6 +273,7 @@ impl MeshEvent {
             | Self::CertificateRotated { .. }
             | Self::CertificateExpiring { .. }
             | Self::CertificateRevoked { .. }
+            | Self::PeerUntrusted { .. }
             | Self::ConfigReloaded
             | Self::ConfigRejected { .. }
             | Self::DrainStarted { .. }
@@ -370,6 +383,15 @@ impl fmt::Display for MeshEvent {
                 }
             }
             Self::CertificateRevoked { serial } => write!(f, "certificate {serial} is revoked"),
+            Self::PeerUntrusted {
+                peer,
+                serial,
+                connections,
+                cause,
+            } => write!(
+                f,
+                "{connections} connections of {peer} with the certificate {serial} end: {cause}"
+            ),
             Self::ConfigReloaded => f.write_str("the changed configuration is in force"),
             Self::ConfigRejected { report } => {
                 write!(

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use crate::identity::SpiffeId;
 
@@ -31,6 +32,8 @@ pub struct PeerInfo {
     pub fingerprint: Option<Arc<str>>,
     /// The serial number of the peer's certificate, in lower-case hexadecimal.
     pub serial: Option<Arc<str>>,
+    /// The last moment of the validity of the peer's certificate.
+    pub not_after: Option<SystemTime>,
 }
 
 impl PeerInfo {
@@ -42,6 +45,7 @@ impl PeerInfo {
             identity: None,
             fingerprint: None,
             serial: None,
+            not_after: None,
         }
     }
 
@@ -67,6 +71,7 @@ impl PeerInfo {
             identity: Some(identity),
             fingerprint: Some(fingerprint.into()),
             serial: Some(serial.into()),
+            not_after: None,
         }
     }
 

@@ -7,19 +7,24 @@ use std::sync::Arc;
 
 use mesh_core::PeerInfo;
 use mesh_core::accept::{Accept, Accepted};
+use rustls::pki_types::CertificateDer;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 
-use crate::identity::Identity;
+use crate::certificate::Certificate;
+use crate::identity::{Identity, Verified};
 use crate::peer::{agreed, peer_of};
 use crate::policy::Peers;
 use crate::server::ClientCerts;
 use crate::stream::{MeshStream, Socket};
+use crate::verify::{Expected, Usage};
 
 /// Serves TLS by an [`Identity`]: [`Identity::accept`] makes one.
 ///
-/// By default *strict*: TLS only, and only clients that prove to be members of the mesh. A new certificate or a
-/// new bundle of the identity counts from the next connection on; those that are open stay as they are.
+/// By default *strict*: TLS only, and only clients that prove to be members of the mesh. A new certificate of the
+/// identity counts from the next connection on; those that are open stay as they are. Those whose client is not believed
+/// any more, by a new bundle or since its certificate has come to its end, end: HTTP after the responses in flight, for
+/// which there are 5 seconds, tunnels at once.
 ///
 /// How long a handshake may take, and how many may be going on, is the server's to limit
 /// (`mesh_core::serve::ServeLimits`).
@@ -28,6 +33,7 @@ pub struct TlsAccept {
     identity: Identity,
     client_certs: ClientCerts,
     plaintext: bool,
+    no_more_roots: Arc<[CertificateDer<'static>]>,
 }
 
 impl TlsAccept {
@@ -36,6 +42,7 @@ impl TlsAccept {
             identity,
             client_certs: ClientCerts::Required,
             plaintext: false,
+            no_more_roots: Arc::default(),
         }
     }
 
@@ -88,10 +95,27 @@ impl Accept for TlsAccept {
             .map_err(told)?;
         let (_, session) = stream.get_ref();
         let is_verified = epoch.trust.peers == Peers::Verified;
-        let chain = session.peer_certificates().filter(|_| is_verified);
-        let peer = peer_of(remote, chain, true).map_err(io::Error::other)?;
+        let chain = session
+            .peer_certificates()
+            .filter(|chain| is_verified && !chain.is_empty());
+        let leaf = chain.and_then(<[_]>::first).map(Certificate::parse).transpose();
+        let leaf = leaf.map_err(io::Error::other)?;
+        let peer = peer_of(remote, leaf.as_ref(), true).map_err(io::Error::other)?;
         let protocol = agreed(session.alpn_protocol());
-        Ok(Accepted::new(MeshStream::tls(stream), peer).with_protocol(protocol))
+        let live = chain.zip(leaf.as_ref()).map(|(chain, leaf)| {
+            self.identity.peers().begin(&Verified {
+                chain,
+                leaf,
+                usage: Usage::Client,
+                expected: &Expected::Member,
+                more_roots: &self.no_more_roots,
+                trust: epoch.trust_number,
+            })
+        });
+        let (live, control) = live.unzip();
+        let mut accepted = Accepted::new(MeshStream::tls(stream, live), peer).with_protocol(protocol);
+        accepted.control = control;
+        Ok(accepted)
     }
 }
 

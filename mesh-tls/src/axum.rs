@@ -19,6 +19,7 @@ use axum::extract::Request;
 use axum::http::Response;
 use axum::serve::{IncomingStream, Listener};
 use mesh_core::accept::{Accept as _, Accepted};
+use mesh_core::control::{Controlled, Order};
 use mesh_core::{BoxError, MeshContext, PeerInfo};
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, mpsc};
@@ -37,6 +38,9 @@ const AT_ONCE: usize = 1024;
 
 /// A listener for `axum::serve`, whose connections are mutual TLS by an [`Identity`].
 ///
+/// A connection whose client is not trusted any more, by a new bundle or since its certificate has come to its end, is
+/// cut after 5 seconds, whatever is in flight then.
+///
 /// A handshake takes at most 10 seconds and delays nobody else; 1024 may be going on at once. [`with_peer`] tells
 /// the application who is at the other end.
 ///
@@ -50,10 +54,13 @@ const AT_ONCE: usize = 1024;
 /// # }
 /// ```
 pub struct TlsListener {
-    ready: mpsc::Receiver<(MeshStream, Arc<PeerInfo>)>,
+    ready: mpsc::Receiver<Shaken>,
     local: io::Result<SocketAddr>,
     task: JoinHandle<()>,
 }
+
+/// A connection after its handshake. `axum::serve` cannot be told to end one, so that its stream is.
+type Shaken = (Controlled<MeshStream>, Arc<PeerInfo>);
 
 impl TlsListener {
     /// Accepts on this socket. Must be called within a tokio runtime.
@@ -90,10 +97,10 @@ impl fmt::Debug for TlsListener {
 }
 
 impl Listener for TlsListener {
-    type Io = MeshStream;
+    type Io = Controlled<MeshStream>;
     type Addr = Arc<PeerInfo>;
 
-    async fn accept(&mut self) -> (MeshStream, Arc<PeerInfo>) {
+    async fn accept(&mut self) -> Shaken {
         match self.ready.recv().await {
             Some(accepted) => accepted,
             // The task ended by a panic: nothing will come any more, and nothing else may be made of it here.
@@ -110,7 +117,7 @@ impl Listener for TlsListener {
     }
 }
 
-async fn run(socket: TcpListener, accept: TlsAccept, give: mpsc::Sender<(MeshStream, Arc<PeerInfo>)>) {
+async fn run(socket: TcpListener, accept: TlsAccept, give: mpsc::Sender<Shaken>) {
     let room = Arc::new(Semaphore::new(AT_ONCE));
     // Dropped with this task, and with it every handshake.
     let mut handshakes = JoinSet::new();
@@ -133,8 +140,9 @@ async fn run(socket: TcpListener, accept: TlsAccept, give: mpsc::Sender<(MeshStr
                 tracing::debug!(%remote, %error, "TCP_NODELAY could not be set");
             }
             match timeout(HANDSHAKE, accept.accept(stream, remote)).await {
-                Ok(Ok(Accepted { io, peer, .. })) => {
+                Ok(Ok(Accepted { io, peer, control, .. })) => {
                     drop(place);
+                    let io = Controlled::new(io, control, Order::Close);
                     // Nobody takes it any more once the listener is gone.
                     let _ = give.send((io, peer)).await;
                 }

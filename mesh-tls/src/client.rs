@@ -19,7 +19,8 @@ use rustls::{
 };
 use tokio_rustls::TlsConnector;
 
-use crate::identity::{Epoch, Identity, IdentityError};
+use crate::certificate::Certificate;
+use crate::identity::{Epoch, Identity, IdentityError, Verified};
 use crate::peer::{agreed, alpn, peer_of};
 use crate::policy::{Crypto, Peers, TlsPolicy};
 use crate::seldom::Seldom;
@@ -31,6 +32,9 @@ use crate::verify::{Expected, Usage};
 ///
 /// It never falls back to plaintext, and never takes another valid certificate for the right one.
 /// [`Identity::connect_to`] makes one for a workload of the mesh, [`TlsConnect::external`] one for a server outside.
+///
+/// Connections to a workload of the mesh that is not believed any more, by a new bundle or since its certificate has come
+/// to its end, take no further request, and are cut after 5 seconds; tunnels at once.
 #[derive(Clone)]
 pub struct TlsConnect {
     source: Source,
@@ -202,19 +206,17 @@ impl TlsConnect {
 }
 
 impl Mesh {
-    fn config(&self, expected: &Expected) -> io::Result<Arc<ClientConfig>> {
+    fn compiled(&self, expected: &Expected) -> io::Result<Arc<Compiled>> {
         let epoch = self.identity.epoch();
         if let Some(compiled) = &*self.compiled.load()
             && Arc::ptr_eq(&compiled.epoch, &epoch)
         {
-            return Ok(Arc::clone(&compiled.config));
+            return Ok(Arc::clone(compiled));
         }
         let config = self.compile(&epoch, expected).map_err(io::Error::other)?;
-        self.compiled.store(Some(Arc::new(Compiled {
-            epoch,
-            config: Arc::clone(&config),
-        })));
-        Ok(config)
+        let compiled = Arc::new(Compiled { epoch, config });
+        self.compiled.store(Some(Arc::clone(&compiled)));
+        Ok(compiled)
     }
 
     fn compile(&self, epoch: &Epoch, expected: &Expected) -> Result<Arc<ClientConfig>, mesh_core::BoxError> {
@@ -244,12 +246,14 @@ impl Connect for TlsConnect {
     type Io = MeshStream;
 
     async fn connect(&self, endpoint: &Endpoint) -> io::Result<Connected<MeshStream>> {
-        let (config, is_member) = match &self.source {
+        let (config, verified_by) = match &self.source {
             Source::Mesh(mesh) => {
-                let is_verified = mesh.identity.epoch().trust.peers == Peers::Verified;
-                (mesh.config(&self.expected)?, is_verified)
+                let compiled = mesh.compiled(&self.expected)?;
+                let is_verified = compiled.epoch.trust.peers == Peers::Verified;
+                let by = is_verified.then_some((mesh, compiled.epoch.trust_number));
+                (Arc::clone(&compiled.config), by)
             }
-            Source::Outside(config) => (Arc::clone(config), false),
+            Source::Outside(config) => (Arc::clone(config), None),
         };
         let tcp = TcpConnect::new().connect(endpoint).await?.io;
         let address = tcp.peer_addr()?;
@@ -264,13 +268,31 @@ impl Connect for TlsConnect {
             told
         })?;
         let (_, session) = stream.get_ref();
-        let chain = session.peer_certificates().filter(|_| is_member);
+        let chain = session
+            .peer_certificates()
+            .filter(|chain| verified_by.is_some() && !chain.is_empty());
+        let leaf = chain.and_then(<[_]>::first).map(Certificate::parse).transpose();
+        let leaf = leaf.map_err(io::Error::other)?;
         let has_identity = !matches!(self.expected, Expected::Dns(_));
-        let peer = peer_of(address, chain, has_identity).map_err(io::Error::other)?;
+        let peer = peer_of(address, leaf.as_ref(), has_identity).map_err(io::Error::other)?;
         let protocol = agreed(session.alpn_protocol());
-        Ok(Connected::new(MeshStream::tls(stream))
+        let live = verified_by.zip(chain.zip(leaf.as_ref()));
+        let live = live.map(|((mesh, trust), (chain, leaf))| {
+            mesh.identity.peers().begin(&Verified {
+                chain,
+                leaf,
+                usage: Usage::Server,
+                expected: &self.expected,
+                more_roots: &mesh.more_roots,
+                trust,
+            })
+        });
+        let (live, control) = live.unzip();
+        let mut connected = Connected::new(MeshStream::tls(stream, live))
             .with_protocol(protocol)
-            .with_peer(peer))
+            .with_peer(peer);
+        connected.control = control;
+        Ok(connected)
     }
 }
 

@@ -5,8 +5,13 @@ mod driver;
 mod epoch;
 mod error;
 mod files;
+mod lifecycle;
+mod now;
+mod peers;
+mod status;
 
 use std::fmt;
+use std::future::Future;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -19,12 +24,16 @@ pub use builder::IdentityBuilder;
 pub(crate) use epoch::Epoch;
 pub use error::IdentityError;
 pub use files::IdentityFiles;
+pub use peers::PeerCounts;
+pub(crate) use peers::{LivePeer, LivePeers, Verified};
+pub use status::{CrlStatus, IdentityStatus, RenewalStatus, Standing, Step, TrustStatus};
 
 /// What this process is to its peers. Clones are the same identity.
 ///
 /// It holds a private key, a certificate that somebody trusted signed for it, and the bundle of whom to trust. All
-/// three are replaced as one, while connections go on: a renewed certificate and a changed bundle count from the
-/// next handshake on. The certificate is renewed in the background as long as one clone, or one connector or
+/// three are replaced as one, while connections go on: a renewed certificate counts from the next handshake on. So does
+/// a changed bundle, and connections to peers that are not believed by it any more end: HTTP after what is in flight, for
+/// which there are 5 seconds, tunnels at once. The certificate is renewed in the background as long as one clone, or one connector or
 /// acceptor made from it, is there.
 ///
 /// ```
@@ -52,7 +61,9 @@ pub struct Identity {
 struct Shared {
     id: SpiffeId,
     epoch: Live<Epoch>,
-    _driver: Driver,
+    status: Live<IdentityStatus>,
+    peers: Arc<LivePeers>,
+    _drivers: [Driver; 2],
 }
 
 impl Identity {
@@ -73,7 +84,42 @@ impl Identity {
 
     /// The certificates of the CAs in use, with the end of each: what to warn of before it ends.
     pub fn roots(&self) -> Vec<(String, SystemTime)> {
-        self.epoch().roots.clone()
+        self.epoch().roots.to_vec()
+    }
+
+    /// How it is doing: certificate, renewal, trust.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), mesh_core::BoxError> {
+    /// use mesh_tls::identity::Standing;
+    /// use mesh_tls::{Identity, LocalCa};
+    ///
+    /// let ca = LocalCa::in_memory("cluster.local")?;
+    /// let id = "spiffe://cluster.local/ns/dept-barc/sa/orders".parse()?;
+    /// let identity = Identity::builder(id).authority(ca).start().await?;
+    ///
+    /// let status = identity.status();
+    /// assert!(status.is_well() && status.standing == Standing::Good);
+    /// assert!(status.renewal.due < Some(status.certificate.not_after()));
+    /// assert_eq!(status.trust.epoch, 1);
+    /// # Ok(()) }
+    /// ```
+    pub fn status(&self) -> Arc<IdentityStatus> {
+        self.shared.status.load_full()
+    }
+
+    /// The status as it changes: for who waits for a change.
+    pub fn follow_status(&self) -> Live<IdentityStatus> {
+        self.shared.status.clone()
+    }
+
+    /// How many peers are connected, and how many connections had to end because of their peers.
+    pub fn peer_counts(&self) -> PeerCounts {
+        self.shared.peers.counts()
+    }
+
+    pub(crate) fn peers(&self) -> &Arc<LivePeers> {
+        &self.shared.peers
     }
 
     /// Another service of the same trust domain and namespace.
@@ -95,11 +141,18 @@ impl Identity {
         self.shared.epoch.load_full()
     }
 
-    fn new(id: SpiffeId, epoch: Live<Epoch>, driver: Driver) -> Self {
+    fn new(
+        id: SpiffeId,
+        (epoch, status, peers): (Live<Epoch>, Live<IdentityStatus>, Arc<LivePeers>),
+        keeper: impl Future<Output = ()> + Send + 'static,
+    ) -> Self {
+        let watcher = Arc::clone(&peers).watch(epoch.clone());
         let shared = Shared {
             id,
             epoch,
-            _driver: driver,
+            status,
+            peers,
+            _drivers: [Driver::start(keeper), Driver::start(watcher)],
         };
         Self {
             shared: Arc::new(shared),

@@ -5,25 +5,24 @@ use std::sync::Arc;
 
 use mesh_core::PeerInfo;
 use mesh_core::connect::HttpProtocol;
-use rustls::pki_types::CertificateDer;
 
 use crate::certificate::{Certificate, CertificateError};
 
-/// The peer that showed this chain, which the handshake has verified. `has_identity`: whether it was verified as a
+/// The peer that showed this certificate, which the handshake has verified. `has_identity`: whether it was verified as a
 /// member of the mesh, so that its SPIFFE ID may be believed.
 pub(crate) fn peer_of(
     address: SocketAddr,
-    chain: Option<&[CertificateDer<'_>]>,
+    leaf: Option<&Certificate>,
     has_identity: bool,
 ) -> Result<Arc<PeerInfo>, CertificateError> {
     let mut peer = PeerInfo::anonymous_tls(address);
-    if let Some(leaf) = chain.and_then(<[_]>::first) {
-        let certificate = Certificate::parse(leaf)?;
+    if let Some(certificate) = leaf {
         if has_identity {
             peer.identity = Some(certificate.spiffe_id()?.clone());
         }
         peer.fingerprint = Some(certificate.fingerprint().into());
         peer.serial = Some(certificate.serial().to_string().into());
+        peer.not_after = Some(certificate.not_after());
     }
     Ok(Arc::new(peer))
 }

@@ -7,9 +7,15 @@ use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
+use crate::identity::LivePeer;
+
 /// A TCP connection, in plaintext or within TLS.
 #[derive(Debug)]
-pub struct MeshStream(Kind);
+pub struct MeshStream {
+    kind: Kind,
+    /// Its place among the connections of the identity, if its peer proved who it is.
+    _live: Option<Box<LivePeer>>,
+}
 
 #[derive(Debug)]
 #[expect(
@@ -23,18 +29,27 @@ enum Kind {
 
 impl From<TcpStream> for MeshStream {
     fn from(tcp: TcpStream) -> Self {
-        Self(Kind::Plain(tcp))
+        Self {
+            kind: Kind::Plain(tcp),
+            _live: None,
+        }
     }
 }
 
 impl MeshStream {
-    pub(crate) fn tls(stream: impl Into<tokio_rustls::TlsStream<Socket>>) -> Self {
-        Self(Kind::Tls(stream.into()))
+    pub(crate) fn tls(
+        stream: impl Into<tokio_rustls::TlsStream<Socket>>,
+        live: Option<Box<LivePeer>>,
+    ) -> Self {
+        Self {
+            kind: Kind::Tls(stream.into()),
+            _live: live,
+        }
     }
 
     /// What was agreed on in the handshake: version, suite, key exchange. `None` in plaintext.
     pub fn tls_parameters(&self) -> Option<TlsParameters> {
-        let Kind::Tls(stream) = &self.0 else {
+        let Kind::Tls(stream) = &self.kind else {
             return None;
         };
         let (_, common) = stream.get_ref();
@@ -61,7 +76,7 @@ pub struct TlsParameters {
 /// Calls the same method of whichever stream it is.
 macro_rules! inner {
     ($self:ident, $stream:ident => $call:expr) => {
-        match &mut $self.get_mut().0 {
+        match &mut $self.get_mut().kind {
             Kind::Plain($stream) => {
                 let $stream = Pin::new($stream);
                 $call
@@ -94,7 +109,7 @@ impl AsyncWrite for MeshStream {
     }
 
     fn is_write_vectored(&self) -> bool {
-        match &self.0 {
+        match &self.kind {
             Kind::Plain(stream) => stream.is_write_vectored(),
             Kind::Tls(stream) => stream.is_write_vectored(),
         }

@@ -177,9 +177,22 @@ fn every_event() -> Vec<(MeshEvent, &'static str, &'static str)> {
              authority does not answer",
         ),
         (
-            MeshEvent::CertificateRevoked { serial },
+            MeshEvent::CertificateRevoked {
+                serial: Arc::clone(&serial),
+            },
             "certificate_revoked",
             "certificate 0a1b is revoked",
+        ),
+        (
+            MeshEvent::PeerUntrusted {
+                peer: "spiffe://cluster.local/ns/dept-barc/sa/frontend".into(),
+                serial,
+                connections: 2,
+                cause: "it was revoked by CN=root".into(),
+            },
+            "peer_untrusted",
+            "2 connections of spiffe://cluster.local/ns/dept-barc/sa/frontend with the certificate 0a1b end: it was \
+             revoked by CN=root",
         ),
         (
             MeshEvent::ConfigReloaded,

@@ -4,10 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mesh_core::clock::{SystemClock, WallClock};
-use mesh_core::{SpiffeId, live};
+use mesh_core::{EventBus, SpiffeId, live};
 
-use super::driver::{Driver, Renewal};
+use super::driver::Renewal;
 use super::epoch::Compiler;
+use super::peers::LivePeers;
 use super::{Identity, IdentityError};
 use crate::authority::{AnyAuthority, CertAuthority, DnsName, Follower};
 use crate::key::KeyType;
@@ -31,6 +32,7 @@ pub struct IdentityBuilder {
     ttl: Duration,
     renew_before: Option<Duration>,
     clock: Arc<dyn WallClock>,
+    events: Option<EventBus>,
 }
 
 impl IdentityBuilder {
@@ -45,6 +47,7 @@ impl IdentityBuilder {
             ttl: TTL,
             renew_before: None,
             clock: Arc::new(SystemClock),
+            events: None,
         }
     }
 
@@ -84,8 +87,8 @@ impl IdentityBuilder {
         self
     }
 
-    /// How long before its end a certificate is renewed; it begins up to a tenth earlier. Default: 7 days, or a
-    /// third of a lifetime under 14 days.
+    /// How long before its end a certificate is renewed; it begins a twentieth to a tenth earlier. Default: 7
+    /// days, or a third of a lifetime under 14 days.
     pub fn renew_before(mut self, before: Duration) -> Self {
         self.renew_before = Some(before);
         self
@@ -94,6 +97,12 @@ impl IdentityBuilder {
     /// What time it is.
     pub fn clock(mut self, clock: impl WallClock) -> Self {
         self.clock = Arc::new(clock);
+        self
+    }
+
+    /// Who is told of new certificates, of such that end and are not renewed, and of peers whose connections end.
+    pub fn events(mut self, events: EventBus) -> Self {
+        self.events = Some(events);
         self
     }
 
@@ -121,13 +130,17 @@ impl IdentityBuilder {
             before: self
                 .renew_before
                 .unwrap_or_else(|| rotation::renew_before(self.ttl)),
+            events: self.events.clone(),
         };
         let (state, epoch) = renewal.first().await?;
+        let mut keeper = renewal.keeper(state, &epoch);
+        let (tell_status, status) = live(keeper.first_status(&epoch));
+        let peers = LivePeers::new(epoch.trust_number, self.events);
         let (publisher, epoch) = live(epoch);
         Ok(Identity::new(
             self.id,
-            epoch,
-            Driver::start(renewal.keep_fresh(state, publisher)),
+            (epoch, status, peers),
+            keeper.run(publisher, tell_status),
         ))
     }
 }

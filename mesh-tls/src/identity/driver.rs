@@ -1,28 +1,35 @@
-//! Keeps an identity fresh: follows the authority's bundle, and renews the certificate in time.
+//! Keeps an identity fresh: follows the authority's bundle, and renews the certificate in time. Neither waits for the
+//! other.
 
-use std::future::Future;
+use std::future::{Future, pending};
+use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
-use mesh_core::{Backoff, Publisher};
+use mesh_core::{Backoff, BoxError, EventBus, MeshEvent, Publisher};
 use tokio::task::JoinHandle;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 
-use super::IdentityError;
 use super::epoch::{Compiler, Epoch};
+use super::lifecycle::{Action, Input, Lease, Lifecycle};
+use super::now::Now;
+use super::status::{IdentityStatus, RenewalStatus, TrustStatus};
+use super::{IdentityError, Standing};
 use crate::authority::{
-    AnyAuthority, BundleRequest, CertAuthority, CertRequest, DnsName, Follower, TrustBundle,
+    AnyAuthority, BundleRequest, CaError, CaErrorKind, CertAuthority, CertRequest, DnsName, Follower,
+    IssuedCert, TrustBundle,
 };
 use crate::certificate::Certificate;
 use crate::key::{KeyType, PrivateKey};
-use crate::rotation::renewal_due;
-use crate::store::{AnyStore, CertStore, StoreErrorKind, StoredCert};
+use crate::rotation::{renewal_due, share};
+use crate::store::{AnyStore, CertStore, StoreError, StoreErrorKind, StoredCert};
 
 /// How long an authority may take for an answer.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// The longest sleep: the wall clock may be set, or the machine may have slept meanwhile.
-const GLANCE: Duration = Duration::from_secs(60);
+/// After how long it is tried again to save what could not be saved.
+const SAVE_AGAIN: Duration = Duration::from_secs(60);
 
-/// The task that keeps an identity fresh. It ends with the last clone of the identity.
+/// A task of an identity. It ends with the last clone of the identity.
 pub(super) struct Driver(JoinHandle<()>);
 
 impl Driver {
@@ -48,13 +55,21 @@ pub(super) struct Renewal {
     pub(super) dns_names: Vec<DnsName>,
     pub(super) ttl: Duration,
     pub(super) before: Duration,
+    pub(super) events: Option<EventBus>,
 }
 
-/// What happens next.
-enum Next {
-    Bundle(TrustBundle),
-    BundleFailed(crate::authority::CaError),
-    Renew,
+/// Why a step of a renewal failed.
+struct Failure {
+    error: IdentityError,
+    retry_after: Option<Duration>,
+}
+
+type Job<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+
+/// What a renewal has so far.
+enum Progress {
+    Key(Result<PrivateKey, Failure>),
+    Issued(Result<(PrivateKey, IssuedCert), Failure>),
 }
 
 impl Renewal {
@@ -75,7 +90,8 @@ impl Renewal {
             }
         };
         let bundle = match (self.any_bundle().await, &stored) {
-            (Ok(bundle), _) => bundle,
+            (Ok(bundle), Some(stored)) => self.newer_of(bundle, &stored.bundle)?,
+            (Ok(bundle), None) => bundle,
             (Err(error), Some(stored)) => {
                 tracing::warn!(%id, %error, "the authority tells no bundle; the stored one is used");
                 stored.bundle.clone()
@@ -87,7 +103,10 @@ impl Renewal {
         };
         if let Some(mut stored) = stored {
             stored.bundle = bundle.clone();
-            match self.compiler.compile(&stored.key, &stored.cert, &stored.bundle) {
+            let compiled = self
+                .compiler
+                .compile(&stored.key, &stored.cert, &stored.bundle, None);
+            match compiled.and_then(|epoch| epoch.fit(&id)) {
                 Ok(epoch) if self.is_as_asked(&stored) => return Ok((stored, epoch)),
                 Ok(epoch) => {
                     return self.renewed(bundle).await.or_else(|error| {
@@ -103,6 +122,22 @@ impl Renewal {
         self.renewed(bundle).await
     }
 
+    /// The authority's bundle, unless it would give back what the stored one takes back: an authority that was restored
+    /// from a backup is not to be believed in that until it has caught up.
+    fn newer_of(&self, told: TrustBundle, stored: &TrustBundle) -> Result<TrustBundle, IdentityError> {
+        let verifier = self.compiler.verifier(&told)?;
+        let Ok(before) = self.compiler.verifier(stored) else {
+            return Ok(told);
+        };
+        match verifier.may_replace(&before) {
+            Ok(()) => Ok(told),
+            Err(error) => {
+                tracing::error!(id = %self.compiler.id, %error, "the authority's bundle goes back behind the stored one, which is used");
+                Ok(stored.clone())
+            }
+        }
+    }
+
     /// Whether the kind of key and the lifetime are those that are asked for now: what was stored may be of before a
     /// change of the configuration.
     fn is_as_asked(&self, stored: &StoredCert) -> bool {
@@ -115,148 +150,433 @@ impl Renewal {
     /// A new key, with a new certificate, saved.
     async fn renewed(&self, bundle: TrustBundle) -> Result<(StoredCert, Epoch), IdentityError> {
         let id = &self.compiler.id;
-        let failed = |cause: mesh_core::BoxError| {
-            IdentityError::because(format_args!("there is no certificate for {id}"), cause)
-        };
-        let key = PrivateKey::generate(self.key_type)
-            .await
-            .map_err(|error| failed(error.into()))?;
-        let csr = key.certificate_request().map_err(|error| failed(error.into()))?;
-        let mut request =
-            CertRequest::new(csr, id.clone(), self.ttl).map_err(|error| failed(error.into()))?;
-        request.dns_names.clone_from(&self.dns_names);
-        let issued = match timeout(PATIENCE, self.authority.issue(request)).await {
-            Ok(issued) => issued.map_err(|error| failed(error.into()))?,
-            Err(_) => {
-                return Err(failed(
-                    format!("the authority did not answer within {PATIENCE:?}").into(),
-                ));
-            }
-        };
-        let epoch = self.compiler.compile(&key, &issued, &bundle)?;
+        let key = self.make_key().await.map_err(|failure| failure.error)?;
+        let (key, issued) = self.request(key).await.map_err(|failure| failure.error)?;
+        let epoch = self.compiler.compile(&key, &issued, &bundle, None)?.fit(id)?;
         let state = StoredCert::new(id.clone(), key, issued, bundle);
-        self.save(&state).await;
+        if let Err(error) = self.store.save(&state).await {
+            tracing::error!(id = %state.id, %error, "the identity could not be saved; a restart asks for a new one");
+        }
         Ok((state, epoch))
     }
 
-    /// What cannot be saved serves all the same, until the next restart.
-    async fn save(&self, state: &StoredCert) {
-        if let Err(error) = self.store.save(state).await {
-            tracing::error!(id = %state.id, %error, "the identity could not be saved; a restart asks for a new one");
+    fn failure(&self, cause: impl Into<BoxError>) -> Failure {
+        let id = &self.compiler.id;
+        Failure {
+            error: IdentityError::because(format_args!("there is no certificate for {id}"), cause),
+            retry_after: None,
         }
     }
 
-    async fn any_bundle(&self) -> Result<TrustBundle, crate::authority::CaError> {
+    fn make_key(&self) -> impl Future<Output = Result<PrivateKey, Failure>> + Send + 'static {
+        let made = PrivateKey::generate(self.key_type);
+        let failure = self.failure_maker();
+        async move { made.await.map_err(|error| failure(error.into())) }
+    }
+
+    /// Makes failures without the renewal itself.
+    fn failure_maker(&self) -> impl Fn(BoxError) -> Failure + Send + Sync + 'static {
+        let id = self.compiler.id.clone();
+        move |cause| Failure {
+            error: IdentityError::because(format_args!("there is no certificate for {id}"), cause),
+            retry_after: None,
+        }
+    }
+
+    fn request(
+        &self,
+        key: PrivateKey,
+    ) -> impl Future<Output = Result<(PrivateKey, IssuedCert), Failure>> + Send + 'static {
+        let request = key
+            .certificate_request()
+            .map_err(|error| self.failure(error))
+            .and_then(|csr| {
+                CertRequest::new(csr, self.compiler.id.clone(), self.ttl).map_err(|error| self.failure(error))
+            })
+            .map(|mut request| {
+                request.dns_names.clone_from(&self.dns_names);
+                request
+            });
+        let (authority, failure) = (self.authority.clone(), self.failure_maker());
+        async move {
+            match timeout(PATIENCE, authority.issue(request?)).await {
+                Ok(Ok(issued)) => Ok((key, issued)),
+                Ok(Err(error)) => {
+                    let retry_after = error.retry_after();
+                    let hint = match error.kind() {
+                        CaErrorKind::IssuerExpiring => {
+                            "; the CA has to be rotated before it signs anything again"
+                        }
+                        _ => "",
+                    };
+                    let mut failed = failure(format!("{error}{hint}").into());
+                    failed.retry_after = retry_after;
+                    Err(failed)
+                }
+                Err(_) => Err(failure(
+                    format!("the authority did not answer within {PATIENCE:?}").into(),
+                )),
+            }
+        }
+    }
+
+    async fn any_bundle(&self) -> Result<TrustBundle, CaError> {
         match timeout(PATIENCE, self.authority.next_bundle(BundleRequest::any())).await {
             Ok(bundle) => bundle,
-            Err(_) => Err(crate::authority::CaError::new(
-                crate::authority::CaErrorKind::Unavailable,
+            Err(_) => Err(CaError::new(
+                CaErrorKind::Unavailable,
                 format!("no bundle within {PATIENCE:?}"),
             )),
         }
     }
 
-    /// A bundle newer than the newest that was told, which may not be the one in use.
-    async fn next_bundle(
-        &self,
-        seen: u64,
-        state: &StoredCert,
-    ) -> Result<TrustBundle, crate::authority::CaError> {
-        let request = BundleRequest::after(seen).in_force(state.bundle.sequence);
-        self.authority
-            .next_bundle(request.by(self.follower.clone()))
-            .await
-    }
-
-    /// Runs until it is dropped.
-    pub(super) async fn keep_fresh(self, mut state: StoredCert, publisher: Publisher<Epoch>) {
-        let mut random = fastrand::Rng::new();
-        let mut bundle_retry = Backoff::new(Duration::from_secs(1), Duration::from_secs(300));
-        let mut renew_retry = bundle_retry;
-        let mut seen = state.bundle.sequence;
-        loop {
-            let next = tokio::select! {
-                bundle = self.next_bundle(seen, &state) => match bundle {
-                    Ok(bundle) => Next::Bundle(bundle),
-                    Err(error) => Next::BundleFailed(error),
-                },
-                () = self.until_due(&state) => Next::Renew,
-            };
-            match next {
-                Next::Bundle(bundle) => {
-                    bundle_retry.reset();
-                    seen = bundle.sequence;
-                    self.adopt(&mut state, bundle, &publisher).await;
-                }
-                Next::BundleFailed(error) => {
-                    let wait = error
-                        .retry_after()
-                        .unwrap_or_else(|| bundle_retry.next(&mut random));
-                    tracing::warn!(id = %state.id, %error, ?wait, "the trust bundle cannot be followed; the last one stays in use");
-                    tokio::select! {
-                        () = sleep(wait) => {}
-                        () = self.until_due(&state) => {}
-                    }
-                }
-                Next::Renew => match self.renewed(state.bundle.clone()).await {
-                    Ok((renewed, epoch)) => {
-                        renew_retry.reset();
-                        tracing::info!(id = %renewed.id, serial = %renewed.cert.serial(), "the certificate was renewed");
-                        publisher.publish(epoch);
-                        state = renewed;
-                    }
-                    Err(error) => {
-                        let wait = renew_retry.next(&mut random);
-                        tracing::error!(%error, ?wait, left = ?state.cert.remaining(self.compiler.clock.now()), "the certificate could not be renewed; the old one stays in use");
-                        sleep(wait).await;
-                    }
-                },
-            }
+    fn lease(&self, cert: &IssuedCert) -> Lease {
+        let id = &self.compiler.id;
+        Lease {
+            not_before: cert.not_before(),
+            not_after: cert.not_after(),
+            due: renewal_due(cert, id, self.before.min(cert.lifetime() / 2)),
+            share: share(cert, id),
         }
     }
 
-    /// A bundle by which this identity itself would be nobody asks for a new certificate first; one that cannot be
-    /// used at all changes nothing.
-    async fn adopt(&self, state: &mut StoredCert, bundle: TrustBundle, publisher: &Publisher<Epoch>) {
-        match self.compiler.compile(&state.key, &state.cert, &bundle) {
-            Ok(epoch) => match epoch.may_replace(&publisher.current()) {
-                Ok(()) => {
-                    state.bundle = bundle;
-                    publisher.publish(epoch);
-                    self.save(state).await;
-                }
-                Err(error) => {
-                    tracing::error!(id = %state.id, %error, "the new bundle is refused; the last one stays in use");
-                }
-            },
-            Err(error) => {
-                tracing::warn!(id = %state.id, %error, "the new bundle does not fit the certificate; asking for a new one");
-                let renewed = self.renewed(bundle).await.and_then(|(renewed, epoch)| {
-                    epoch.may_replace(&publisher.current())?;
-                    Ok((renewed, epoch))
-                });
-                match renewed {
-                    Ok((renewed, epoch)) => {
-                        publisher.publish(epoch);
-                        *state = renewed;
-                    }
-                    Err(error) => {
-                        tracing::error!(id = %state.id, %error, "the new bundle cannot be used; the last one stays in use");
-                    }
-                }
-            }
-        }
+    fn now(&self) -> Now {
+        Now::of(&*self.compiler.clock)
     }
 
-    async fn until_due(&self, state: &StoredCert) {
-        let due = renewal_due(&state.cert, &state.id, self.before.min(state.cert.lifetime() / 2));
-        while let Ok(left) = due.duration_since(self.compiler.clock.now()) {
-            // One that has not begun was issued by a clock that was set back since: nobody believes it.
-            let has_begun = state.cert.not_before() <= self.compiler.clock.now();
-            if left.is_zero() || !has_begun {
-                return;
-            }
-            sleep(left.min(GLANCE)).await;
+    /// What takes care of the identity from its first state on.
+    pub(super) fn keeper(self, state: StoredCert, epoch: &Epoch) -> Keeper {
+        let now = self.now();
+        let lifecycle = Lifecycle::new(self.lease(&state.cert), epoch.standing(), now);
+        Keeper {
+            seen: state.bundle.sequence,
+            renewal: self,
+            state,
+            lifecycle,
+            random: fastrand::Rng::new(),
+            bundle_retry: Backoff::new(Duration::from_secs(1), Duration::from_secs(60)),
+            following: None,
+            job: None,
+            staged: None,
+            saving: None,
+            save_at: None,
+            last_error: None,
+            refused: None,
+            refusals: 0,
+            unreachable: None,
+            unsaved: None,
+            told_trust: epoch.trust_number,
         }
     }
 }
+
+/// Keeps an identity fresh.
+pub(super) struct Keeper {
+    renewal: Renewal,
+    state: StoredCert,
+    lifecycle: Lifecycle,
+    random: fastrand::Rng,
+    /// The sequence of the newest bundle that was told, which may not be the one in force.
+    seen: u64,
+    bundle_retry: Backoff,
+    /// The wait for the next bundle, which nothing but a new sequence interrupts.
+    following: Option<Job<Result<TrustBundle, CaError>>>,
+    job: Option<Job<Progress>>,
+    staged: Option<(PrivateKey, IssuedCert)>,
+    saving: Option<Job<Result<(), StoreError>>>,
+    save_at: Option<Instant>,
+    last_error: Option<Arc<str>>,
+    refused: Option<Arc<str>>,
+    refusals: u64,
+    unreachable: Option<Arc<str>>,
+    unsaved: Option<Arc<str>>,
+    told_trust: u64,
+}
+
+/// What ended a wait.
+enum Woken {
+    Bundle(Result<TrustBundle, CaError>),
+    Progress(Progress),
+    Saved(Result<(), StoreError>),
+    Time,
+}
+
+impl Keeper {
+    /// Runs until it is dropped.
+    pub(super) async fn run(mut self, publisher: Publisher<Epoch>, status: Publisher<IdentityStatus>) {
+        self.drive(Input::Time, &publisher);
+        loop {
+            let current = self.status(&publisher.current());
+            if *status.current() != current {
+                status.publish(current);
+            }
+            match self.woken().await {
+                Woken::Bundle(Ok(bundle)) => self.take_bundle(bundle, &publisher),
+                Woken::Bundle(Err(error)) => self.bundle_failed(&error),
+                Woken::Progress(progress) => self.take_progress(progress, &publisher),
+                Woken::Saved(saved) => self.take_saved(saved),
+                Woken::Time => {
+                    let now = self.renewal.now();
+                    if let Some(jump) = self.lifecycle.jumped(now) {
+                        let direction = if jump.is_forth { "forth" } else { "back" };
+                        tracing::warn!(id = %self.state.id, by = ?jump.by, direction, "the wall clock has jumped, or this host has slept; certificates are looked at by what it says now");
+                    }
+                    self.drive(Input::Time, &publisher);
+                }
+            }
+        }
+    }
+
+    async fn woken(&mut self) -> Woken {
+        let rest = self.lifecycle.rest(self.renewal.now());
+        if self.following.is_none() {
+            self.following = Some(self.follow(Duration::ZERO));
+        }
+        if self.saving.is_none() && self.save_at.is_some_and(|at| at <= Instant::now()) {
+            let (store, state) = (self.renewal.store.clone(), self.state.clone());
+            self.saving = Some(Box::pin(async move { store.save(&state).await }));
+            self.save_at = None;
+        }
+        let save_at = self.save_at.filter(|_| self.saving.is_none());
+        let save_due = async {
+            match save_at {
+                Some(at) => sleep_until(at).await,
+                None => pending().await,
+            }
+        };
+        tokio::select! {
+            bundle = job(&mut self.following) => Woken::Bundle(bundle),
+            progress = job(&mut self.job) => Woken::Progress(progress),
+            saved = job(&mut self.saving) => Woken::Saved(saved),
+            () = save_due => Woken::Time,
+            () = sleep(rest) => Woken::Time,
+        }
+    }
+
+    /// Waits for a bundle newer than the newest that was told.
+    fn follow(&self, wait: Duration) -> Job<Result<TrustBundle, CaError>> {
+        let request = BundleRequest::after(self.seen)
+            .in_force(self.state.bundle.sequence)
+            .by(self.renewal.follower.clone());
+        let authority = self.renewal.authority.clone();
+        Box::pin(async move {
+            sleep(wait).await;
+            authority.next_bundle(request).await
+        })
+    }
+
+    fn bundle_failed(&mut self, error: &CaError) {
+        let drawn = self.bundle_retry.next(&mut self.random);
+        let wait = error.retry_after().map_or(drawn, |asked| {
+            // Whoever is refused for an hour would not hear of a revocation.
+            asked.min(Duration::from_secs(60)) + drawn.min(asked / 4)
+        });
+        tracing::warn!(id = %self.state.id, %error, ?wait, "the trust bundle cannot be followed; the last one stays in force");
+        self.unreachable = Some(error.to_string().into());
+        self.following = Some(self.follow(wait));
+    }
+
+    /// A new bundle counts at once, whatever it says of the own certificate: whom it does not trust must not come in
+    /// meanwhile. One that cannot be used, or would give back what was taken back, changes nothing.
+    fn take_bundle(&mut self, bundle: TrustBundle, publisher: &Publisher<Epoch>) {
+        self.bundle_retry.reset();
+        self.unreachable = None;
+        self.seen = self.seen.max(bundle.sequence);
+        let before = publisher.current();
+        let (key, cert) = (&self.state.key, &self.state.cert);
+        let compiled = self.renewal.compiler.compile(key, cert, &bundle, Some(&before));
+        let compiled = compiled.and_then(|epoch| {
+            epoch.may_replace(&before)?;
+            Ok(epoch)
+        });
+        match compiled {
+            Ok(epoch) => {
+                self.refused = None;
+                self.state.bundle = bundle;
+                if let Err(error) = &epoch.own {
+                    tracing::warn!(id = %self.state.id, %error, "the own certificate is not believed by the new bundle, which counts all the same; asking for a new one");
+                }
+                let standing = epoch.standing();
+                publisher.publish(epoch);
+                self.save_soon();
+                self.drive(Input::Trust(standing), publisher);
+            }
+            Err(error) => {
+                tracing::error!(id = %self.state.id, sequence = bundle.sequence, %error, "the new bundle is refused; the last one stays in force");
+                self.refused = Some(error.to_string().into());
+                self.refusals += 1;
+            }
+        }
+    }
+
+    fn take_progress(&mut self, progress: Progress, publisher: &Publisher<Epoch>) {
+        let input = match progress {
+            Progress::Key(Ok(key)) => {
+                self.job = Some(Box::pin({
+                    let asked = self.renewal.request(key);
+                    async move { Progress::Issued(asked.await) }
+                }));
+                Input::KeyReady
+            }
+            Progress::Issued(Ok(issued)) => {
+                self.staged = Some(issued);
+                Input::Issued
+            }
+            Progress::Key(Err(failure)) | Progress::Issued(Err(failure)) => self.failed(failure),
+        };
+        self.drive(input, publisher);
+    }
+
+    fn failed(&mut self, Failure { error, retry_after }: Failure) -> Input {
+        let now = self.renewal.now().wall;
+        let left = self.state.cert.remaining(now);
+        tracing::error!(%error, ?left, "the certificate could not be renewed; the old one stays in use");
+        self.last_error = Some(error.to_string().into());
+        if self.lifecycle.is_ending(now) {
+            self.emit(MeshEvent::CertificateExpiring {
+                identity: self.state.id.clone(),
+                serial: self.state.cert.serial().to_string().into(),
+                left: Some(left).filter(|left| !left.is_zero()),
+                cause: error.to_string().into(),
+            });
+        }
+        Input::Failed(retry_after)
+    }
+
+    /// Lets the machine move, and does what it says until it says nothing more.
+    fn drive(&mut self, input: Input, publisher: &Publisher<Epoch>) {
+        let mut input = Some(input);
+        while let Some(next) = input.take() {
+            let now = self.renewal.now();
+            match self.lifecycle.on(next, now, &mut self.random) {
+                None => {}
+                Some(Action::MakeKey) => {
+                    let made = self.renewal.make_key();
+                    self.job = Some(Box::pin(async move { Progress::Key(made.await) }));
+                }
+                // The request is under way: it holds the key.
+                Some(Action::Request) => {}
+                Some(Action::Install) => input = Some(self.install(publisher)),
+            }
+        }
+    }
+
+    /// A certificate that could not serve never takes a good one's place.
+    fn install(&mut self, publisher: &Publisher<Epoch>) -> Input {
+        let Some((key, issued)) = self.staged.take() else {
+            let error = IdentityError::new("there is nothing to install");
+            return self.failed(Failure {
+                error,
+                retry_after: None,
+            });
+        };
+        let before = publisher.current();
+        let bundle = &self.state.bundle;
+        let compiled = self
+            .renewal
+            .compiler
+            .compile(&key, &issued, bundle, Some(&before));
+        let staged = compiled
+            .and_then(|epoch| epoch.fit(&self.state.id))
+            .and_then(|epoch| {
+                let is_good = self.lifecycle.standing(self.renewal.now().wall) == Standing::Good;
+                if is_good && issued.not_after() < self.state.cert.not_after() {
+                    return Err(IdentityError::new(format!(
+                        "the new certificate {} of {} ends before the one in use, which is good: does its CA end soon, \
+                         or was its longest lifetime made shorter?",
+                        issued.serial(),
+                        self.state.id
+                    )));
+                }
+                Ok(epoch)
+            });
+        match staged {
+            Ok(epoch) => {
+                let standing = epoch.standing();
+                let lease = self.renewal.lease(&issued);
+                self.last_error = None;
+                self.state = StoredCert::new(self.state.id.clone(), key, issued, bundle.clone());
+                tracing::info!(id = %self.state.id, serial = %self.state.cert.serial(), "the certificate was renewed");
+                publisher.publish(epoch);
+                self.emit(MeshEvent::CertificateRotated {
+                    identity: self.state.id.clone(),
+                    serial: self.state.cert.serial().to_string().into(),
+                    not_after: self.state.cert.not_after(),
+                });
+                self.save_soon();
+                Input::Installed(lease, standing)
+            }
+            Err(error) => self.failed(Failure {
+                error,
+                retry_after: None,
+            }),
+        }
+    }
+
+    fn save_soon(&mut self) {
+        self.save_at = Some(Instant::now());
+    }
+
+    /// What cannot be saved serves all the same, until the next restart.
+    fn take_saved(&mut self, saved: Result<(), StoreError>) {
+        match saved {
+            Ok(()) => self.unsaved = None,
+            Err(error) => {
+                tracing::error!(id = %self.state.id, %error, "the identity could not be saved; a restart asks for a new one");
+                self.unsaved = Some(error.to_string().into());
+                self.save_at.get_or_insert(Instant::now() + SAVE_AGAIN);
+            }
+        }
+    }
+
+    fn emit(&self, event: MeshEvent) {
+        if let Some(events) = &self.renewal.events {
+            events.emit(event);
+        }
+    }
+
+    fn status(&mut self, epoch: &Epoch) -> IdentityStatus {
+        let now = self.renewal.now().wall;
+        if std::mem::replace(&mut self.told_trust, epoch.trust_number) != epoch.trust_number {
+            tracing::info!(id = %self.state.id, sequence = epoch.sequence, epoch = epoch.trust_number, "another trust bundle is in force");
+        }
+        let renewal = RenewalStatus {
+            due: Some(self.lifecycle.due()),
+            step: self.lifecycle.step(),
+            overdue_since: self.lifecycle.overdue_since(),
+            failures: self.lifecycle.failures(),
+            last_error: self.last_error.clone(),
+        };
+        let trust = TrustStatus {
+            seen: self.seen,
+            refused: self.refused.clone(),
+            refusals: self.refusals,
+            unreachable: self.unreachable.clone(),
+            ..TrustStatus::of(epoch)
+        };
+        IdentityStatus {
+            id: self.state.id.clone(),
+            certificate: self.state.cert.clone(),
+            standing: self.lifecycle.standing(now),
+            renewal,
+            trust,
+            unsaved: self.unsaved.clone(),
+        }
+    }
+
+    /// The status before anything has happened.
+    pub(super) fn first_status(&mut self, epoch: &Epoch) -> IdentityStatus {
+        self.status(epoch)
+    }
+}
+
+/// Waits for a job, if there is one, and forgets it when it is done.
+async fn job<T>(job: &mut Option<Job<T>>) -> T {
+    let done = match job {
+        Some(job) => job.await,
+        None => pending().await,
+    };
+    *job = None;
+    done
+}
+

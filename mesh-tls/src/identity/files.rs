@@ -8,11 +8,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mesh_core::clock::{SystemClock, WallClock};
-use mesh_core::{BoxError, Publisher, SpiffeId, live};
+use mesh_core::{BoxError, EventBus, MeshEvent, Publisher, SpiffeId, live};
 use tokio::time::sleep;
 
-use super::driver::Driver;
 use super::epoch::{Compiler, Epoch};
+use super::peers::LivePeers;
+use super::status::{IdentityStatus, RenewalStatus, Standing, Step, TrustStatus};
 use super::{Identity, IdentityError};
 use crate::authority::{IssuedCert, TrustBundle, TrustRoot};
 use crate::key::PrivateKey;
@@ -48,6 +49,7 @@ pub struct IdentityFiles {
     crl: Option<PathBuf>,
     policy: TlsPolicy,
     clock: Arc<dyn WallClock>,
+    events: Option<EventBus>,
 }
 
 impl IdentityFiles {
@@ -60,6 +62,7 @@ impl IdentityFiles {
             crl: None,
             policy: TlsPolicy::default(),
             clock: Arc::new(SystemClock),
+            events: None,
         }
     }
 
@@ -82,6 +85,12 @@ impl IdentityFiles {
         self
     }
 
+    /// Who is told of new certificates, and of peers whose connections end.
+    pub fn events(mut self, events: EventBus) -> Self {
+        self.events = Some(events);
+        self
+    }
+
     /// Reads the files, and follows them from then on. Must be called within a tokio runtime.
     ///
     /// # Errors
@@ -92,16 +101,17 @@ impl IdentityFiles {
             files: self,
             compiler,
             sequence: 1,
+            refused: None,
+            refusals: 0,
         };
         let content = follow.read().await?;
         follow.warn_of_loose_key();
-        let epoch = follow.epoch(&content)?;
+        let epoch = follow.epoch(&content, None).and_then(|epoch| epoch.fit(&id))?;
+        let (tell_status, status) = live(follow.status(&epoch));
+        let peers = LivePeers::new(epoch.trust_number, follow.files.events.clone());
         let (publisher, epoch) = live(epoch);
-        Ok(Identity::new(
-            id,
-            epoch,
-            Driver::start(follow.run(content, publisher)),
-        ))
+        let run = follow.run(content, publisher, tell_status);
+        Ok(Identity::new(id, (epoch, status, peers), run))
     }
 }
 
@@ -118,6 +128,8 @@ struct Follow {
     files: IdentityFiles,
     compiler: Compiler,
     sequence: u64,
+    refused: Option<Arc<str>>,
+    refusals: u64,
 }
 
 impl Follow {
@@ -135,7 +147,7 @@ impl Follow {
             .unwrap_or_else(|error| Err(IdentityError::because("the files cannot be read", error)))
     }
 
-    fn epoch(&self, content: &Content) -> Result<Epoch, IdentityError> {
+    fn epoch(&self, content: &Content, before: Option<&Epoch>) -> Result<Epoch, IdentityError> {
         let files = &self.files;
         let wrong = |path: &Path, cause: BoxError| IdentityError::because(path.display(), cause);
         let chain = pem::certificates(&content.cert).map_err(|error| wrong(&files.cert, error.into()))?;
@@ -149,7 +161,7 @@ impl Follow {
         let issued = IssuedCert::of_chain(chain).map_err(|error| wrong(&files.cert, error.into()))?;
         let bundle = TrustBundle::new(self.sequence, roots.into_iter().map(TrustRoot::new)).with_crls(crls);
         self.compiler
-            .compile(&key, &issued, &bundle)
+            .compile(&key, &issued, &bundle, before)
             // It may be any of them, and says of what it speaks.
             .map_err(|error| {
                 let files = [&files.cert, &files.key, &files.ca].map(|path| path.display().to_string());
@@ -158,38 +170,103 @@ impl Follow {
     }
 
     /// Runs until it is dropped.
-    async fn run(mut self, mut current: Content, publisher: Publisher<Epoch>) {
-        let mut said = None;
+    async fn run(
+        mut self,
+        mut current: Content,
+        publisher: Publisher<Epoch>,
+        status: Publisher<IdentityStatus>,
+    ) {
         loop {
             sleep(INTERVAL).await;
-            let read = match self.read().await {
-                Ok(content) if content == current => {
-                    said = None;
-                    continue;
-                }
-                read => read,
-            };
-            self.sequence += 1;
-            let taken = read.and_then(|content| {
-                let epoch = self.epoch(&content)?;
-                epoch.may_replace(&publisher.current())?;
-                Ok((epoch, content))
-            });
-            match taken {
-                Ok((epoch, content)) => {
-                    tracing::info!(id = %self.compiler.id, serial = %epoch.cert.serial(), "the identity was read anew from its files");
-                    publisher.publish(epoch);
-                    (current, said) = (content, None);
-                }
-                Err(error) => {
-                    // Files that are written one after the other do not fit for a moment: it is told once.
-                    let error = error.to_string();
-                    if said.as_ref() != Some(&error) {
-                        tracing::warn!(%error, "the changed files are refused; the last good identity stays in use");
-                        said = Some(error);
+            match self.read().await {
+                Ok(content) if content == current => self.refused = None,
+                read => {
+                    if let Some(content) = self.take(read, &publisher) {
+                        current = content;
                     }
                 }
             }
+            let now = self.status(&publisher.current());
+            if *status.current() != now {
+                status.publish(now);
+            }
+        }
+    }
+
+    /// Takes changed files over, if they fit together.
+    fn take(
+        &mut self,
+        read: Result<Content, IdentityError>,
+        publisher: &Publisher<Epoch>,
+    ) -> Option<Content> {
+        self.sequence += 1;
+        let before = publisher.current();
+        let taken = read.and_then(|content| {
+            let epoch = self.epoch(&content, Some(&before))?;
+            epoch.may_replace(&before)?;
+            // What a list takes back has to count at once, even if it is the own certificate.
+            let epoch = match epoch.standing() {
+                Standing::Revoked | Standing::Expired => epoch,
+                _ => epoch.fit(&self.compiler.id)?,
+            };
+            Ok((epoch, content))
+        });
+        match taken {
+            Ok((epoch, content)) => {
+                tracing::info!(id = %self.compiler.id, serial = %epoch.cert.serial(), "the identity was read anew from its files");
+                if let Err(error) = &epoch.own {
+                    tracing::error!(id = %self.compiler.id, %error, "peers do not believe the certificate any more; who renews it has to");
+                }
+                if let Some(events) = &self.files.events
+                    && epoch.cert != before.cert
+                {
+                    events.emit(MeshEvent::CertificateRotated {
+                        identity: self.compiler.id.clone(),
+                        serial: epoch.cert.serial().to_string().into(),
+                        not_after: epoch.cert.not_after(),
+                    });
+                }
+                publisher.publish(epoch);
+                self.refused = None;
+                Some(content)
+            }
+            Err(error) => {
+                // Files that are written one after the other do not fit for a moment: it is told once.
+                let error = error.to_string();
+                if self.refused.as_deref() != Some(&*error) {
+                    tracing::warn!(%error, "the changed files are refused; the last good identity stays in use");
+                    self.refused = Some(error.into());
+                    self.refusals += 1;
+                }
+                None
+            }
+        }
+    }
+
+    fn status(&self, epoch: &Epoch) -> IdentityStatus {
+        let now = self.compiler.clock.now();
+        let standing = match epoch.standing() {
+            Standing::Revoked => Standing::Revoked,
+            _ if now > epoch.cert.not_after() => Standing::Expired,
+            other => other,
+        };
+        IdentityStatus {
+            id: self.compiler.id.clone(),
+            certificate: epoch.cert.clone(),
+            standing,
+            renewal: RenewalStatus {
+                due: None,
+                step: Step::Serving,
+                overdue_since: None,
+                failures: 0,
+                last_error: None,
+            },
+            trust: TrustStatus {
+                refused: self.refused.clone(),
+                refusals: self.refusals,
+                ..TrustStatus::of(epoch)
+            },
+            unsaved: None,
         }
     }
 

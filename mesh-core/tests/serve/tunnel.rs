@@ -3,14 +3,16 @@ use std::convert::Infallible;
 use http::{Request, Response, StatusCode};
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
+use mesh_core::accept::Accepted;
 use mesh_core::body::Body;
+use mesh_core::control::{ConnectionControl, Order};
 use mesh_core::drain::drain;
-use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{sleep, timeout};
 use tower::service_fn;
 
-use crate::support::{open, read_to_end, read_until, seconds, send, server, until};
+use crate::support::{open, peer, read_to_end, read_until, seconds, send, server, until};
 
 const ASK: &str = "GET / HTTP/1.1\r\nhost: a\r\nconnection: upgrade\r\nupgrade: echo\r\n\r\n";
 
@@ -59,6 +61,25 @@ async fn a_tunnel_is_closed_with_the_connections_of_its_peer() {
     read_until(&mut io, "\r\n\r\n").await;
     echoed(&mut io, "one").await;
     assert_eq!(server.connections().close(|_| true), 1);
+    let (rest, after) = read_to_end(&mut io).await;
+    assert_eq!((rest.as_str(), after), ("", seconds(0)));
+    assert!(server.connections().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_tunnel_is_cut_at_once_when_its_peer_is_not_trusted_any_more() {
+    let server = server(|_| {});
+    let control = ConnectionControl::new();
+    let (mut io, far) = duplex(1024);
+    let accepted = Accepted::new(far, peer(1)).with_control(control.clone());
+    let serving = server.clone();
+    tokio::spawn(async move { serving.serve_connection(accepted, service_fn(tunnels)).await });
+    send(&mut io, ASK).await;
+    read_until(&mut io, "\r\n\r\n").await;
+    echoed(&mut io, "one").await;
+    control.tell(Order::Finish);
+    echoed(&mut io, "two").await;
+    control.tell(Order::Leave);
     let (rest, after) = read_to_end(&mut io).await;
     assert_eq!((rest.as_str(), after), ("", seconds(0)));
     assert!(server.connections().is_empty());

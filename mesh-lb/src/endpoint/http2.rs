@@ -1,8 +1,8 @@
 //! HTTP/2 to an endpoint: many requests share a connection, which has a task of its own.
 
-use std::future::{Future as _, poll_fn};
+use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -13,12 +13,13 @@ use http::{Request, Response};
 use http_body::{Body as _, Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper::client::conn::http2;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use mesh_core::body::Body;
 use mesh_core::control::{ConnectionControl, Order, Seen};
 use mesh_core::stall::Stall;
 use mesh_core::{BoxError, Error, ErrorKind, PeerInfo};
 use tokio::sync::Notify;
+use tokio::task::AbortHandle;
 
 use super::failure::{SendFailure, failure, lost};
 use super::io::BoxedIo;
@@ -43,6 +44,30 @@ pub(crate) struct Http2 {
     control: Option<ConnectionControl>,
     /// Told when it is no longer full.
     freed: Arc<Notify>,
+}
+
+/// Runs what hyper makes tasks of. The first one has the byte stream: without it, everything on the connection ends.
+#[derive(Clone, Default)]
+struct Tasks(Arc<OnceLock<AbortHandle>>);
+
+impl Tasks {
+    fn cut(&self) {
+        if let Some(io) = self.0.get() {
+            io.abort();
+        }
+    }
+}
+
+impl<F> hyper::rt::Executor<F> for Tasks
+where
+    F: Future<Output: Send + 'static> + Send + 'static,
+{
+    fn execute(&self, task: F) {
+        let task = tokio::spawn(task);
+        if self.0.get().is_none() {
+            self.0.get_or_init(|| task.abort_handle());
+        }
+    }
 }
 
 /// A stream of a connection, counted until it is dropped.
@@ -79,7 +104,8 @@ impl Http2 {
         (peer, control): (Option<Arc<PeerInfo>>, Option<ConnectionControl>),
         freed: Arc<Notify>,
     ) -> Result<Arc<Self>, hyper::Error> {
-        let mut builder = http2::Builder::new(TokioExecutor::new());
+        let tasks = Tasks::default();
+        let mut builder = http2::Builder::new(tasks.clone());
         builder
             .timer(TokioTimer::new())
             .initial_stream_window_size(1024 * 1024)
@@ -97,6 +123,7 @@ impl Http2 {
             let ended = poll_fn(|cx| {
                 let told = of_task.as_ref().and_then(|c| c.poll_told(&mut seen, cx));
                 if told == Some(Order::Close) {
+                    tasks.cut();
                     return Poll::Ready(Ok(()));
                 }
                 let polled = Pin::new(&mut connection).poll(cx);

@@ -1,5 +1,6 @@
 //! Balanced requests over pooled connections: what endpoints see on the wire and callers get back.
 
+mod controlled;
 mod counters;
 mod deadlines;
 mod dropped;

@@ -17,6 +17,7 @@ use http_body::Frame;
 use http_body_util::BodyExt;
 use mesh_core::body::Body;
 use mesh_core::connect::{Connect, Connected, HttpProtocol};
+use mesh_core::control::{ConnectionControl, Order};
 use mesh_core::endpoint::Address;
 use mesh_core::{AttemptInfo, Endpoint, EndpointSet, Error, PeerInfo};
 use mesh_lb::endpoint::Limits;
@@ -48,6 +49,8 @@ pub(crate) struct Net {
     capacity: Option<usize>,
     agrees: Option<fn(usize) -> HttpProtocol>,
     proves: Option<fn(u16, usize) -> PeerInfo>,
+    /// What ends the connections, in the order in which they were made; `None` if nothing does.
+    controls: Option<Arc<Mutex<Vec<ConnectionControl>>>>,
 }
 
 impl Net {
@@ -71,6 +74,18 @@ impl Net {
     pub(crate) fn proving(mut self, proves: fn(u16, usize) -> PeerInfo) -> Self {
         self.proves = Some(proves);
         self
+    }
+
+    /// Connections that can be told to end.
+    pub(crate) fn controlled(mut self) -> Self {
+        self.controls = Some(Arc::default());
+        self
+    }
+
+    /// Tells a connection something: the one that was made as this, from 0.
+    pub(crate) fn tell(&self, nth: usize, order: Order) {
+        let controls = self.controls.as_ref().expect("controlled");
+        controls.lock().expect("free")[nth].tell(order);
     }
 
     pub(crate) fn refuses(self, port: u16) -> Self {
@@ -144,7 +159,12 @@ impl Connect for Net {
         tokio::time::sleep(Duration::from_millis(1)).await;
         let (near, far) = duplex(self.capacity.unwrap_or(64 * 1024));
         tokio::spawn(serve(far, nth));
-        let connected = Connected::new(near).with_protocol(self.agrees.map(|agrees| agrees(nth)));
+        let mut connected = Connected::new(near).with_protocol(self.agrees.map(|agrees| agrees(nth)));
+        if let Some(controls) = &self.controls {
+            let control = ConnectionControl::new();
+            controls.lock().expect("free").push(control.clone());
+            connected = connected.with_control(control);
+        }
         Ok(match self.proves {
             Some(proves) => connected.with_peer(Arc::new(proves(address.port(), nth))),
             None => connected,

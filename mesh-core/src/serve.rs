@@ -195,7 +195,9 @@ impl<A: Accept> Server<A> {
         B: http_body::Body<Data = Bytes> + Send + 'static,
         B::Error: Into<BoxError>,
     {
-        let registered = self.connections.register(&accepted.peer, accepted.control.clone());
+        let registered = self
+            .connections
+            .register(&accepted.peer, accepted.control.clone());
         let finish = async {
             if let Some(drain) = &self.drain {
                 drain.signaled().await;
@@ -236,7 +238,9 @@ impl<A: Accept> Server<A> {
             return;
         };
         let service = make(&accepted.peer);
-        let registered = self.connections.register(&accepted.peer, accepted.control.clone());
+        let registered = self
+            .connections
+            .register(&accepted.peer, accepted.control.clone());
         // The drain may have begun during the handshake, when there was nothing to tell.
         if self.drain.as_ref().is_some_and(DrainWatcher::is_draining) {
             registered.finish();

@@ -140,7 +140,9 @@ async fn run(socket: TcpListener, accept: TlsAccept, give: mpsc::Sender<Shaken>)
                 tracing::debug!(%remote, %error, "TCP_NODELAY could not be set");
             }
             match timeout(HANDSHAKE, accept.accept(stream, remote)).await {
-                Ok(Ok(Accepted { io, peer, control, .. })) => {
+                Ok(Ok(Accepted {
+                    io, peer, control, ..
+                })) => {
                     drop(place);
                     let io = Controlled::new(io, control, Order::Close);
                     // Nobody takes it any more once the listener is gone.

@@ -187,6 +187,7 @@ mod tests {
         );
     }
 
+    /// F9: suites of TLS 1.3 alone would leave peers that speak 1.2 with nothing in common.
     #[test]
     fn suites_of_tls_1_3_alone_bring_their_twins_of_tls_1_2() {
         let policy = TlsPolicy::default().with_suites([

@@ -237,6 +237,7 @@ async fn a_server_that_answers_in_plaintext_is_never_talked_to() {
     );
 }
 
+/// F10: peers that speak TLS 1.2 only are served, and one that speaks another version than asked for is told so.
 #[tokio::test]
 async fn versions_of_tls_are_those_of_the_policy() {
     let ca = ca();
@@ -271,7 +272,7 @@ async fn versions_of_tls_are_those_of_the_policy() {
     assert!(refused(accepted).contains("no version, suite or key exchange in common"));
 }
 
-/// F1: a resumed session would not be verified again.
+/// F1 and case 35: a resumed session would not be verified again, so that a revoked client would come back in.
 #[tokio::test]
 async fn no_session_is_ever_resumed() {
     let ca = ca();

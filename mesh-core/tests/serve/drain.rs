@@ -240,9 +240,12 @@ async fn beyond_the_limit_new_connections_are_closed_until_one_ends() {
 #[tokio::test(start_paused = true)]
 async fn a_connection_that_does_not_finish_is_closed_as_soon_as_that_is_asked_for() {
     let server = server(|_| {});
-    let mut io = open(&server, tower::service_fn(async |_| {
-        std::future::pending::<Result<http::Response<Body>, std::convert::Infallible>>().await
-    }));
+    let mut io = open(
+        &server,
+        tower::service_fn(async |_| {
+            std::future::pending::<Result<http::Response<Body>, std::convert::Infallible>>().await
+        }),
+    );
     send(&mut io, "GET / HTTP/1.1\r\nhost: a\r\n\r\n").await;
     sleep(seconds(1)).await;
     assert_eq!(server.connections().finish(|_| true), 1);

@@ -48,6 +48,7 @@ async fn served(address: SocketAddr) -> [u8; 12] {
     head
 }
 
+/// Case 56.
 #[tokio::test]
 async fn handshakes_that_nobody_finishes_keep_nobody_out_and_are_bounded() {
     let going_on = Arc::new(AtomicUsize::new(0));
@@ -74,6 +75,7 @@ async fn handshakes_that_nobody_finishes_keep_nobody_out_and_are_bounded() {
     server.abort();
 }
 
+/// F12: TLS libraries have no time limit of their own.
 #[tokio::test(start_paused = true)]
 async fn a_handshake_takes_at_most_its_time() {
     let accept = OneByte {

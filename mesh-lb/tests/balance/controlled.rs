@@ -89,7 +89,11 @@ async fn what_is_under_way_on_http1_is_cut_when_it_is_told_to_close() {
             let told = Instant::now();
             net.tell(0, Order::Close);
             asked.await.expect("it ran").expect_err("cut");
-            assert_eq!(told.elapsed(), Duration::ZERO, "head: {with_head}, upload: {uploading}");
+            assert_eq!(
+                told.elapsed(),
+                Duration::ZERO,
+                "head: {with_head}, upload: {uploading}"
+            );
         }
     }
 }
@@ -111,7 +115,10 @@ async fn an_http2_connection_that_was_told_to_leave_finishes_its_streams_and_tak
     tokio::task::yield_now().await;
     text(&balance, get()).await.expect("answered");
     assert_eq!(net.connects(1), 2, "the next request has another connection");
-    first.await.expect("it ran").expect("answered, since it was under way");
+    first
+        .await
+        .expect("it ran")
+        .expect("answered, since it was under way");
 }
 
 #[tokio::test(start_paused = true)]
@@ -151,8 +158,7 @@ async fn a_tunnel_to_a_peer_that_is_not_trusted_any_more_is_cut_at_once() {
         .body(Body::empty())
         .expect("a request");
     let (mut response, _, _in_flight) = balance.send_upgrade(request, None).await.expect("answered");
-    let mut tunnel =
-        hyper_util::rt::TokioIo::new(hyper::upgrade::on(&mut response).await.expect("upgraded"));
+    let mut tunnel = hyper_util::rt::TokioIo::new(hyper::upgrade::on(&mut response).await.expect("upgraded"));
     tunnel.write_all(b"a").await.expect("open");
     assert_eq!(tunnel.read_u8().await.expect("echoed"), b'a');
     net.tell(0, Order::Finish);

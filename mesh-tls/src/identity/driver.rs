@@ -10,7 +10,7 @@ use mesh_core::{Backoff, BoxError, EventBus, MeshEvent, Publisher};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
-use super::epoch::{Compiler, Epoch};
+use super::epoch::{Compiler, Epoch, Prepared};
 use super::lifecycle::{Action, Input, Lease, Lifecycle};
 use super::now::Now;
 use super::status::{IdentityStatus, RenewalStatus, TrustStatus};
@@ -26,6 +26,8 @@ use crate::store::{AnyStore, CertStore, StoreError, StoreErrorKind, StoredCert};
 
 /// How long an authority may take for an answer.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// Revocation lists that are longer together, in bytes, are compiled beside the thread of connections.
+const SHORT_LISTS: usize = 64 * 1024;
 /// After how long it is tried again to save what could not be saved.
 const SAVE_AGAIN: Duration = Duration::from_secs(60);
 
@@ -280,7 +282,7 @@ pub(super) struct Keeper {
     seen: u64,
     bundle_retry: Backoff,
     /// The wait for the next bundle, which nothing but a new sequence interrupts.
-    following: Option<Job<Result<TrustBundle, CaError>>>,
+    following: Option<Job<Result<Told, CaError>>>,
     job: Option<Job<Progress>>,
     staged: Option<(PrivateKey, IssuedCert)>,
     saving: Option<Job<Result<(), StoreError>>>,
@@ -293,9 +295,12 @@ pub(super) struct Keeper {
     told_trust: u64,
 }
 
+/// A bundle that the authority told, and what came of compiling it.
+type Told = (TrustBundle, Result<Prepared, IdentityError>);
+
 /// What ended a wait.
 enum Woken {
-    Bundle(Result<TrustBundle, CaError>),
+    Bundle(Result<Told, CaError>),
     Progress(Progress),
     Saved(Result<(), StoreError>),
     Time,
@@ -311,7 +316,7 @@ impl Keeper {
                 status.publish(current);
             }
             match self.woken().await {
-                Woken::Bundle(Ok(bundle)) => self.take_bundle(bundle, &publisher),
+                Woken::Bundle(Ok(told)) => self.take_bundle(told, &publisher),
                 Woken::Bundle(Err(error)) => self.bundle_failed(&error),
                 Woken::Progress(progress) => self.take_progress(progress, &publisher),
                 Woken::Saved(saved) => self.take_saved(saved),
@@ -353,15 +358,28 @@ impl Keeper {
         }
     }
 
-    /// Waits for a bundle newer than the newest that was told.
-    fn follow(&self, wait: Duration) -> Job<Result<TrustBundle, CaError>> {
+    /// Waits for a bundle newer than the newest that was told. A long one is compiled beside this thread, where
+    /// connections may be waiting.
+    fn follow(&self, wait: Duration) -> Job<Result<Told, CaError>> {
         let request = BundleRequest::after(self.seen)
             .in_force(self.state.bundle.sequence)
             .by(self.renewal.follower.clone());
-        let authority = self.renewal.authority.clone();
+        let (authority, compiler) = (self.renewal.authority.clone(), self.renewal.compiler.clone());
         Box::pin(async move {
             sleep(wait).await;
-            authority.next_bundle(request).await
+            let bundle = authority.next_bundle(request).await?;
+            let len: usize = bundle.crls.iter().map(|crl| crl.len()).sum();
+            if len <= SHORT_LISTS {
+                let prepared = compiler.prepare(&bundle);
+                return Ok((bundle, prepared));
+            }
+            let compiled = tokio::task::spawn_blocking(move || {
+                let prepared = compiler.prepare(&bundle);
+                (bundle, prepared)
+            });
+            compiled.await.map_err(|error| {
+                CaError::new(CaErrorKind::Internal, "the bundle could not be compiled").with_source(error)
+            })
         })
     }
 
@@ -378,13 +396,16 @@ impl Keeper {
 
     /// A new bundle counts at once, whatever it says of the own certificate: whom it does not trust must not come in
     /// meanwhile. One that cannot be used, or would give back what was taken back, changes nothing.
-    fn take_bundle(&mut self, bundle: TrustBundle, publisher: &Publisher<Epoch>) {
+    fn take_bundle(&mut self, (bundle, prepared): Told, publisher: &Publisher<Epoch>) {
         self.bundle_retry.reset();
         self.unreachable = None;
         self.seen = self.seen.max(bundle.sequence);
         let before = publisher.current();
         let (key, cert) = (&self.state.key, &self.state.cert);
-        let compiled = self.renewal.compiler.compile(key, cert, &bundle, Some(&before));
+        let compiled = prepared.and_then(|prepared| {
+            let compiler = &self.renewal.compiler;
+            compiler.compile_prepared(key, cert, (&bundle, prepared), Some(&before))
+        });
         let compiled = compiled.and_then(|epoch| {
             epoch.may_replace(&before)?;
             Ok(epoch)
@@ -579,4 +600,3 @@ async fn job<T>(job: &mut Option<Job<T>>) -> T {
     *job = None;
     done
 }
-

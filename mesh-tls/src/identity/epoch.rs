@@ -82,6 +82,12 @@ fn unfit(cert: &IssuedCert, id: &SpiffeId, cause: impl Into<mesh_core::BoxError>
     )
 }
 
+/// A bundle that was compiled by itself.
+pub(super) struct Prepared {
+    hash: Arc<str>,
+    verifier: Arc<Verifier>,
+}
+
 /// What every epoch of an identity has in common.
 #[derive(Clone, Debug)]
 pub(super) struct Compiler {
@@ -130,14 +136,40 @@ impl Compiler {
         bundle: &TrustBundle,
         before: Option<&Epoch>,
     ) -> Result<Epoch, IdentityError> {
-        let hash = hash(bundle);
-        let same = before.filter(|before| *before.trust_hash == hash);
-        let (verifier, trust_number) = match same {
-            Some(before) => (Arc::clone(&before.trust.verifier), before.trust_number),
-            None => {
-                let number = before.map_or(1, |before| before.trust_number + 1);
-                (Arc::new(self.verifier(bundle)?), number)
+        let same = before.filter(|before| *before.trust_hash == hash(bundle));
+        let prepared = match same {
+            Some(before) => Prepared {
+                hash: Arc::clone(&before.trust_hash),
+                verifier: Arc::clone(&before.trust.verifier),
+            },
+            None => self.prepare(bundle)?,
+        };
+        self.compile_prepared(key, cert, (bundle, prepared), before)
+    }
+
+    /// The part of compiling that takes long, if the bundle is long.
+    pub(super) fn prepare(&self, bundle: &TrustBundle) -> Result<Prepared, IdentityError> {
+        Ok(Prepared {
+            hash: hash(bundle).into(),
+            verifier: Arc::new(self.verifier(bundle)?),
+        })
+    }
+
+    /// As [`compile`](Self::compile), of a bundle that was prepared.
+    pub(super) fn compile_prepared(
+        &self,
+        key: &PrivateKey,
+        cert: &IssuedCert,
+        (bundle, prepared): (&TrustBundle, Prepared),
+        before: Option<&Epoch>,
+    ) -> Result<Epoch, IdentityError> {
+        let Prepared { hash, verifier } = prepared;
+        let (verifier, trust_number) = match before {
+            Some(before) if before.trust_hash == hash => {
+                (Arc::clone(&before.trust.verifier), before.trust_number)
             }
+            Some(before) => (verifier, before.trust_number + 1),
+            None => (verifier, 1),
         };
         let own = self.verify_own(&verifier, cert);
         let tainted = own.is_ok() && self.is_tainted(bundle, cert);
@@ -168,7 +200,7 @@ impl Compiler {
             key,
             trust,
             trust_number,
-            trust_hash: hash.into(),
+            trust_hash: hash,
             sequence: bundle.sequence,
             own,
             tainted,

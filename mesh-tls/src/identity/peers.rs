@@ -150,22 +150,22 @@ impl LivePeers {
     pub(crate) fn begin(self: &Arc<Self>, verified: &Verified<'_>) -> (Box<LivePeer>, ConnectionControl) {
         let control = ConnectionControl::new();
         let (digest, end) = (verified.digest(), verified.end());
-        let (place, is_urgent) = self
-            .roll
-            .lock()
-            .begin(digest, (verified.trust, end), control.clone(), || {
-                let shown = Shown {
-                    chain: verified.chain.into(),
-                    usage: verified.usage,
-                    expected: verified.expected.clone(),
-                    more_roots: Arc::clone(verified.more_roots),
-                };
-                let who = Who {
-                    id: verified.leaf.spiffe_id().ok().cloned(),
-                    serial: verified.leaf.serial().to_string().into(),
-                };
-                (shown, who)
-            });
+        let (place, is_urgent) =
+            self.roll
+                .lock()
+                .begin(digest, (verified.trust, end), control.clone(), || {
+                    let shown = Shown {
+                        chain: verified.chain.into(),
+                        usage: verified.usage,
+                        expected: verified.expected.clone(),
+                        more_roots: Arc::clone(verified.more_roots),
+                    };
+                    let who = Who {
+                        id: verified.leaf.spiffe_id().ok().cloned(),
+                        serial: verified.leaf.serial().to_string().into(),
+                    };
+                    (shown, who)
+                });
         // It was verified by a trust that was replaced during the handshake, or is the first to end.
         if is_urgent {
             self.came.notify_one();
@@ -247,9 +247,7 @@ impl LivePeers {
                 let mut roll = self.roll.lock();
                 verdicts
                     .into_iter()
-                    .filter_map(|(digest, verdict)| {
-                        roll.judged(digest, epoch.trust_number, verdict, now)
-                    })
+                    .filter_map(|(digest, verdict)| roll.judged(digest, epoch.trust_number, verdict, now))
                     .collect()
             };
             self.tell(leaving);
@@ -278,7 +276,10 @@ impl LivePeers {
                 Why::Expired => "its certificate, or one above it, has come to its end".to_owned(),
                 Why::Unbelieved { cause, .. } => cause,
             };
-            let id = who.id.as_ref().map_or("a peer without a SPIFFE ID", |id| id.as_str());
+            let id = who
+                .id
+                .as_ref()
+                .map_or("a peer without a SPIFFE ID", |id| id.as_str());
             if place < NAMED {
                 tracing::warn!(peer = id, serial = %who.serial, connections = number, "connections end, since their peer is not trusted any more: {why}");
             }

@@ -34,7 +34,9 @@ pub(crate) async fn identity(
     service: &str,
     ttl: Duration,
 ) -> Identity {
-    let builder = Identity::builder(id(service)).authority(authority.clone()).ttl(ttl);
+    let builder = Identity::builder(id(service))
+        .authority(authority.clone())
+        .ttl(ttl);
     builder.clock(clock.clone()).start().await.expect("an identity")
 }
 
@@ -134,9 +136,10 @@ pub(crate) fn until_closed(mut io: MeshStream) -> JoinHandle<Instant> {
 /// An HTTP/2 connection with an answer under way that never ends. Gives when the answer broke off, and when the
 /// connection ended.
 pub(crate) async fn http2_endless(io: MeshStream) -> (JoinHandle<Instant>, JoinHandle<Instant>) {
-    let (mut send, connection) = hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(io))
-        .await
-        .expect("HTTP/2");
+    let (mut send, connection) =
+        hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(io))
+            .await
+            .expect("HTTP/2");
     let connection = tokio::spawn(async move {
         let _ = connection.await;
         Instant::now()
@@ -157,14 +160,17 @@ pub(crate) async fn http2_endless(io: MeshStream) -> (JoinHandle<Instant>, JoinH
 
 /// An HTTP/2 connection at rest. Gives when it ended.
 pub(crate) async fn http2_idle(io: MeshStream) -> JoinHandle<Instant> {
-    let (mut send, connection) = hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(io))
-        .await
-        .expect("HTTP/2");
+    let (mut send, connection) =
+        hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(io))
+            .await
+            .expect("HTTP/2");
     let connection = tokio::spawn(async move {
         let _ = connection.await;
         Instant::now()
     });
-    let request = Request::get("https://orders/").body(Body::empty()).expect("a request");
+    let request = Request::get("https://orders/")
+        .body(Body::empty())
+        .expect("a request");
     let body = send.send_request(request).await.expect("an answer").into_body();
     assert_eq!(body.collect().await.expect("whole").to_bytes(), "hello");
     tokio::spawn(async move {

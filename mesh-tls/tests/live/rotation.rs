@@ -22,7 +22,9 @@ async fn a_thousand_certificates_and_ten_cas_are_replaced_and_no_request_fails()
     let mut rotated = events.subscribe();
     let ttl = 300 * SECOND;
     let start = async |service: &str| {
-        let builder = Identity::builder(id(service)).authority(authority.clone()).ttl(ttl);
+        let builder = Identity::builder(id(service))
+            .authority(authority.clone())
+            .ttl(ttl);
         let builder = builder.clock(clock.clone()).events(events.clone());
         builder.start().await.expect("an identity")
     };
@@ -35,7 +37,10 @@ async fn a_thousand_certificates_and_ten_cas_are_replaced_and_no_request_fails()
         if cas == 10 && rotations >= 1000 {
             break;
         }
-        assert!(minute < 3000, "{rotations} rotations of certificates, {cas} of CAs");
+        assert!(
+            minute < 3000,
+            "{rotations} rotations of certificates, {cas} of CAs"
+        );
         match minute % 160 {
             40 if cas < 10 => authority.prepare(),
             // Every identity has confirmed the bundle by now: the authority would wait for that.
@@ -48,7 +53,9 @@ async fn a_thousand_certificates_and_ten_cas_are_replaced_and_no_request_fails()
             _ => {}
         }
         let connected = h1.connect(&endpoint).await;
-        let mut io = connected.unwrap_or_else(|error| panic!("minute {minute}: {error}")).io;
+        let mut io = connected
+            .unwrap_or_else(|error| panic!("minute {minute}: {error}"))
+            .io;
         // A third of a lifetime is left when a certificate is renewed: a connection lasts so long at least, while
         // certificates and CAs change.
         for _ in 0..6 {

@@ -94,7 +94,10 @@ fn a_renewal_begins_before_there_is_an_alarm_and_goes_step_by_step() {
     assert_eq!(life.machine.step(), Step::Issued);
     let next = lease(life.now.wall, 90 * DAY, 0.5);
     assert_eq!(life.on(Input::Installed(next, Standing::Good)), None);
-    assert_eq!((life.machine.step(), life.machine.overdue_since()), (Step::Serving, None));
+    assert_eq!(
+        (life.machine.step(), life.machine.overdue_since()),
+        (Step::Serving, None)
+    );
 }
 
 #[test]
@@ -146,7 +149,10 @@ fn a_certificate_that_is_revoked_tainted_or_of_no_root_is_replaced_at_once_and_n
             assert_eq!(life.on(Input::Trust(standing)), None, "not in the same moment");
             assert_eq!(life.machine.step(), Step::RenewDue);
             let pause = life.until_asked(DAY).expect("asked");
-            assert!(pause <= spread.mul_f64(share) + Duration::from_millis(2), "{pause:?}");
+            assert!(
+                pause <= spread.mul_f64(share) + Duration::from_millis(2),
+                "{pause:?}"
+            );
             asked.push(pause);
         }
         assert!(asked.is_sorted() && asked[0] < asked[2]);
@@ -199,7 +205,11 @@ fn a_wall_clock_that_jumps_is_noticed_and_obeyed() {
     assert!(!jump.is_forth && jump.by == 60 * DAY);
     assert_eq!(life.on(Input::Time), Some(Action::MakeKey));
     life.now.wall += 29 * SECOND;
-    assert_eq!(life.machine.jumped(life.now), None, "clocks are set a little all the time");
+    assert_eq!(
+        life.machine.jumped(life.now),
+        None,
+        "clocks are set a little all the time"
+    );
 }
 
 #[derive(Clone, Copy, Debug)]

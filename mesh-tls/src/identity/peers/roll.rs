@@ -210,8 +210,7 @@ impl<S, C: Clone> Roll<S, C> {
         let entry = self.remove(digest)?;
         self.open -= entry.open.len();
         let connections: Vec<_> = entry.open.into_values().collect();
-        self.leaving
-            .push_back((now.steady + GRACE, connections.clone()));
+        self.leaving.push_back((now.steady + GRACE, connections.clone()));
         Some(Leaving {
             who: entry.who,
             why,

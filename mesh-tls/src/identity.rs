@@ -8,6 +8,7 @@ mod files;
 mod lifecycle;
 mod now;
 mod peers;
+mod renewal;
 mod status;
 
 use std::fmt;

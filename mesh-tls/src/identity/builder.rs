@@ -6,9 +6,10 @@ use std::time::Duration;
 use mesh_core::clock::{SystemClock, WallClock};
 use mesh_core::{EventBus, SpiffeId, live};
 
-use super::driver::Renewal;
+use super::driver::Keeper;
 use super::epoch::Compiler;
 use super::peers::LivePeers;
+use super::renewal::Renewal;
 use super::{Identity, IdentityError};
 use crate::authority::{AnyAuthority, CertAuthority, DnsName, Follower};
 use crate::key::KeyType;
@@ -133,7 +134,7 @@ impl IdentityBuilder {
             events: self.events.clone(),
         };
         let (state, epoch) = renewal.first().await?;
-        let mut keeper = renewal.keeper(state, &epoch);
+        let mut keeper = Keeper::new(renewal, state, &epoch);
         let (tell_status, status) = live(keeper.first_status(&epoch));
         let peers = LivePeers::new(epoch.trust_number, self.events);
         let (publisher, epoch) = live(epoch);

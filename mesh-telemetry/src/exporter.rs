@@ -26,6 +26,10 @@ use tokio::time::{sleep, timeout};
 
 use crate::registry::Telemetry;
 
+mod readiness;
+
+pub use readiness::Readiness;
+
 /// How long a request's head may take, and a connection may be idle.
 const HEAD: Duration = Duration::from_secs(5);
 /// How long a connection may live; an answer under way then gets [`HEAD`] more.
@@ -46,7 +50,7 @@ const EXPOSITION: HeaderValue = HeaderValue::from_static("text/plain; version=0.
 /// |---|---|
 /// | `/metrics` | the page, in Prometheus' text format 0.0.4 |
 /// | `/healthz` | 200 while this future is polled |
-/// | `/readyz` | 200 if `ready` says so, else 503 |
+/// | `/readyz` | 200 if `ready` says so, else 503; with the reason, if it is [degraded](Readiness::Degraded) |
 ///
 /// `GET` and `HEAD` only (others: 405); another path: 404. `ready` is asked on each `/readyz`, and must not
 /// block: it is false while the process starts and while it drains. Keep serving while it drains, so that
@@ -71,14 +75,14 @@ const EXPOSITION: HeaderValue = HeaderValue::from_static("text/plain; version=0.
 /// serving.abort();
 /// # Ok(()) }
 /// ```
-pub async fn serve_metrics(
+pub async fn serve_metrics<R: Into<Readiness>>(
     listener: TcpListener,
     telemetry: Telemetry,
-    ready: impl Fn() -> bool + Send + Sync + 'static,
+    ready: impl Fn() -> R + Send + Sync + 'static,
 ) -> Infallible {
     let pages = Arc::new(Pages {
         telemetry,
-        ready: Box::new(ready),
+        ready: Box::new(move || ready().into()),
         rendering: Semaphore::new(1),
     });
     let mut connections = Connections::default();
@@ -143,7 +147,7 @@ async fn serve_connection(io: impl AsyncRead + AsyncWrite + Unpin + Send + 'stat
 
 struct Pages {
     telemetry: Telemetry,
-    ready: Box<dyn Fn() -> bool + Send + Sync>,
+    ready: Box<dyn Fn() -> Readiness + Send + Sync>,
     /// One permit, so that a crowd of scrapes holds one thread.
     rendering: Semaphore,
 }
@@ -164,11 +168,16 @@ impl Pages {
         match path {
             "/metrics" => self.metrics().await,
             "/healthz" => text(StatusCode::OK, "ok\n"),
-            "/readyz" if (self.ready)() => text(StatusCode::OK, "ready\n"),
-            "/readyz" => text(
-                StatusCode::SERVICE_UNAVAILABLE,
-                "not ready: starting or draining\n",
-            ),
+            "/readyz" => match (self.ready)() {
+                Readiness::Ready => text(StatusCode::OK, "ready\n"),
+                Readiness::Degraded(why) => {
+                    answer(StatusCode::OK, TEXT, format!("ready, but degraded: {why}\n"))
+                }
+                Readiness::NotReady => text(
+                    StatusCode::SERVICE_UNAVAILABLE,
+                    "not ready: starting or draining\n",
+                ),
+            },
             _ => text(StatusCode::NOT_FOUND, "not here: /metrics, /healthz or /readyz\n"),
         }
     }

@@ -31,7 +31,7 @@ pub mod labels;
 pub mod metrics;
 pub mod registry;
 
-pub use exporter::serve_metrics;
+pub use exporter::{Readiness, serve_metrics};
 pub use metrics::{
     MetricsBody, MetricsFuture, MetricsLayer, MetricsService, ProcessMetrics, RequestRecord, RouteMetrics,
     ServiceMetrics,

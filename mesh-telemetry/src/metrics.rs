@@ -16,6 +16,10 @@
 //! | `service_mesh_faults_injected_total` | `kind` |
 //! | `service_mesh_mirrored_total` | `outcome` |
 //! | `service_mesh_config_reloads_total` | `result` |
+//! | `service_mesh_certificate_expiry_days`, `service_mesh_certificate_lifetime_days` | `service, kind` |
+//! | `service_mesh_certificate_renewal_overdue_seconds`, `service_mesh_crl_age_seconds` | `service` |
+//! | `service_mesh_trust_bundle_sequence`, `service_mesh_trust_bundles_refused_total` | `service` |
+//! | `service_mesh_connections_ended_total` | `service, cause` |
 //! | `service_mesh_build_info` | `version` |
 //!
 //! A request is counted once, when its response is over: at the end of the body, at its error, or when the
@@ -34,6 +38,7 @@
 
 mod future;
 mod histogram;
+mod identity;
 mod layer;
 mod process;
 mod record;
@@ -44,6 +49,7 @@ mod version;
 
 pub use future::MetricsFuture;
 pub use histogram::EDGES;
+pub use identity::{IdentityMetrics, Remaining, Untrusted};
 pub use layer::MetricsLayer;
 pub use process::{Fault, Mirrored, ProcessMetrics, Reload, Retry};
 pub use record::{MetricsBody, RequestRecord};

@@ -23,7 +23,8 @@ use tokio::time::Instant;
 
 use crate::labels::SourceId;
 use crate::metrics::{
-    EDGES, MetricsLayer, ProcessMetrics, RouteKey, RouteMetrics, ServiceMetrics, VersionKey, VersionMetrics,
+    EDGES, IdentityMetrics, MetricsLayer, ProcessMetrics, RouteKey, RouteMetrics, ServiceMetrics, VersionKey,
+    VersionMetrics,
 };
 
 mod grow_only;
@@ -66,6 +67,7 @@ struct Alive {
     routes: Leases<RouteKey, RouteMetrics>,
     versions: Leases<VersionKey, VersionMetrics>,
     services: Leases<Arc<str>, ServiceMetrics>,
+    identities: Leases<Arc<str>, IdentityMetrics>,
 }
 
 /// The bounds of a [`Telemetry`].
@@ -129,6 +131,7 @@ impl TelemetryBuilder {
                     routes: Leases::new(),
                     versions: Leases::new(),
                     services: Leases::new(),
+                    identities: Leases::new(),
                 }),
                 hooks: Hooks::default(),
             }),
@@ -189,6 +192,14 @@ impl Telemetry {
         let mut alive = self.shared.alive.lock();
         alive.services.get_or_insert_with(service.shared(), |name| {
             ServiceMetrics::new(&self.shared.series, name)
+        })
+    }
+
+    /// The metrics of what this process is to its peers. For when an identity is started.
+    pub fn identity(&self, service: &ServiceName) -> Arc<IdentityMetrics> {
+        let mut alive = self.shared.alive.lock();
+        alive.identities.get_or_insert_with(service.shared(), |name| {
+            IdentityMetrics::new(&self.shared.series, name)
         })
     }
 
@@ -279,12 +290,14 @@ impl Alive {
         self.routes.sweep(now, retention);
         self.versions.sweep(now, retention);
         self.services.sweep(now, retention);
+        self.identities.sweep(now, retention);
     }
 
     fn touch(&self) {
         self.routes.values().for_each(RouteMetrics::touch);
         self.versions.values().for_each(VersionMetrics::touch);
         self.services.values().for_each(ServiceMetrics::touch);
+        self.identities.values().for_each(IdentityMetrics::touch);
     }
 
     fn write_durations(&self, page: &mut String) {

@@ -9,7 +9,7 @@ use mesh_core::context::{Direction, Target};
 use mesh_core::{ErrorKind, MeshContext, ServiceName};
 use mesh_telemetry::Telemetry;
 use mesh_telemetry::labels::{MethodLabel, Protocol, RequestLabels, SourceId, StatusLabel};
-use mesh_telemetry::metrics::EDGES;
+use mesh_telemetry::metrics::{EDGES, Remaining};
 
 #[path = "support/exposition.rs"]
 mod exposition;
@@ -79,8 +79,16 @@ fn every_family_has_a_help_text() {
     let telemetry = Telemetry::new();
     let _route = telemetry.route(&target(), Direction::Inbound);
     let _service = telemetry.service(&target().service);
+    let identity = telemetry.identity(&target().service);
+    let left = Remaining {
+        days: 1.0,
+        lifetime: Duration::from_secs(86_400),
+    };
+    identity.set_leaf(left);
+    identity.set_ca(left);
+    identity.set_crl_age(Duration::ZERO);
     let page = page(&telemetry);
-    assert_eq!(page.families.len(), 18);
+    assert_eq!(page.families.len(), 25);
     for (name, family) in &page.families {
         assert!(
             family.help.as_ref().is_some_and(|help| help.ends_with('.')),

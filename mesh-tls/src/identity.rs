@@ -14,7 +14,6 @@ mod status;
 use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
-use std::time::SystemTime;
 
 use mesh_core::{Live, ServiceName, SpiffeId};
 
@@ -27,7 +26,7 @@ pub use error::IdentityError;
 pub use files::IdentityFiles;
 pub use peers::PeerCounts;
 pub(crate) use peers::{LivePeer, LivePeers, Verified};
-pub use status::{CrlStatus, IdentityStatus, RenewalStatus, Standing, Step, TrustStatus};
+pub use status::{CrlStatus, IdentityStatus, RenewalStatus, RootStatus, Standing, Step, TrustStatus};
 
 /// What this process is to its peers. Clones are the same identity.
 ///
@@ -81,11 +80,6 @@ impl Identity {
     /// The certificate in use.
     pub fn certificate(&self) -> IssuedCert {
         self.epoch().cert.clone()
-    }
-
-    /// The certificates of the CAs in use, with the end of each: what to warn of before it ends.
-    pub fn roots(&self) -> Vec<(String, SystemTime)> {
-        self.epoch().roots.to_vec()
     }
 
     /// How it is doing: certificate, renewal, trust.

@@ -75,11 +75,11 @@ enum Change {
 }
 
 impl Admin {
-    /// It is served nowhere before the first configuration is adopted.
-    pub fn new(orders: Orders) -> Self {
+    /// About this identity, which others change. It is served nowhere before the first configuration is adopted.
+    pub fn new(identity: Arc<ArcSwap<Option<InUse>>>, orders: Orders) -> Self {
         Self {
             shared: Shared {
-                identity: Arc::default(),
+                identity,
                 guard: Arc::default(),
                 orders,
             },
@@ -147,8 +147,7 @@ impl Admin {
     }
 
     /// Serves what was prepared.
-    pub fn adopt(&mut self, prepared: Prepared, identity: Option<&InUse>) {
-        self.shared.identity.store(Arc::new(identity.cloned()));
+    pub fn adopt(&mut self, prepared: Prepared) {
         let Some(next) = prepared.0 else {
             self.serving = None;
             return;

@@ -1,12 +1,16 @@
 //! What this process is to its peers, as the configuration says.
 
+mod figures;
+
 use std::path::Path;
 
-use mesh_core::SpiffeId;
+use mesh_core::{EventBus, SpiffeId};
 use mesh_tls::authority::LocalCaOptions;
 use mesh_tls::{FileStore, Identity, IdentityFiles, LocalCa, Peers, TlsPolicy};
 
 use crate::config::{Authority, Mesh, MutualTls};
+
+pub use figures::{figures, troubles};
 
 /// The identity that is in use, and what it was made from.
 #[derive(Clone)]
@@ -32,7 +36,11 @@ impl InUse {
 ///
 /// # Errors
 /// Files cannot be read or do not fit, the CA cannot be opened, or nobody signs.
-pub async fn identity(mesh: &Mesh, in_use: Option<&InUse>) -> Result<Option<InUse>, String> {
+pub async fn identity(
+    mesh: &Mesh,
+    in_use: Option<&InUse>,
+    events: &EventBus,
+) -> Result<Option<InUse>, String> {
     let Some(mutual_tls) = &mesh.mutual_tls else {
         return Ok(None);
     };
@@ -46,7 +54,7 @@ pub async fn identity(mesh: &Mesh, in_use: Option<&InUse>) -> Result<Option<InUs
     if let Some(in_use) = in_use.filter(|in_use| in_use.made_from == made_from) {
         return Ok(Some(in_use.clone()));
     }
-    let (identity, ca) = make(mutual_tls, id).await?;
+    let (identity, ca) = make(mutual_tls, id, events).await?;
     let certificate = identity.certificate();
     tracing::info!(id = %identity.id(), serial = %certificate.serial(), "this process has an identity");
     Ok(Some(InUse {
@@ -56,7 +64,11 @@ pub async fn identity(mesh: &Mesh, in_use: Option<&InUse>) -> Result<Option<InUs
     }))
 }
 
-async fn make(mutual_tls: &MutualTls, id: SpiffeId) -> Result<(Identity, Option<LocalCa>), String> {
+async fn make(
+    mutual_tls: &MutualTls,
+    id: SpiffeId,
+    events: &EventBus,
+) -> Result<(Identity, Option<LocalCa>), String> {
     let mut own = None;
     let policy = policy(mutual_tls);
     if policy.peers == Peers::Anyone {
@@ -67,7 +79,9 @@ async fn make(mutual_tls: &MutualTls, id: SpiffeId) -> Result<(Identity, Option<
     }
     let made = match &mutual_tls.authority {
         Authority::Files { cert, key, ca, crl } => {
-            let mut files = IdentityFiles::new(cert, key, ca).policy(policy);
+            let mut files = IdentityFiles::new(cert, key, ca)
+                .policy(policy)
+                .events(events.clone());
             if let Some(crl) = crl {
                 files = files.crl(crl);
             }
@@ -80,6 +94,7 @@ async fn make(mutual_tls: &MutualTls, id: SpiffeId) -> Result<(Identity, Option<
                 .authority(ca)
                 .store(store)
                 .policy(policy)
+                .events(events.clone())
                 .key_type(mutual_tls.key_type)
                 .ttl(mutual_tls.lifetime)
                 .renew_before(mutual_tls.renew_before)

@@ -8,10 +8,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use mesh_core::drain::{DrainTrigger, drain};
 use mesh_core::serve::Server;
 use mesh_telemetry::metrics::Reload;
-use mesh_telemetry::{Telemetry, serve_metrics};
+use mesh_telemetry::registry::BeforeScrape;
+use mesh_telemetry::{Readiness, Telemetry, serve_metrics};
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -23,7 +25,7 @@ use crate::breakers::Breakers;
 use crate::config::{self, Config};
 use crate::faults::Faults;
 use crate::fleets::Fleets;
-use crate::identity::{InUse, identity};
+use crate::identity::{InUse, figures, identity, troubles};
 use crate::mirrors::Mirrors;
 use crate::plan::{ListenerPlan, Plan, Policies};
 use crate::rate_limits::RateLimits;
@@ -79,7 +81,9 @@ struct Process {
     breakers: Breakers,
     mirrors: Mirrors,
     retries: RetryBudgets,
-    identity: Option<InUse>,
+    /// What this process is to its peers.
+    identity: Arc<ArcSwap<Option<InUse>>>,
+    figures: Option<BeforeScrape>,
     admin: Admin,
     orders: mpsc::Receiver<Order>,
     workers: Vec<Worker>,
@@ -108,6 +112,7 @@ impl Process {
             None => None,
         };
         let (give, orders) = admin::orders();
+        let identity = Arc::default();
         Ok(Self {
             telemetry: Telemetry::new(),
             fleets: Fleets::default(),
@@ -116,8 +121,9 @@ impl Process {
             breakers: Breakers::default(),
             mirrors: Mirrors::default(),
             retries: RetryBudgets::default(),
-            identity: None,
-            admin: Admin::new(give),
+            admin: Admin::new(Arc::clone(&identity), give),
+            identity,
+            figures: None,
             orders,
             workers,
             listeners: Vec::new(),
@@ -184,7 +190,11 @@ impl Process {
             socket.map_err(|error| RunError(format!("metrics cannot be served on {address}: {error}")))?;
         let (telemetry, ready) = (self.telemetry.clone(), Arc::clone(ready));
         tracing::info!(address = %socket.local_addr().unwrap_or(address), "serving /metrics, /healthz and /readyz");
-        let serving = serve_metrics(socket, telemetry, move || ready.load(Ordering::Acquire));
+        let identity = Arc::clone(&self.identity);
+        let serving = serve_metrics(socket, telemetry, move || match ready.load(Ordering::Acquire) {
+            true => readiness(&identity.load()),
+            false => Readiness::NotReady,
+        });
         Ok(Some(AbortOnDrop(tokio::spawn(async move {
             serving.await;
         }))))
@@ -235,9 +245,13 @@ impl Process {
     /// Serves by this configuration: first the plan on every worker, then the listeners, so that no request
     /// meets a listener without a plan. New addresses are bound before anything changes.
     async fn adopt(&mut self, config: &Config) -> Result<(), RunError> {
-        let identity = identity(&config.mesh, self.identity.as_ref())
-            .await
-            .map_err(RunError)?;
+        let identity = identity(
+            &config.mesh,
+            Option::as_ref(&self.identity.load()),
+            self.fleets.events(),
+        )
+        .await
+        .map_err(RunError)?;
         let own = identity.as_ref().map(InUse::identity);
         let policies = Policies {
             limits: &self.limits,
@@ -286,8 +300,11 @@ impl Process {
         self.breakers.adopt(kept);
         self.mirrors.adopt(&plan.mirrors);
         self.retries.adopt(&plan.retries);
-        self.admin.adopt(admin, identity.as_ref());
-        self.identity = identity;
+        self.admin.adopt(admin);
+        self.figures = identity
+            .as_ref()
+            .map(|in_use| figures(&self.telemetry, &config.mesh.identity.service, in_use.identity()));
+        self.identity.store(Arc::new(identity));
         for worker in &self.workers {
             worker.adopt(&plan).await;
         }
@@ -372,6 +389,15 @@ impl Process {
                 "requests were still in flight after {limit:?} and were cut (--drain-timeout)"
             ))),
         }
+    }
+}
+
+/// A process whose identity is in trouble serves on: who watches it is told.
+fn readiness(identity: &Option<InUse>) -> Readiness {
+    let troubles = identity.as_ref().map(|in_use| troubles(in_use.identity()));
+    match troubles.unwrap_or_default() {
+        none if none.is_empty() => Readiness::Ready,
+        some => Readiness::Degraded(some.join("; ").into()),
     }
 }
 

@@ -6,10 +6,13 @@ use tokio::time::Instant;
 
 use super::*;
 
-fn pages(telemetry: Telemetry, ready: impl Fn() -> bool + Send + Sync + 'static) -> Arc<Pages> {
+fn pages<R: Into<Readiness>>(
+    telemetry: Telemetry,
+    ready: impl Fn() -> R + Send + Sync + 'static,
+) -> Arc<Pages> {
     Arc::new(Pages {
         telemetry,
-        ready: Box::new(ready),
+        ready: Box::new(move || ready().into()),
         rendering: Semaphore::new(1),
     })
 }
@@ -187,4 +190,17 @@ async fn a_server_that_is_dropped_ends_its_connections() {
     serving.abort();
     let mut rest = Vec::new();
     client.read_to_end(&mut rest).await.expect("closed");
+}
+
+#[tokio::test]
+async fn who_is_degraded_takes_traffic_and_says_why() {
+    let pages = pages(Telemetry::new(), || {
+        Readiness::Degraded("no space is left".into())
+    });
+    let answer = ask(&pages, "GET /readyz").await;
+    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+    assert!(
+        answer.ends_with("ready, but degraded: no space is left\n"),
+        "{answer}"
+    );
 }

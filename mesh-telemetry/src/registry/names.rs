@@ -19,6 +19,13 @@ pub(crate) const AUTHORIZATION_AUDITED: &str = "service_mesh_authorization_audit
 pub(crate) const FAULTS: &str = "service_mesh_faults_injected_total";
 pub(crate) const MIRRORED: &str = "service_mesh_mirrored_total";
 pub(crate) const CONFIG_RELOADS: &str = "service_mesh_config_reloads_total";
+pub(crate) const CERTIFICATE_EXPIRY: &str = "service_mesh_certificate_expiry_days";
+pub(crate) const CERTIFICATE_LIFETIME: &str = "service_mesh_certificate_lifetime_days";
+pub(crate) const RENEWAL_OVERDUE: &str = "service_mesh_certificate_renewal_overdue_seconds";
+pub(crate) const CRL_AGE: &str = "service_mesh_crl_age_seconds";
+pub(crate) const BUNDLE_SEQUENCE: &str = "service_mesh_trust_bundle_sequence";
+pub(crate) const BUNDLES_REFUSED: &str = "service_mesh_trust_bundles_refused_total";
+pub(crate) const CONNECTIONS_ENDED: &str = "service_mesh_connections_ended_total";
 pub(crate) const BUILD_INFO: &str = "service_mesh_build_info";
 
 pub(crate) const DURATION_HELP: &str =
@@ -48,7 +55,7 @@ const fn family(name: &'static str, kind: Kind, unit: Unit, help: &'static str) 
     }
 }
 
-const FAMILIES: [Family; 18] = [
+const FAMILIES: [Family; 25] = [
     family(
         REQUESTS,
         Kind::Counter,
@@ -140,6 +147,48 @@ const FAMILIES: [Family; 18] = [
         Kind::Counter,
         Unit::Count,
         "Attempts to load a changed configuration.",
+    ),
+    family(
+        CERTIFICATE_EXPIRY,
+        Kind::Gauge,
+        Unit::Count,
+        "Days until the end of the certificate that this process shows, and of the CA that vouches for it.",
+    ),
+    family(
+        CERTIFICATE_LIFETIME,
+        Kind::Gauge,
+        Unit::Count,
+        "Days for which these certificates are good in all.",
+    ),
+    family(
+        RENEWAL_OVERDUE,
+        Kind::Gauge,
+        Unit::Seconds,
+        "How long a new certificate has been wanted and has not come, else 0.",
+    ),
+    family(
+        CRL_AGE,
+        Kind::Gauge,
+        Unit::Seconds,
+        "How long ago the oldest revocation list in force was signed.",
+    ),
+    family(
+        BUNDLE_SEQUENCE,
+        Kind::Gauge,
+        Unit::Count,
+        "The sequence of the trust bundle in force.",
+    ),
+    family(
+        BUNDLES_REFUSED,
+        Kind::Counter,
+        Unit::Count,
+        "Trust bundles that were refused; the last good one stays in force.",
+    ),
+    family(
+        CONNECTIONS_ENDED,
+        Kind::Counter,
+        Unit::Count,
+        "Connections that ended since their peer is not trusted any more.",
     ),
     family(
         BUILD_INFO,

@@ -9,7 +9,7 @@ use rustls::ServerConfig;
 use rustls::sign::CertifiedKey;
 
 use super::IdentityError;
-use super::status::{CrlStatus, Standing};
+use super::status::{CrlStatus, RootStatus, Standing};
 use crate::authority::{IssuedCert, TrustBundle};
 use crate::certificate::Certificate;
 use crate::hash::sha256;
@@ -23,7 +23,7 @@ use crate::verify::{Expected, Usage, Verifier, VerifyError, VerifyErrorKind, Ver
 pub(crate) struct Epoch {
     pub(crate) key: Arc<CertifiedKey>,
     pub(crate) cert: IssuedCert,
-    pub(crate) roots: Arc<[(String, SystemTime)]>,
+    pub(crate) roots: Arc<[RootStatus]>,
     pub(super) crls: Arc<[CrlStatus]>,
     pub(crate) trust: Trust,
     /// Counts up with every change of trust, from 1 on. A new certificate alone changes nothing of it.
@@ -70,7 +70,7 @@ impl Epoch {
 
     /// The end of the root that ended last, if one has.
     pub(super) fn last_root_ended(&self, now: SystemTime) -> Option<SystemTime> {
-        let ends = self.roots.iter().map(|(_, end)| *end);
+        let ends = self.roots.iter().map(|root| root.not_after);
         ends.filter(|end| *end < now).max()
     }
 }
@@ -188,7 +188,7 @@ impl Compiler {
         };
         let roots = bundle.roots.iter().filter_map(|root| {
             let root = Certificate::parse(&root.cert).ok()?;
-            Some((root.subject().to_owned(), root.not_after()))
+            Some(RootStatus::of(&root))
         });
         Ok(Epoch {
             server_required: server(ClientCerts::Required)?,

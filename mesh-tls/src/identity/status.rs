@@ -7,6 +7,7 @@ use mesh_core::SpiffeId;
 
 use super::epoch::Epoch;
 use crate::authority::IssuedCert;
+use crate::certificate::Certificate;
 use crate::verify::{CrlSummary, Verifier};
 
 /// What the certificate in use is worth, by the trust bundle in force.
@@ -100,8 +101,8 @@ pub struct TrustStatus {
     pub sequence: u64,
     /// The sequence of the newest bundle that was told; more than `sequence`, if that one was of no use.
     pub seen: u64,
-    /// The CAs, with the end of each.
-    pub roots: Arc<[(String, SystemTime)]>,
+    /// The CAs.
+    pub roots: Arc<[RootStatus]>,
     /// The revocation lists.
     pub crls: Arc<[CrlStatus]>,
     /// Why the newest bundle was refused. The last good one stays in force.
@@ -124,6 +125,28 @@ impl TrustStatus {
             refused: None,
             refusals: 0,
             unreachable: None,
+        }
+    }
+}
+
+/// The certificate of a CA that is trusted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct RootStatus {
+    /// Its name.
+    pub subject: String,
+    /// When it begins to be good.
+    pub not_before: SystemTime,
+    /// Until when it is good: what to warn of before it ends.
+    pub not_after: SystemTime,
+}
+
+impl RootStatus {
+    pub(super) fn of(root: &Certificate) -> Self {
+        Self {
+            subject: root.subject().to_owned(),
+            not_before: root.not_before(),
+            not_after: root.not_after(),
         }
     }
 }

@@ -17,7 +17,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::Shared;
 use super::problem::Problem;
 use crate::cert::told;
-use crate::identity::InUse;
+use crate::identity::{InUse, troubles};
 
 /// How many of the issued certificates are listed, unless told otherwise.
 const LISTED: usize = 1000;
@@ -45,6 +45,12 @@ struct Own {
     days_left: f64,
     /// The CAs it trusts.
     roots: Vec<Root>,
+    /// When the next certificate is asked for; nothing, if somebody else renews.
+    renewal_due: Option<String>,
+    /// The sequence of the trust bundle in force.
+    sequence: u64,
+    /// What is not as it should be, though this process serves as ever.
+    troubles: Vec<String>,
 }
 
 #[derive(Debug, Serialize, ToSchema)]
@@ -172,11 +178,12 @@ pub(super) async fn show(
 }
 
 fn own(identity: &Identity, now: SystemTime) -> Own {
-    let certificate = identity.certificate();
-    let roots = identity.roots().into_iter().map(|(subject, not_after)| Root {
-        subject,
-        not_after: told(not_after),
-        days_left: days_left(not_after, now),
+    let status = identity.status();
+    let certificate = &status.certificate;
+    let roots = status.trust.roots.iter().map(|root| Root {
+        subject: root.subject.clone(),
+        not_after: told(root.not_after),
+        days_left: days_left(root.not_after, now),
     });
     Own {
         spiffe_id: identity.id().to_string(),
@@ -185,6 +192,9 @@ fn own(identity: &Identity, now: SystemTime) -> Own {
         not_after: told(certificate.not_after()),
         days_left: days_left(certificate.not_after(), now),
         roots: roots.collect(),
+        renewal_due: status.renewal.due.map(told),
+        sequence: status.trust.sequence,
+        troubles: troubles(identity),
     }
 }
 

@@ -28,10 +28,11 @@ impl Api {
             mutual_tls.replace("STATE", &directory.display().to_string())
         );
         let config = config::parse("mesh.yaml", &text).expect("a configuration").config;
-        let in_use = identity(&config.mesh, None).await.expect("an identity");
+        let in_use = identity(&config.mesh, None, &mesh_core::EventBus::new(16))
+            .await
+            .expect("an identity");
         let (give, orders) = orders();
-        let mut admin = Admin::new(give);
-        admin.adopt(Prepared(None), in_use.as_ref());
+        let admin = Admin::new(Arc::new(ArcSwap::from_pointee(in_use)), give);
         Self {
             routes: routes(admin.shared.clone()),
             shared: admin.shared,

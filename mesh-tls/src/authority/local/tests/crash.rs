@@ -158,10 +158,10 @@ fn copy(from: &Path, to: &Path) {
 struct Told(HashMap<u64, TrustBundle>);
 
 impl Told {
-    fn hear(&mut self, bundle: TrustBundle, when: &str) {
-        Verifier::new(&bundle, VerifyPolicy::new()).expect("a bundle that can be used");
+    fn hear(&mut self, bundle: &TrustBundle, when: &str) {
+        Verifier::new(bundle, VerifyPolicy::new()).expect("a bundle that can be used");
         let known = self.0.entry(bundle.sequence).or_insert_with(|| bundle.clone());
-        assert_eq!(*known, bundle, "{when}: two bundles of one sequence");
+        assert_eq!(known, bundle, "{when}: two bundles of one sequence");
     }
 }
 
@@ -169,11 +169,11 @@ impl Told {
 async fn is_whole(operation: Operation, template: &Path, path: &Path, when: &str) {
     let mut told = Told::default();
     if operation != Operation::Init && operation != Operation::Migrate {
-        told.hear(LocalCa::open(template).expect("the CA").bundle(), when);
+        told.hear(&LocalCa::open(template).expect("the CA").bundle(), when);
     }
     let before = told.0.keys().max().copied().unwrap_or_default();
     let found = LocalCa::open_or_init(path, options()).unwrap_or_else(|error| panic!("{when}: {error}"));
-    told.hear(found.bundle(), when);
+    told.hear(&found.bundle(), when);
     assert!(
         found.bundle().sequence >= before,
         "{when}: the sequence went back"
@@ -187,7 +187,7 @@ async fn is_whole(operation: Operation, template: &Path, path: &Path, when: &str
     }
     let ca = LocalCa::open(path).expect("the CA");
     ca.change(Inner::look_after).await.expect("looked after");
-    told.hear(ca.bundle(), when);
+    told.hear(&ca.bundle(), when);
     let issued = ca.issue(request("orders", DAY)).await.expect("issued");
     let bundle = ca.bundle();
     let verifier = Verifier::new(&bundle, VerifyPolicy::new()).expect("a bundle");

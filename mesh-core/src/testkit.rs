@@ -1,4 +1,4 @@
-//! Tools for the tests of layers: services that do what a script says, a clock that stands still, seeds.
+//! Tools for tests: services that do what a script says, a clock that stands still, seeds, and hostile input.
 //!
 //! ```
 //! use mesh_core::testkit::{NotReadyClone, Scripted, Step};
@@ -20,6 +20,7 @@
 use std::future::Future;
 
 mod clock;
+pub mod mutate;
 mod ready;
 mod scripted;
 

@@ -82,9 +82,11 @@ impl PeerMarks {
     }
 }
 
-/// Envoy's format: the hash of the certificate and the identity it holds.
+/// Envoy's format: the hash of the certificate and the identity it holds. Neither needs quotes: an identity has none of
+/// what separates, and what is no hash is not told, since it could go on with another identity.
 fn client_cert(peer: &PeerInfo) -> Option<HeaderValue> {
-    let hash = peer.fingerprint.as_ref()?;
+    let is_hash = |text: &&Arc<str>| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let hash = peer.fingerprint.as_ref().filter(is_hash)?;
     let text = match &peer.identity {
         Some(identity) => format!("Hash={hash};URI={identity}"),
         None => format!("Hash={hash}"),

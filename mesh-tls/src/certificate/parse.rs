@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use mesh_core::SpiffeId;
 use rustls_pki_types::CertificateDer;
-use x509_parser::asn1_rs::Oid;
+use x509_parser::asn1_rs::{Any, Class, Oid, Sequence};
 use x509_parser::extensions::{
     ExtendedKeyUsage, GeneralName, NameConstraints as Constraints, ParsedExtension,
 };
@@ -24,6 +24,9 @@ use crate::hash;
 use crate::printable::{printable, shortened};
 use crate::verify::uris;
 
+/// A dozen are many.
+const MAX_EXTENSIONS: usize = 64;
+
 fn wrong(message: impl Into<String>) -> CertificateError {
     CertificateError(message.into())
 }
@@ -39,6 +42,14 @@ pub(super) fn certificate(der: &CertificateDer<'_>) -> Result<Certificate, Certi
     if tbs.version != X509Version::V3 {
         return Err(wrong("it is of an old version of X.509: expected version 3"));
     }
+    // Each is compared with all before it, and whoever sends a certificate has proved nothing yet.
+    if tbs.extensions().len() > MAX_EXTENSIONS {
+        let message = format!(
+            "it has {} extensions: expected at most {MAX_EXTENSIONS}",
+            tbs.extensions().len()
+        );
+        return Err(wrong(message));
+    }
     let mut read = Extensions::default();
     let mut seen: Vec<&Oid<'_>> = Vec::new();
     for extension in tbs.extensions() {
@@ -46,6 +57,9 @@ pub(super) fn certificate(der: &CertificateDer<'_>) -> Result<Certificate, Certi
             return Err(wrong(format!("it has the extension {} twice", extension.oid)));
         }
         seen.push(&extension.oid);
+        if extension.oid == oid::OID_X509_EXT_SUBJECT_ALT_NAME && !are_general_names(extension.value) {
+            return Err(wrong(format!("its extension {} cannot be read", extension.oid)));
+        }
         read.take(extension.critical, extension.parsed_extension())
             .map_err(|message| wrong(format!("its extension {} {message}", extension.oid)))?;
     }
@@ -170,6 +184,29 @@ fn name_constraints(constraints: &Constraints<'_>) -> Result<NameConstraints, &'
     })
 }
 
+/// Whether each name has a tag of its kind, and nothing stands behind them. The parser goes by the number of a tag alone,
+/// and would take for a URI what is none to other readers.
+fn are_general_names(value: &[u8]) -> bool {
+    let Ok((&[], names)) = Sequence::from_der(value) else {
+        return false;
+    };
+    let mut rest: &[u8] = &names.content;
+    while !rest.is_empty() {
+        let Ok((behind, name)) = Any::from_der(rest) else {
+            return false;
+        };
+        let is_constructed = matches!(name.tag().0, 0 | 3 | 4 | 5);
+        if name.class() != Class::ContextSpecific || name.header.is_constructed() != is_constructed {
+            return false;
+        }
+        rest = behind;
+    }
+    true
+}
+
+/// The number of URIs among the kinds of names.
+const URI: u32 = 6;
+
 fn take_name(names: &mut Names, name: &GeneralName<'_>) {
     match name {
         GeneralName::URI(uri) => names.uris.push((*uri).to_owned()),
@@ -178,7 +215,13 @@ fn take_name(names: &mut Names, name: &GeneralName<'_>) {
             Some(address) => names.addresses.push(address),
             None => names.invalid = true,
         },
-        GeneralName::Invalid(..) => names.invalid = true,
+        GeneralName::Invalid(tag, octets) => {
+            names.invalid = true;
+            // A second URI is a second one, whatever it holds.
+            if tag.0 == URI {
+                names.uris.push(String::from_utf8_lossy(octets).into_owned());
+            }
+        }
         _ => {}
     }
 }
@@ -220,6 +263,9 @@ fn serial(raw: &[u8], is_root: bool) -> Result<SerialNumber, CertificateError> {
     }
     if raw.first().is_some_and(|first| first & 0x80 != 0) {
         return Err(wrong("its serial number is negative: expected a positive one"));
+    }
+    if let [0, 0..=0x7f, ..] = raw {
+        return Err(wrong("its serial number has zeros in front: expected DER"));
     }
     SerialNumber::from_bytes(raw).map_err(|error| wrong(format!("its serial number is {error}")))
 }

@@ -14,6 +14,7 @@ use mesh_traffic::LiveSplits;
 use crate::authorization;
 use crate::cert::{self, Cert};
 use crate::config;
+use crate::core_dumps;
 use crate::explain::{self, Asked};
 use crate::log::{self, LogFormat};
 use crate::run::{self, RunOptions};
@@ -69,6 +70,10 @@ struct Run {
     /// How log lines are written
     #[arg(long, value_enum, default_value_t)]
     log_format: LogFormat,
+    /// Let the system write the memory of this process into a file if it crashes, and debuggers look into it: there are
+    /// private keys in it
+    #[arg(long)]
+    allow_core_dumps: bool,
 }
 
 #[derive(Debug, clap::Args)]
@@ -128,12 +133,21 @@ pub fn main() -> ExitCode {
         Command::Run(run) => serve(run),
         Command::Check(check) => report(&check.config),
         Command::Explain(explain) => tell(explain),
-        Command::Cert(cert) => cert::main(&cert),
+        Command::Cert(cert) => {
+            core_dumps::forbid_or_tell();
+            cert::main(&cert)
+        }
     }
 }
 
 fn serve(run: Run) -> ExitCode {
     log::start(run.log_format);
+    match run.allow_core_dumps {
+        true => {
+            tracing::warn!("core dumps are allowed: whoever gets one has the private keys of this process")
+        }
+        false => core_dumps::forbid_or_tell(),
+    }
     let loaded = match config::load(&run.config) {
         Ok(loaded) => loaded,
         Err(report) => {

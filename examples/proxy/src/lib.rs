@@ -13,6 +13,7 @@ pub mod breakers;
 pub mod cert;
 pub mod cli;
 pub mod config;
+mod core_dumps;
 pub mod explain;
 pub mod faults;
 pub mod fleets;

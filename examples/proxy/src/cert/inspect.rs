@@ -93,9 +93,33 @@ fn text(fact: &Value) -> String {
     match fact {
         Value::Null => "-".into(),
         Value::Bool(yes) => if *yes { "yes" } else { "no" }.into(),
-        Value::String(text) => text.clone(),
+        Value::String(text) => printable(text),
         Value::Array(all) if all.is_empty() => "-".into(),
         Value::Array(all) => all.iter().map(text).collect::<Vec<_>>().join(", "),
         other => other.to_string(),
+    }
+}
+
+/// Without what moves a cursor or begins a line: whoever made the certificate wrote this.
+fn printable(text: &str) -> String {
+    let visible = |c: char| match c.is_control() {
+        true => char::REPLACEMENT_CHARACTER,
+        false => c,
+    };
+    text.chars().map(visible).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_name_of_a_certificate_moves_the_cursor() {
+        let names = json!(["orders.example", "a\u{1b}[2J\nserial        00"]);
+        assert_eq!(
+            text(&names),
+            "orders.example, a\u{fffd}[2J\u{fffd}serial        00"
+        );
+        assert_eq!(text(&Value::Null), "-");
     }
 }

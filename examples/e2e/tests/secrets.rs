@@ -319,7 +319,7 @@ async fn tells_no_secret(authority: &str, format: &str) {
         )
         .await;
     let refused = "the configuration is refused";
-    let remote = format!("remote: {{ url: 'nonsense', joinToken: {JOIN_TOKEN}, unknown: {JOIN_TOKEN} }}");
+    let remote = format!("remote: {{ url: 'nonsense', joinToken: {JOIN_TOKEN}, joinTokn: {JOIN_TOKEN} }}");
     let list = format!("remote: {{ url: 'https://ca.example', joinToken: [{JOIN_TOKEN}] }}");
     let good = proxy.file(authority, "");
     let bad = [
@@ -330,7 +330,7 @@ async fn tells_no_secret(authority: &str, format: &str) {
         good.replace("redis: \"redis", "redis: [\"redis")
             .replace(&format!("{}\"", proxy.redis), &format!("{}\"]", proxy.redis)),
         good.replace("redis: \"", "redys: \""),
-        format!("{good}\n  - : [{JOIN_TOKEN}\n"),
+        format!("{good}\n  - joinToken: [{JOIN_TOKEN}\n"),
     ];
     for text in &bad {
         proxy.reload(text, refused).await;

@@ -1,5 +1,6 @@
 //! Everything that is wrong with a configuration, to be read by a person, or read out to one.
 
+mod mask;
 mod text;
 
 use std::fmt;

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::Problem;
+use super::mask::masked;
 
 /// A longer line of the file is shown in part, around what is meant.
 const WIDTH: usize = 120;
@@ -29,7 +30,7 @@ pub(super) fn write(
             "" => writeln!(f)?,
             path => writeln!(f, " {}", Printable(path))?,
         }
-        writeln!(f, "    found: {}", Printable(&problem.found))?;
+        writeln!(f, "    found: {}", Printable(&masked(&problem.found)))?;
         writeln!(f, "    expected: {}", Printable(&problem.expected))?;
         if let Some(hint) = &problem.hint {
             writeln!(f, "    hint: {}", Printable(hint))?;
@@ -52,7 +53,7 @@ fn excerpt(f: &mut fmt::Formatter<'_>, problem: &Problem, line: &str) -> fmt::Re
         true => (0, length),
         false => (column.saturating_sub(WIDTH / 2), length.min(column + WIDTH / 2)),
     };
-    let shown: String = line
+    let shown: String = masked(line)
         .chars()
         .skip(first)
         .take(last - first)

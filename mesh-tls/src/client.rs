@@ -13,7 +13,7 @@ use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, Server
 use rustls::client::{Resumption, WebPkiServerVerifier};
 use rustls::crypto::WebPkiSupportedAlgorithms;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::sign::SingleCertAndKey;
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{
     CertificateError, ClientConfig, DigitallySignedStruct, Error, OtherError, RootCertStore, SignatureScheme,
 };
@@ -141,6 +141,16 @@ impl TlsConnect {
         })
     }
 
+    /// Connects by this configuration, whose verifier asks for what is expected.
+    #[cfg(feature = "remote")]
+    pub(crate) fn by(config: ClientConfig, expected: Expected) -> Self {
+        Self {
+            source: Source::Outside(Arc::new(config)),
+            expected,
+            warned: Arc::default(),
+        }
+    }
+
     /// Takes the word of these roots too: of an endpoint whose certificate is signed by another CA than the mesh's.
     ///
     /// # Errors
@@ -224,22 +234,36 @@ impl Mesh {
         if !self.more_roots.is_empty() {
             trust.verifier = Arc::new(trust.verifier.with_more_roots(&self.more_roots)?);
         }
-        let crypto = &epoch.crypto;
-        let verifier = ServerVerifier {
-            trust,
-            expected: expected.clone(),
-            signatures: crypto.provider.signature_verification_algorithms,
-        };
-        let mut config = ClientConfig::builder_with_provider(Arc::clone(&crypto.provider))
-            .with_protocol_versions(&crypto.versions)?
-            .dangerous()
-            .with_custom_certificate_verifier(Arc::new(verifier))
-            .with_client_cert_resolver(Arc::new(SingleCertAndKey::from(Arc::clone(&epoch.key))));
-        // A resumed session is not verified again.
-        config.resumption = Resumption::disabled();
+        let key = Some(Arc::clone(&epoch.key));
+        let mut config = member_config(&epoch.crypto, trust, expected.clone(), key)?;
         config.alpn_protocols = self.protocols.iter().copied().map(alpn).collect();
         Ok(Arc::new(config))
     }
+}
+
+/// A configuration for a member of the mesh, who shows this certificate, or none.
+pub(crate) fn member_config(
+    crypto: &Crypto,
+    trust: Trust,
+    expected: Expected,
+    key: Option<Arc<CertifiedKey>>,
+) -> Result<ClientConfig, Error> {
+    let verifier = ServerVerifier {
+        trust,
+        expected,
+        signatures: crypto.provider.signature_verification_algorithms,
+    };
+    let builder = ClientConfig::builder_with_provider(Arc::clone(&crypto.provider))
+        .with_protocol_versions(&crypto.versions)?
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(verifier));
+    let mut config = match key {
+        Some(key) => builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(key))),
+        None => builder.with_no_client_auth(),
+    };
+    // A resumed session is not verified again.
+    config.resumption = Resumption::disabled();
+    Ok(config)
 }
 
 impl Connect for TlsConnect {

@@ -15,7 +15,19 @@ pub(crate) fn sha256_half(bytes: &[u8]) -> String {
     hex(hash.as_ref().get(..16).unwrap_or_default())
 }
 
-fn hex(bytes: &[u8]) -> String {
+/// SHA-256 as it is.
+#[cfg(feature = "remote")]
+pub(crate) fn sha256_bytes(bytes: &[u8]) -> [u8; 32] {
+    // It has 32 bytes.
+    digest(&SHA256, bytes)
+        .as_ref()
+        .first_chunk()
+        .copied()
+        .unwrap_or_default()
+}
+
+/// Bytes in lower-case hexadecimal.
+pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes
         .iter()
         .fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {

@@ -7,6 +7,7 @@
 //! - [`store`]: the trait [`CertStore`], which carries an identity over a restart.
 //! - [`verify`]: what a certificate of the mesh has to be, beyond what TLS libraries ask.
 //! - [`policy`]: what of TLS is spoken.
+//! - `remote`, with the feature of that name: a CA at another place, its API and its client.
 //! - `authorize`, with the feature of that name: who may do what, by verified identity.
 //!
 //! A private key never leaves the process that made it: a certificate *request* crosses [`CertAuthority`], not a
@@ -30,6 +31,8 @@ mod peer;
 pub mod pem;
 pub mod policy;
 mod printable;
+#[cfg(feature = "remote")]
+pub mod remote;
 pub mod rotation;
 mod sealed;
 mod secure_dir;

@@ -2,7 +2,9 @@
 
 use std::fmt;
 
-use rustls_pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
+use rustls_pki_types::{
+    CertificateDer, CertificateRevocationListDer, CertificateSigningRequestDer, PrivateKeyDer,
+};
 use zeroize::Zeroizing;
 
 use crate::key::PrivateKey;
@@ -194,6 +196,35 @@ pub fn crls(content: &[u8]) -> Result<Vec<CertificateRevocationListDer<'static>>
         )),
         false => Ok(crls),
     }
+}
+
+/// The one certificate signing request of a text.
+///
+/// # Errors
+/// There is none, more than one, or something else.
+pub fn certificate_request(text: &[u8]) -> Result<CertificateSigningRequestDer<'static>, PemError> {
+    let mut request = None;
+    for block in blocks(text)? {
+        // The second is what older tools write.
+        if !["CERTIFICATE REQUEST", "NEW CERTIFICATE REQUEST"].contains(&block.label.as_str()) {
+            return Err(unexpected(&block, "CERTIFICATE REQUEST"));
+        }
+        let der = CertificateSigningRequestDer::from(block.der.to_vec());
+        if request.replace(der).is_some() {
+            return Err(PemError::at(
+                block.line,
+                "there is a second request: expected one",
+            ));
+        }
+    }
+    request.ok_or_else(|| {
+        PemError::whole("there is no request in it: expected -----BEGIN CERTIFICATE REQUEST-----")
+    })
+}
+
+/// A certificate signing request as text.
+pub fn encode_certificate_request(request: &CertificateSigningRequestDer<'_>) -> String {
+    pem::encode_config(&pem::Pem::new("CERTIFICATE REQUEST", request.to_vec()), unix())
 }
 
 /// Certificates as text.

@@ -7,6 +7,7 @@ mod list;
 mod revoke;
 mod rotate;
 mod status;
+mod token;
 mod verify;
 
 use std::fs;
@@ -64,6 +65,14 @@ pub enum Cert {
     /// Show the generations of the CA, who follows it, and what it does next
     #[command(after_help = "Example:\n  mesh-proxy cert status --state-dir mesh-state/ca")]
     Status(status::Status),
+    /// Make a token with which a service may join the mesh, once, from another machine
+    ///
+    /// Prints the token alone: it is a secret until it was used. The proxy of this state directory has to serve
+    /// mutualTLS.certificateApi, and to have been started with it once.
+    #[command(
+        after_help = "Example:\n  mesh-proxy cert token --service orders --namespace dept-barc --ttl 10m --state-dir mesh-state/ca\n\nWhere orders runs: mutualTLS: { authority: { remote: { url: \"https://ca.example:9443\", joinTokenFile: token } } }"
+    )]
+    Token(token::Token),
     /// List what the CA issued
     #[command(after_help = "Example:\n  mesh-proxy cert list --state-dir mesh-state/ca")]
     List(list::List),
@@ -88,6 +97,10 @@ pub struct StateDir {
 impl StateDir {
     fn ca(&self) -> Result<LocalCa, BoxError> {
         Ok(LocalCa::open(&self.state_dir)?)
+    }
+
+    fn path(&self) -> &std::path::Path {
+        &self.state_dir
     }
 }
 
@@ -130,6 +143,7 @@ pub fn main(cert: &Cert) -> ExitCode {
         Cert::Crl(crl) => crl.run(&mut out),
         Cert::Rotate(rotate) => rotate.run(&mut out),
         Cert::Status(status) => status.run(&mut out),
+        Cert::Token(token) => token.run(&mut out),
         Cert::List(list) => list.run(&mut out),
         Cert::Inspect(inspect) => inspect.run(&mut out),
         Cert::Verify(verify) => verify.run(&mut out),

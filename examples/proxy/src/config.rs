@@ -56,7 +56,7 @@ use yaml::{Node, Place};
 
 pub use admin::{Admin, Metrics};
 pub use analysis::{Analysis, AnalysisSource, AnalysisTemplate, Judge};
-pub use authority::{Authority, Secret};
+pub use authority::{Authority, Join, Secret};
 pub use authorization::{Authorization, AuthorizationMode, AuthorizationRule};
 pub use canary::{Canary, CanaryRouting, Criteria, Stage};
 pub use circuit_breaker::CircuitBreaker;

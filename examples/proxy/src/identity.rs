@@ -6,9 +6,10 @@ use std::path::Path;
 
 use mesh_core::{EventBus, SpiffeId};
 use mesh_tls::authority::LocalCaOptions;
-use mesh_tls::{FileStore, Identity, IdentityFiles, LocalCa, Peers, TlsPolicy};
+use mesh_tls::remote::{JoinToken, RemoteCa, TokenFile};
+use mesh_tls::{AnyAuthority, AnyStore, FileStore, Identity, IdentityFiles, LocalCa, Peers, TlsPolicy};
 
-use crate::config::{Authority, Mesh, MutualTls};
+use crate::config::{Authority, HttpUrl, Join, Mesh, MutualTls};
 
 pub use figures::{figures, troubles};
 
@@ -26,7 +27,7 @@ impl InUse {
         &self.identity
     }
 
-    /// The CA of this process, if it has one of its own.
+    /// The CA, if it is this process's own.
     pub fn ca(&self) -> Option<&LocalCa> {
         self.ca.as_ref()
     }
@@ -50,7 +51,9 @@ pub async fn identity(
         mesh.identity.service.as_str(),
     )
     .map_err(|error| error.to_string())?;
-    let made_from = (mutual_tls.clone(), id.clone());
+    // Where others ask for certificates says nothing of this one.
+    let mut made_from = (mutual_tls.clone(), id.clone());
+    made_from.0.certificate_api = None;
     if let Some(in_use) = in_use.filter(|in_use| in_use.made_from == made_from) {
         return Ok(Some(in_use.clone()));
     }
@@ -69,7 +72,6 @@ async fn make(
     id: SpiffeId,
     events: &EventBus,
 ) -> Result<(Identity, Option<LocalCa>), String> {
-    let mut own = None;
     let policy = policy(mutual_tls);
     if policy.peers == Peers::Anyone {
         tracing::error!(
@@ -77,7 +79,9 @@ async fn make(
              what is sent"
         );
     }
-    let made = match &mutual_tls.authority {
+    let directory: &Path = &mutual_tls.state_dir;
+    let mut own = None;
+    let authority = match &mutual_tls.authority {
         Authority::Files { cert, key, ca, crl } => {
             let mut files = IdentityFiles::new(cert, key, ca)
                 .policy(policy)
@@ -85,37 +89,57 @@ async fn make(
             if let Some(crl) = crl {
                 files = files.crl(crl);
             }
-            files.start(id).await
+            let made = files.start(id).await.map_err(|error| error.to_string())?;
+            return Ok((made, None));
         }
         Authority::Local => {
-            let (ca, store) = local(mutual_tls, &id)?;
-            own = Some(ca.clone());
-            Identity::builder(id)
-                .authority(ca)
-                .store(store)
-                .policy(policy)
-                .events(events.clone())
-                .key_type(mutual_tls.key_type)
-                .ttl(mutual_tls.lifetime)
-                .renew_before(mutual_tls.renew_before)
-                .start()
-                .await
+            let options = LocalCaOptions::new(id.trust_domain()).with_key_type(mutual_tls.key_type);
+            let ca = LocalCa::open_or_init(directory, options).map_err(|error| error.to_string())?;
+            AnyAuthority::new(own.insert(ca).clone())
         }
-        Authority::Remote { .. } | Authority::Kubernetes { .. } | Authority::Spire { .. } => {
+        Authority::Remote { url, join } => AnyAuthority::new(remote(mutual_tls, &id, url, join)?),
+        Authority::Kubernetes { .. } | Authority::Spire { .. } => {
             return Err("this authority is not there yet".into());
         }
     };
-    let identity = made.map_err(|error| error.to_string())?;
-    Ok((identity, own))
+    let made = Identity::builder(id)
+        .authority(authority)
+        .store(store(directory)?)
+        .policy(policy)
+        .events(events.clone())
+        .key_type(mutual_tls.key_type)
+        .ttl(mutual_tls.lifetime)
+        .renew_before(mutual_tls.renew_before)
+        .start()
+        .await;
+    Ok((made.map_err(|error| error.to_string())?, own))
 }
 
-/// The CA of the mesh's own, made on the first start, and the place for what it issued to this process.
-fn local(mutual_tls: &MutualTls, id: &SpiffeId) -> Result<(LocalCa, FileStore), String> {
+/// The CA at another place, which is shown the certificate that the store holds.
+fn remote(mutual_tls: &MutualTls, id: &SpiffeId, url: &HttpUrl, join: &Join) -> Result<RemoteCa, String> {
     let directory: &Path = &mutual_tls.state_dir;
-    let options = LocalCaOptions::new(id.trust_domain()).with_key_type(mutual_tls.key_type);
-    let ca = LocalCa::open_or_init(directory, options).map_err(|error| error.to_string())?;
+    let builder = RemoteCa::builder(id.clone(), url.as_str()).map_err(|error| error.to_string())?;
+    let builder = builder.state_dir(directory).policy(policy(mutual_tls));
+    let builder = match join {
+        Join::Token(token) => {
+            let token: JoinToken = token
+                .reveal()
+                .parse()
+                .map_err(|error| format!("joinToken: {error}"))?;
+            builder.join(token)
+        }
+        Join::File(path) => builder.join(TokenFile::new(path)),
+    };
+    builder
+        .store(store(directory)?)
+        .build()
+        .map_err(|error| error.to_string())
+}
+
+/// Where the certificate of this process is kept.
+fn store(directory: &Path) -> Result<AnyStore, String> {
     let store = FileStore::open(directory.join("identities")).map_err(|error| error.to_string())?;
-    Ok((ca, store))
+    Ok(AnyStore::new(store))
 }
 
 /// What of TLS is spoken.

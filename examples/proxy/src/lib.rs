@@ -11,6 +11,7 @@ pub mod admin;
 pub mod authorization;
 pub mod breakers;
 pub mod cert;
+pub mod certificate_api;
 pub mod cli;
 pub mod config;
 mod core_dumps;

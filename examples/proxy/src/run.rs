@@ -22,6 +22,7 @@ use tokio::sync::mpsc;
 use crate::accept::ListenerAccept;
 use crate::admin::{self, Admin, Order, Reloaded};
 use crate::breakers::Breakers;
+use crate::certificate_api;
 use crate::config::{self, Config};
 use crate::faults::Faults;
 use crate::fleets::Fleets;
@@ -86,6 +87,7 @@ struct Process {
     figures: Option<BeforeScrape>,
     admin: Admin,
     orders: mpsc::Receiver<Order>,
+    certificate_api: Option<certificate_api::Serving>,
     workers: Vec<Worker>,
     listeners: Vec<Listening>,
     metrics: Option<(SocketAddr, StdListener)>,
@@ -125,6 +127,7 @@ impl Process {
             identity,
             figures: None,
             orders,
+            certificate_api: None,
             workers,
             listeners: Vec::new(),
             metrics,
@@ -289,6 +292,15 @@ impl Process {
                 bind(address, "serviceMesh.admin.bind").map_err(|error| error.to_string())
             })
             .map_err(RunError)?;
+        let api = certificate_api::prepare(
+            config.mesh.mutual_tls.as_ref(),
+            identity.as_ref(),
+            self.certificate_api.as_ref(),
+            |address| {
+                bind(address, "serviceMesh.mutualTLS.certificateApi.bind").map_err(|error| error.to_string())
+            },
+        )
+        .map_err(RunError)?;
         // Nothing but the system refuses any more: from here on it counts.
         self.fleets.adopt(&plan.services).map_err(RunError)?;
         self.fleets.known(DISCOVERY_WAIT).await;
@@ -305,6 +317,9 @@ impl Process {
             .as_ref()
             .map(|in_use| figures(&self.telemetry, &config.mesh.identity.service, in_use.identity()));
         self.identity.store(Arc::new(identity));
+        if let certificate_api::Next::Changed(next) = api {
+            self.certificate_api = next.map(|ready| ready.serve());
+        }
         for worker in &self.workers {
             worker.adopt(&plan).await;
         }

@@ -458,6 +458,44 @@ fn secrets_are_not_printed() {
 }
 
 #[test]
+fn a_ca_at_another_place_is_named_by_https_and_joined_with_one_token() {
+    let remote = |keys: &str| {
+        parse(
+            "x",
+            &format!("serviceMesh: {{ mutualTLS: {{ authority: {{ remote: {{ {keys} }} }} }} }}"),
+        )
+    };
+    assert!(remote("url: 'https://ca.example:9443', joinTokenFile: token").is_ok());
+    for keys in [
+        "url: 'https://ca.example:9443'",
+        "url: 'http://ca.example:9443', joinTokenFile: token",
+        "url: 'https://ca.example:9443/v1', joinTokenFile: token",
+        "url: 'https://ca.example:9443', joinToken: '', joinTokenFile: token",
+    ] {
+        assert!(remote(keys).is_err(), "{keys}");
+    }
+}
+
+#[test]
+fn certificates_are_handed_out_only_by_who_has_the_ca() {
+    let tls = mutual_tls("certificateApi: { bind: '0.0.0.0:9443' }");
+    assert_eq!(tls.certificate_api, Some(([0, 0, 0, 0], 9443).into()));
+    assert_eq!(mutual_tls("enabled: true").certificate_api, None);
+    let off = mutual_tls("certificateApi: { bind: '0.0.0.0:9443', enabled: false }");
+    assert_eq!(off.certificate_api, None);
+    for keys in [
+        "certificateApi: {}",
+        "certificateApi: { bind: '0.0.0.0:9443' }, authority: { files: { cert: c, key: k, ca: a } }",
+        "certificateApi: { bind: '0.0.0.0:9443' }, verifyPeerCertificate: false, iAcceptInsecure: true",
+    ] {
+        assert!(
+            parse("x", &format!("serviceMesh: {{ mutualTLS: {{ {keys} }} }}")).is_err(),
+            "{keys}"
+        );
+    }
+}
+
+#[test]
 fn a_file_that_cannot_be_read_is_told_like_any_other_problem() {
     let missing = load(Path::new("no-such-file.yaml")).expect_err("there is none");
     assert!(

@@ -75,7 +75,7 @@ fn an_authority_that_signs_nothing_yet_keeps_the_proxy_from_running() {
     for (authority, refuses) in [
         ("local: {}", false),
         ("files: { cert: c, key: k, ca: a }", false),
-        ("remote: { url: 'https://ca.example', joinToken: t }", true),
+        ("remote: { url: 'https://ca.example', joinTokenFile: t }", false),
         ("kubernetes: { secret: s }", true),
         ("spire: { socket: s }", true),
     ] {

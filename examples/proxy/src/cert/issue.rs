@@ -41,12 +41,12 @@ pub struct Issue {
     at: StateDir,
 }
 
-fn dns_name(text: &str) -> Result<DnsName, String> {
+pub(super) fn dns_name(text: &str) -> Result<DnsName, String> {
     let name = DnsName::try_from(text.to_owned());
     name.map_err(|_| "it is no DNS name: expected one as orders.example.org".into())
 }
 
-fn lifetime(text: &str) -> Result<Duration, String> {
+pub(super) fn lifetime(text: &str) -> Result<Duration, String> {
     mesh_core::duration::parse(text).map_err(|error| error.to_string())
 }
 

@@ -26,10 +26,10 @@ pub enum Authority {
     },
     /// A CA at another place.
     Remote {
-        /// Its address.
+        /// Its address: `https`, without a path.
         url: HttpUrl,
-        /// What proves that this proxy may join.
-        join_token: Secret,
+        /// What this proxy joins with while it has no certificate that counts.
+        join: Join,
     },
     /// A secret of Kubernetes.
     Kubernetes {
@@ -41,6 +41,15 @@ pub enum Authority {
         /// Its socket.
         socket: PathBuf,
     },
+}
+
+/// What a proxy joins with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Join {
+    /// This token: it is one, and may be over.
+    Token(Secret),
+    /// The token in this file, read whenever it is needed.
+    File(PathBuf),
 }
 
 /// A text that is never printed.
@@ -97,12 +106,42 @@ fn read_files(fields: &mut Fields<'_>) -> Option<Authority> {
 }
 
 fn read_remote(fields: &mut Fields<'_>) -> Option<Authority> {
-    let url = fields.required("url", parsed(identity::URL, identity::http_url));
-    let join_token = fields.required("joinToken", text("a token"));
-    Some(Authority::Remote {
-        url: url?,
-        join_token: Secret::new(&join_token?),
-    })
+    let url = fields.required("url", parsed(CA_URL, ca_url));
+    let token = fields.optional("joinToken", text(TOKEN));
+    let file = fields.optional(
+        "joinTokenFile",
+        path("the path of a file that holds a join token"),
+    );
+    if fields.has("joinToken") && fields.has("joinTokenFile") {
+        let wrong = Wrong::expected("one of both");
+        fields.refuse("joinTokenFile", "joinTokenFile beside joinToken", wrong);
+    } else if !fields.has("joinToken") && !fields.has("joinTokenFile") {
+        let wrong = Wrong::expected("joinToken, or joinTokenFile with a file that may be written later");
+        fields.missing("joinToken", wrong);
+    }
+    // What it says is looked at when it is used: a problem here would be told with the line, and the token in it.
+    let join = match (token, file) {
+        (Some(token), _) => Join::Token(Secret::new(&token)),
+        (None, Some(file)) => Join::File(file),
+        (None, None) => return None,
+    };
+    Some(Authority::Remote { url: url?, join })
+}
+
+const TOKEN: &str = "a join token, as mesh-proxy cert token prints it";
+const CA_URL: &str = "the URL of a CA, as https://ca.example:9443";
+
+fn ca_url(text: &str) -> Result<HttpUrl, Wrong> {
+    let wrong = || Wrong::expected(CA_URL);
+    let url = identity::http_url(text).map_err(|_| wrong())?;
+    let uri: http::Uri = text.parse().map_err(|_| wrong())?;
+    if uri.scheme_str() != Some("https") {
+        return Err(wrong().because("certificates are asked for over https only"));
+    }
+    if !matches!(uri.path(), "" | "/") || uri.query().is_some() {
+        return Err(wrong().because("it has a path, which the API brings itself"));
+    }
+    Ok(url)
 }
 
 fn read_kubernetes(fields: &mut Fields<'_>) -> Option<Authority> {

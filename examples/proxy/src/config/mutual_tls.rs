@@ -1,5 +1,6 @@
 //! `mutualTLS`: certificates, and what is spoken with them.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -7,6 +8,7 @@ use super::authority;
 use super::authority::Authority;
 use super::context::Wrong;
 use super::defaults;
+use super::grammar::{self, BIND};
 use super::near::nearest;
 use super::shape::{Fields, boolean, duration, integer, list, object, parsed, path, word};
 use mesh_tls::{CipherSuite, KeyType, StaleCrl, TlsVersion, rotation};
@@ -33,6 +35,8 @@ pub struct MutualTls {
     pub crl_stale_policy: StaleCrl,
     /// Who signs.
     pub authority: Authority,
+    /// Where others ask this process's CA for certificates; only with [`Authority::Local`]. Default: nowhere.
+    pub certificate_api: Option<SocketAddr>,
     /// Where the CA's key, certificates and the revocation list are kept. Default `./mesh-state/ca`.
     pub state_dir: PathBuf,
 }
@@ -67,6 +71,7 @@ pub(super) fn read(fields: &mut Fields<'_>) -> Option<Option<MutualTls>> {
     let policies = word(&[("deny", StaleCrl::Deny), ("warn", StaleCrl::Warn)]);
     let crl_stale_policy = fields.or("crlStalePolicy", policies, StaleCrl::Deny);
     let authority = fields.part("authority", object(authority::read));
+    let certificate_api = fields.optional("certificateApi", object(read_certificate_api));
     let state_dir = path("the path of a directory");
     let state_dir = fields.or(
         "stateDir",
@@ -74,6 +79,20 @@ pub(super) fn read(fields: &mut Fields<'_>) -> Option<Option<MutualTls>> {
         PathBuf::from(defaults::MUTUAL_TLS_STATE_DIR),
     );
 
+    if fields.has("certificateApi")
+        && authority
+            .as_ref()
+            .is_some_and(|authority| *authority != Authority::Local)
+    {
+        let wrong = Wrong::expected("no certificateApi, or authority: { local: {} }")
+            .because("certificates are handed out by who has the CA");
+        fields.refuse("certificateApi", "certificateApi beside another authority", wrong);
+    }
+    if fields.has("certificateApi") && !verify_peer_certificate {
+        let wrong = Wrong::expected("verifyPeerCertificate: true beside it")
+            .because("who shows a certificate would not be asked whether it is good");
+        fields.refuse("certificateApi", "certificateApi without verification", wrong);
+    }
     if !verify_peer_certificate && !accepts_insecure {
         let wrong = Wrong::expected("true")
             .because("anyone could pose as a peer")
@@ -90,8 +109,15 @@ pub(super) fn read(fields: &mut Fields<'_>) -> Option<Option<MutualTls>> {
         protocols,
         crl_stale_policy,
         authority: authority?,
+        certificate_api: certificate_api.flatten(),
         state_dir,
     }))
+}
+
+fn read_certificate_api(fields: &mut Fields<'_>) -> Option<Option<SocketAddr>> {
+    let enabled = fields.or("enabled", boolean(), true);
+    let bind = fields.required("bind", parsed(BIND, grammar::bind))?;
+    Some(enabled.then_some(bind))
 }
 
 /// `keySize` alone is the size of an RSA key, as in the document; beside `keyType` it has to agree.

@@ -73,10 +73,6 @@ pub(super) const TABLE: &[Row] = &[
     honoured("serviceMesh.faults"),
     honoured("serviceMesh.mutualTLS"),
     refused(
-        "serviceMesh.mutualTLS.authority.remote",
-        "nobody would sign for this process",
-    ),
-    refused(
         "serviceMesh.mutualTLS.authority.kubernetes",
         "nobody would sign for this process",
     ),

@@ -450,13 +450,28 @@ pub(super) const NOTES: &[(&str, &str)] = &[
         "files.crl",
         "The revocation lists. They count for new connections; those that are open stay.",
     ),
-    ("authority.remote", "A CA at another place."),
-    ("remote.url", "Its address."),
-    ("remote.joinToken", "What proves that this proxy may join."),
+    (
+        "authority.remote",
+        "A CA at another place: a proxy with `certificateApi`. Once this proxy has joined, it renews its certificate by showing it, also after a restart.",
+    ),
+    ("remote.url", "Its address, as `https://ca.example:9443`."),
+    (
+        "remote.joinToken",
+        "What this proxy joins with: what `mesh-proxy cert token` prints there. It counts once. This, or `joinTokenFile`.",
+    ),
+    (
+        "remote.joinTokenFile",
+        "A file with the token, read whenever there is no certificate that counts: a new token needs no restart. It may be missing otherwise.",
+    ),
     ("authority.kubernetes", "A secret of Kubernetes."),
     ("kubernetes.secret", "Its name."),
     ("authority.spire", "A SPIRE agent."),
     ("spire.socket", "Its socket."),
+    (
+        "mutualTLS.certificateApi",
+        "Where other proxies ask the CA of this one for certificates (`authority.remote` there). It speaks TLS by this proxy's own identity, which join tokens name, and shows nothing to who has neither a token nor a certificate but the roots. Only with `authority.local`. Default: nowhere.",
+    ),
+    ("certificateApi.bind", "Where it listens."),
     (
         "mutualTLS.stateDir",
         "Where the CA's key, what it issued, and this process's own certificate are kept; made on the first start with `local`.",

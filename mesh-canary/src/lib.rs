@@ -32,6 +32,7 @@
 
 pub mod analyzer;
 pub mod judge;
+pub mod statistics;
 
 pub use analyzer::{
     Bound, CanaryAnalyzer, Doubt, Evidence, EvidenceError, Finding, Number, Observed, Reason, Stage, Verdict,

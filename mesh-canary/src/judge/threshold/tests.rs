@@ -1,9 +1,11 @@
 use std::sync::Arc;
+use std::time::Duration;
 
+use mesh_core::metric::{Histogram, Traffic};
 use proptest::prelude::*;
 
 use super::*;
-use crate::analyzer::Stage;
+use crate::analyzer::{Stage, Window};
 
 const EDGES_MS: [u64; 6] = [100, 250, 500, 1000, 2500, 10_000];
 

@@ -1,0 +1,281 @@
+//! Limits over a while: the `successCriteria` and `rollbackCriteria` of a configuration.
+
+use std::fmt;
+use std::time::Duration;
+
+use mesh_core::duration::display;
+use mesh_core::metric::{Histogram, Traffic};
+
+use super::observation::Observation;
+use crate::analyzer::{Finding, Number, Window};
+
+/// A rate of errors, or a 95th percentile of response times, that must not be exceeded over a while.
+///
+/// ```
+/// use std::time::Duration;
+/// use mesh_canary::judge::Criteria;
+///
+/// let criteria = Criteria::over(Duration::from_secs(60))
+///     .error_rate(0.05)
+///     .response_time(Duration::from_secs(1))
+///     .min_requests(50);
+/// # let _ = criteria;
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Criteria {
+    window: Duration,
+    error_rate: Option<f64>,
+    response_time: Option<Duration>,
+    min_requests: Option<u64>,
+}
+
+impl Criteria {
+    /// Nothing is limited yet; the last `window` is looked at.
+    pub fn over(window: Duration) -> Self {
+        Self {
+            window,
+            error_rate: None,
+            response_time: None,
+            min_requests: None,
+        }
+    }
+
+    /// The highest share of errors, 0 to 1.
+    #[must_use]
+    pub fn error_rate(mut self, limit: f64) -> Self {
+        self.error_rate = Some(limit);
+        self
+    }
+
+    /// The longest 95th percentile of response times.
+    #[must_use]
+    pub fn response_time(mut self, limit: Duration) -> Self {
+        self.response_time = Some(limit);
+        self
+    }
+
+    /// How many requests of the canary are looked at, at least: with fewer, the window grows until there are
+    /// as many. The default for a rollback is 20; for a success, as many as prove the error rate when none of
+    /// them fails, with an error of 5 % (299 for a rate of 1 %), but at least 20.
+    #[must_use]
+    pub fn min_requests(mut self, requests: u64) -> Self {
+        self.min_requests = Some(requests);
+        self
+    }
+
+    pub(super) fn error_rate_limit(&self) -> Option<f64> {
+        self.error_rate
+    }
+}
+
+/// The fewest requests that have a 95th percentile.
+pub(super) const FEWEST: u64 = 20;
+
+/// How many requests without an error make it unlikely (5 %) that the true rate is above `rate`.
+pub(super) fn proving(rate: f64) -> u64 {
+    let requests = (0.05_f64.ln() / (-rate).ln_1p()).ceil();
+    // The conversion saturates, and makes 0 of "not a number".
+    (requests as u64).max(FEWEST)
+}
+
+/// [`Criteria`] that cannot be wrong.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Limits {
+    pub(super) window: Duration,
+    pub(super) error_rate: Option<f64>,
+    pub(super) response_time: Option<Duration>,
+    pub(super) min_requests: u64,
+}
+
+/// How what was measured compares with the limits.
+#[derive(Default)]
+pub(super) struct Check {
+    pub(super) kept: Vec<Finding>,
+    pub(super) exceeded: Vec<Finding>,
+    pub(super) unknown: Vec<Finding>,
+}
+
+impl Limits {
+    /// The limits of a success and of a rollback, and how many requests each needs where the criteria say
+    /// nothing.
+    ///
+    /// # Errors
+    /// Criteria without a limit or without a window, a rate that is not a ratio, a limit or a number of requests
+    /// of zero where that makes no sense, or a success that is also a rollback.
+    pub(super) fn pair(
+        success: Criteria,
+        success_requests: u64,
+        rollback: Criteria,
+        rollback_requests: u64,
+    ) -> Result<(Self, Self), CriteriaError> {
+        let success = Limits::of(success, "successCriteria", success_requests)?;
+        let rollback = Limits::of(rollback, "rollbackCriteria", rollback_requests)?;
+        let above = |a: Option<f64>, b: Option<f64>| matches!((a, b), (Some(a), Some(b)) if a > b);
+        if above(success.error_rate, rollback.error_rate) {
+            return Err(CriteriaError::new(
+                "successCriteria.errorRate",
+                success.error_rate.unwrap_or_default(),
+                "at most rollbackCriteria.errorRate, or the same canary is good and bad",
+            ));
+        }
+        let slower = |a: Option<Duration>, b: Option<Duration>| matches!((a, b), (Some(a), Some(b)) if a > b);
+        if slower(success.response_time, rollback.response_time) {
+            return Err(CriteriaError::new(
+                "successCriteria.responseTime",
+                display(success.response_time.unwrap_or_default()),
+                "at most rollbackCriteria.responseTime, or the same canary is good and bad",
+            ));
+        }
+        Ok((success, rollback))
+    }
+
+    /// The limits of the mesh's documentation.
+    pub(super) fn documented(success_requests: u64, rollback_requests: u64) -> (Self, Self) {
+        let success = Self {
+            window: Duration::from_secs(300),
+            error_rate: Some(0.01),
+            response_time: Some(Duration::from_millis(500)),
+            min_requests: success_requests,
+        };
+        let rollback = Self {
+            window: Duration::from_secs(60),
+            error_rate: Some(0.05),
+            response_time: Some(Duration::from_secs(1)),
+            min_requests: rollback_requests,
+        };
+        (success, rollback)
+    }
+
+    fn of(criteria: Criteria, name: &'static str, min_requests: u64) -> Result<Self, CriteriaError> {
+        let key = |key: &str| format!("{name}.{key}");
+        if criteria.window.is_zero() {
+            return Err(CriteriaError::new(
+                key("duration"),
+                "0s",
+                "a duration above zero, as \"5m\"",
+            ));
+        }
+        if let Some(rate) = criteria.error_rate.filter(|rate| !(0.0..=1.0).contains(rate)) {
+            return Err(CriteriaError::new(
+                key("errorRate"),
+                rate,
+                "a ratio between 0 and 1 (0.01 is 1%)",
+            ));
+        }
+        if criteria.response_time.is_some_and(|limit| limit.is_zero()) {
+            return Err(CriteriaError::new(
+                key("responseTime"),
+                "0s",
+                "a duration above zero, as \"500ms\"",
+            ));
+        }
+        if criteria.min_requests == Some(0) {
+            return Err(CriteriaError::new(
+                key("minimumRequests"),
+                0,
+                "at least 1: no requests prove nothing",
+            ));
+        }
+        if criteria.error_rate.is_none() && criteria.response_time.is_none() {
+            return Err(CriteriaError::new(
+                name,
+                "without a limit",
+                "errorRate, responseTime or both",
+            ));
+        }
+        Ok(Self {
+            window: criteria.window,
+            error_rate: criteria.error_rate,
+            response_time: criteria.response_time,
+            min_requests: criteria.min_requests.unwrap_or(min_requests),
+        })
+    }
+
+    pub(super) fn observe(&self, windows: &[Window]) -> Observation {
+        Observation::newest(windows, self.window, self.min_requests)
+    }
+
+    pub(super) fn check(&self, observation: &Observation) -> Check {
+        let seen = &observation.seen;
+        let mut check = Check::default();
+        let finding = |what, measured: Option<Number>, limit, stable: Option<Number>| {
+            Finding::at_most(what, measured, limit)
+                .beside_stable(stable)
+                .seen(seen.canary.requests, seen.span)
+        };
+        if let Some(limit) = self.error_rate {
+            let ratio = |traffic: &Traffic| traffic.error_rate().map(Number::Ratio);
+            let found = finding(
+                "error rate",
+                ratio(&seen.canary),
+                Number::Ratio(limit),
+                ratio(&seen.stable),
+            );
+            match seen.canary.error_rate() {
+                Some(rate) if rate > limit => check.exceeded.push(found),
+                Some(_) => check.kept.push(found),
+                None => check.unknown.push(found),
+            }
+        }
+        if let Some(limit) = self.response_time {
+            let canary = p95(&seen.canary.latency);
+            let found = finding(
+                "P95 response time",
+                canary,
+                Number::Latency(limit),
+                p95(&seen.stable.latency),
+            );
+            match canary {
+                Some(Number::Latency(latency)) if latency <= limit => check.kept.push(found),
+                Some(Number::LatencyAtLeast(edge)) if edge < limit => check.unknown.push(found),
+                Some(_) => check.exceeded.push(found),
+                None => check.unknown.push(found),
+            }
+        }
+        check
+    }
+}
+
+/// The 95th percentile, or the last edge of the histogram if it lies above that.
+pub(super) fn p95(latency: &Histogram) -> Option<Number> {
+    let p95 = latency.quantile(0.95)?;
+    let last = *latency.edges().last()?;
+    let beyond = latency.slower_than(last)?;
+    let up_to_last = latency.count().saturating_sub(beyond) as f64;
+    if up_to_last < 0.95 * latency.count() as f64 {
+        Some(Number::LatencyAtLeast(last))
+    } else {
+        Some(Number::Latency(p95))
+    }
+}
+
+/// Criteria that cannot be met or contradict each other.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CriteriaError {
+    key: String,
+    found: String,
+    expected: &'static str,
+}
+
+impl CriteriaError {
+    pub(super) fn new(key: impl Into<String>, found: impl fmt::Display, expected: &'static str) -> Self {
+        Self {
+            key: key.into(),
+            found: found.to_string(),
+            expected,
+        }
+    }
+
+    /// The key of the configuration that is wrong, as `successCriteria.errorRate`.
+    pub fn key(&self) -> &str {
+        &self.key
+    }
+}
+
+impl fmt::Display for CriteriaError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} is {}: expected {}", self.key, self.found, self.expected)
+    }
+}
+
+impl std::error::Error for CriteriaError {}

@@ -1,0 +1,77 @@
+//! A limit of the rollback criteria, watched for both versions.
+
+use std::time::Duration;
+
+use mesh_core::metric::Traffic;
+
+use super::latency::certainly_slower;
+use crate::analyzer::Window;
+use crate::statistics::{Ailing, Guard, Tally};
+
+/// What is limited.
+#[derive(Clone, Copy)]
+pub(super) enum Limit {
+    /// The share of errors.
+    Errors(f64),
+    /// The 95th percentile of latencies: no more than 5 % are slower.
+    P95(Duration),
+}
+
+impl Limit {
+    /// The share of bad ones that is allowed.
+    fn share(self) -> f64 {
+        match self {
+            Self::Errors(rate) => rate,
+            Self::P95(_) => 0.05,
+        }
+    }
+
+    fn count(self, traffic: &Traffic) -> Tally {
+        match self {
+            Self::Errors(_) => Tally::new(traffic.errors, traffic.requests),
+            Self::P95(limit) => certainly_slower(traffic, limit).unwrap_or_default(),
+        }
+    }
+}
+
+/// From here on the stable version is suspected: what the canary does then is not held against it.
+const SUSPICION: f64 = 10.0;
+
+/// Whether the canary exceeds a limit that the stable version keeps.
+pub(super) struct Watch {
+    pub(super) limit: Limit,
+    canary_alone: Guard,
+    canary: Ailing,
+    stable: Ailing,
+}
+
+impl Watch {
+    pub(super) fn new(limit: Limit, planned: Duration, enough: f64) -> Self {
+        Self {
+            limit,
+            canary_alone: Guard::at_any_time(limit.share(), planned),
+            canary: Ailing::new(limit.share(), enough),
+            stable: Ailing::new(limit.share(), enough),
+        }
+    }
+
+    pub(super) fn observe(&mut self, window: &Window) {
+        let canary = self.limit.count(&window.canary);
+        self.canary.observe(canary);
+        self.stable.observe(self.limit.count(&window.stable));
+        // Which windows count is decided by the stable version alone, so that it is no choice among the canary's.
+        let counts = self.stable.evidence() < SUSPICION;
+        let held_against = if counts { canary } else { Tally::default() };
+        self.canary_alone.observe(held_against, window.length());
+    }
+
+    /// How strongly it speaks against the canary.
+    pub(super) fn evidence(&self) -> f64 {
+        self.canary_alone.evidence()
+    }
+
+    /// Whether both versions exceed the limit at present.
+    pub(super) fn both_ail(&self, enough: f64) -> bool {
+        self.canary.evidence() >= enough && self.stable.evidence() >= enough
+    }
+}

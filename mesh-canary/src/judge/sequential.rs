@@ -26,7 +26,7 @@ use weighing::Weighing;
 ///    in this stage.
 /// 4. **Continue** until then, with how long it will take at the present rate of requests.
 ///
-/// A few requests prove nothing: 1 % errors at most need about 400 requests without one. The window of the
+/// A few requests prove nothing: 1 % errors at most need about 460 requests without one. The window of the
 /// success criteria is a least time in the stage, the window of the rollback criteria only what is shown.
 ///
 /// Where users stay with their version, [`sticky`](Self::sticky) has to be told: one user that fails a thousand times
@@ -200,7 +200,11 @@ impl CanaryAnalyzer for Sequential {
         if let Some(finding) = weighing.unknown_users() {
             return Verdict::Inconclusive(Doubt::NotMeasured, told(finding.into()));
         }
-        match gate::decide(self, evidence) {
+        let seen = gate::Seen {
+            evidence,
+            stable_was_well: weighing.stable_was_well(),
+        };
+        match gate::decide(self, &seen) {
             gate::Passage::Open(reason) => Verdict::Promote(told(reason)),
             gate::Passage::Closed(reason) => Verdict::Continue(told(reason)),
             gate::Passage::Doubtful(doubt, reason) => Verdict::Inconclusive(doubt, told(reason)),

@@ -2,12 +2,14 @@
 
 use std::time::Duration;
 
+use mesh_core::metric::Traffic;
+
 use super::Sequential;
 use super::latency::possibly_slower;
 use crate::analyzer::{Doubt, Evidence, Finding, Number, Reason};
 use crate::statistics::{Confidence, Tally};
 
-/// How often a proof of health may be wrong.
+/// How often a proof of health may be wrong. There are two ways to give one, each with half of it.
 const FALSE_PROOF: f64 = 0.05;
 
 /// The way to the next stage.
@@ -22,61 +24,93 @@ struct Proof {
     what: &'static str,
     limit: f64,
     confidence: Confidence,
+    /// All that was seen of this canary: more of it is better, and an alarm is for those who get worse.
     total: Tally,
-    in_stage: Tally,
+    /// Of that, what was seen while the stable version was well: an outage of both proves nothing about the canary.
+    well: Tally,
+    /// Of that, what was seen in this stage: more load may be what it does not bear.
+    well_in_stage: Tally,
 }
 
 impl Proof {
-    fn new(what: &'static str, limit: f64, total: Tally, in_stage: Tally) -> Self {
-        Self {
+    fn of(what: &'static str, limit: f64, seen: &Seen<'_>, count: impl Fn(&Traffic) -> Tally) -> Self {
+        let mut proof = Self {
             what,
             limit,
-            confidence: Confidence::of_at_most(limit, FALSE_PROOF),
-            total,
-            in_stage,
+            confidence: Confidence::of_at_most(limit, FALSE_PROOF / 2.0),
+            total: Tally::default(),
+            well: Tally::default(),
+            well_in_stage: Tally::default(),
+        };
+        for (window, well) in seen.evidence.windows().iter().zip(seen.stable_was_well) {
+            let tally = count(&window.canary);
+            proof.total = proof.total.plus(tally);
+            if *well {
+                proof.well = proof.well.plus(tally);
+                if window.from >= seen.evidence.stage().from {
+                    proof.well_in_stage = proof.well_in_stage.plus(tally);
+                }
+            }
         }
+        proof
     }
 
-    /// By all that was seen of this canary: more of it is better, and an alarm is for those who get worse.
     fn is_given(&self) -> bool {
-        self.confidence.proves_at_most(self.limit, self.total)
+        let by = |tally| self.confidence.proves_at_most(self.limit, tally);
+        by(self.total) || by(self.well)
     }
 
-    /// By this stage: more load may be what it does not bear.
     fn is_refuted(&self) -> bool {
-        self.confidence.proves_more_than(self.limit, self.in_stage)
+        self.confidence.proves_more_than(self.limit, self.well_in_stage)
     }
 
     /// How many more requests it takes if they go like those before.
     fn missing(&self) -> Option<u64> {
-        let needed = self.confidence.needed(self.limit, self.total)?;
-        Some(needed.saturating_sub(self.total.of))
+        let missing = |tally: Tally| {
+            Some(
+                self.confidence
+                    .needed(self.limit, tally)?
+                    .saturating_sub(tally.of),
+            )
+        };
+        [missing(self.total), missing(self.well)]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     fn finding(&self, span: Duration) -> Finding {
-        let upper = Number::Ratio(self.confidence.upper(self.total));
-        Finding::at_most(self.what, upper, Number::Ratio(self.limit)).seen(self.total.of, span)
+        let upper = self
+            .confidence
+            .upper(self.total)
+            .min(self.confidence.upper(self.well));
+        Finding::at_most(self.what, Number::Ratio(upper), Number::Ratio(self.limit)).seen(self.total.of, span)
     }
 }
 
-pub(super) fn decide(judge: &Sequential, evidence: &Evidence) -> Passage {
+/// What is decided by.
+pub(super) struct Seen<'a> {
+    pub(super) evidence: &'a Evidence,
+    /// For each window.
+    pub(super) stable_was_well: &'a [bool],
+}
+
+pub(super) fn decide(judge: &Sequential, seen: &Seen<'_>) -> Passage {
+    let evidence = seen.evidence;
     let stage = judge.success.observe(evidence.stage_windows());
-    let total = evidence.total();
     let in_stage = evidence.in_stage();
     let mut proofs = Vec::new();
     if let Some(limit) = judge.success.error_rate {
-        let count = |traffic: &mesh_core::metric::Traffic| Tally::new(traffic.errors, traffic.requests);
-        let (total, in_stage) = (count(&total.canary), count(&in_stage.canary));
-        proofs.push(Proof::new("error rate, at the highest", limit, total, in_stage));
+        let errors = |traffic: &Traffic| Tally::new(traffic.errors, traffic.requests);
+        proofs.push(Proof::of("error rate, at the highest", limit, seen, errors));
     }
     if let Some(limit) = judge.success.response_time {
-        let slow = |traffic| possibly_slower(traffic, limit).unwrap_or_default();
-        let (total, in_stage) = (slow(&total.canary), slow(&in_stage.canary));
-        proofs.push(Proof::new(
+        let slow = |traffic: &Traffic| possibly_slower(traffic, limit).unwrap_or_default();
+        proofs.push(Proof::of(
             "share of slow responses, at the highest",
             0.05,
-            total,
-            in_stage,
+            seen,
+            slow,
         ));
     }
     let check = judge.success.check(&stage);
@@ -110,8 +144,12 @@ pub(super) fn decide(judge: &Sequential, evidence: &Evidence) -> Passage {
     if !check.exceeded.is_empty() {
         wait = None; // What lies above the limit now has to get better first: nobody knows when.
     }
+    let span = evidence
+        .windows()
+        .iter()
+        .fold(Duration::ZERO, |sum, w| sum.saturating_add(w.length()));
     let mut findings = missing.findings;
-    findings.extend(open.iter().map(|proof| proof.finding(total.span)));
+    findings.extend(open.iter().map(|proof| proof.finding(span)));
     if stage.is_enough() {
         findings.extend(check.exceeded);
     }

@@ -60,14 +60,22 @@ impl Watch {
         self.canary.observe(canary);
         self.stable.observe(self.limit.count(&window.stable));
         // Which windows count is decided by the stable version alone, so that it is no choice among the canary's.
-        let counts = self.stable.evidence() < SUSPICION;
-        let held_against = if counts { canary } else { Tally::default() };
+        let held_against = if self.suspects_stable() {
+            Tally::default()
+        } else {
+            canary
+        };
         self.canary_alone.observe(held_against, window.length());
     }
 
     /// How strongly it speaks against the canary.
     pub(super) fn evidence(&self) -> f64 {
         self.canary_alone.evidence()
+    }
+
+    /// Whether the stable version may exceed the limit at present.
+    pub(super) fn suspects_stable(&self) -> bool {
+        self.stable.evidence() >= SUSPICION
     }
 
     /// Whether both versions exceed the limit at present.

@@ -37,6 +37,7 @@ pub(super) struct Weighing<'a> {
     slower: Option<Slower>,
     watches: Vec<Watch>,
     users_unknown: bool,
+    stable_was_well: Vec<bool>,
     alarm: Option<(usize, Cause)>,
 }
 
@@ -61,6 +62,7 @@ impl<'a> Weighing<'a> {
             errors: comparison,
             watches: limits.into_iter().flatten().map(watch).collect(),
             users_unknown: false,
+            stable_was_well: Vec::with_capacity(evidence.windows().len()),
             alarm: None,
         };
         for (n, window) in evidence.windows().iter().enumerate() {
@@ -92,6 +94,13 @@ impl<'a> Weighing<'a> {
         for watch in &mut self.watches {
             watch.observe(window);
         }
+        let suspected = self.watches.iter().any(Watch::suspects_stable);
+        self.stable_was_well.push(!suspected);
+    }
+
+    /// Whether nothing was wrong with the stable version, for each window.
+    pub(super) fn stable_was_well(&self) -> &[bool] {
+        &self.stable_was_well
     }
 
     fn parts(&self) -> impl Iterator<Item = (Cause, f64, f64)> {

@@ -31,6 +31,7 @@
 //! ```
 
 pub mod analyzer;
+pub mod expression;
 pub mod judge;
 pub mod statistics;
 

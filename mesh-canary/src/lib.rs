@@ -34,6 +34,7 @@ pub mod analyzer;
 pub mod expression;
 pub mod judge;
 pub mod statistics;
+pub mod template;
 
 pub use analyzer::{
     Bound, CanaryAnalyzer, Doubt, Evidence, EvidenceError, Finding, Number, Observed, Reason, Stage, Verdict,

@@ -160,14 +160,23 @@ fn what_is_worse_is_found() {
 
 /// Users that stay with their version: few make most of the requests, and those that fail, fail half of the time.
 struct Users {
-    /// Requests a second of each user that fails, where it stands in the split, and whether it failed before.
-    failing: Vec<(f64, f64, bool)>,
-    /// The same of the others, added up for each percent of the split.
+    failing: Vec<Failing>,
+    /// The requests a second of the others, added up for each percent of the split.
     well: [f64; 100],
 }
 
+/// A user that fails with the canary, or with both versions.
+struct Failing {
+    rate: f64,
+    /// Where it stands in the split, 0 to 1.
+    place: f64,
+    with_stable: bool,
+    failed: bool,
+}
+
 impl Users {
-    fn new(rate: f64, failing: impl Fn(f64) -> f64, rng: &mut Rng) -> Self {
+    /// What share of the users fails with the stable version and, no less, with the canary.
+    fn new(rate: f64, stable: f64, canary: f64, rng: &mut Rng) -> Self {
         let busy: Vec<f64> = (0..3000).map(|_| (1.5 * normal(rng)).exp()).collect();
         let all: f64 = busy.iter().sum();
         let mut users = Self {
@@ -175,11 +184,16 @@ impl Users {
             well: [0.0; 100],
         };
         for busy in busy {
-            let (busy, place) = (busy / all * rate, rng.f64());
-            if rng.f64() < failing(place) {
-                users.failing.push((busy, place, false));
+            let (rate, place, luck) = (busy / all * rate, rng.f64(), rng.f64());
+            if luck < canary {
+                users.failing.push(Failing {
+                    rate,
+                    place,
+                    with_stable: luck < stable,
+                    failed: false,
+                });
             } else {
-                users.well[(place * 100.0) as usize] += busy;
+                users.well[(place * 100.0) as usize] += rate;
             }
         }
         users
@@ -198,13 +212,14 @@ impl Users {
         for (percent, rate) in (0..).zip(&self.well) {
             arms[usize::from(percent < weight)].requests += poisson(rate * TICK as f64, rng);
         }
-        for (busy, place, failed) in &mut self.failing {
-            let arm = &mut arms[usize::from(*place * 100.0 < f64::from(weight))];
-            for _ in 0..poisson(*busy * TICK as f64, rng) {
+        for user in &mut self.failing {
+            let in_canary = user.place * 100.0 < f64::from(weight);
+            let arm = &mut arms[usize::from(in_canary)];
+            for _ in 0..poisson(user.rate * TICK as f64, rng) {
                 arm.requests += 1;
-                if rng.bool() {
+                if (in_canary || user.with_stable) && rng.bool() {
                     arm.errors += 1;
-                    let first = !std::mem::replace(failed, true);
+                    let first = !std::mem::replace(&mut user.failed, true);
                     arm.failed_users = arm.failed_users.map(|users| users + u64::from(first));
                 }
             }
@@ -217,9 +232,9 @@ impl Users {
     }
 }
 
-fn sticky(seed: u64, judge: &Sequential, failing: impl Fn(f64) -> f64) -> Verdict {
+fn sticky(seed: u64, judge: &Sequential, stable: f64, canary: f64) -> Verdict {
     let mut rng = Rng::with_seed(seed);
-    let mut users = Users::new(100.0, failing, &mut rng);
+    let mut users = Users::new(100.0, stable, canary, &mut rng);
     judged(
         judge,
         (0..1800)
@@ -232,13 +247,13 @@ fn sticky(seed: u64, judge: &Sequential, failing: impl Fn(f64) -> f64) -> Verdic
 fn users_that_stay_and_fail_alike_with_both_versions_roll_no_canary_back() {
     let told = judge(0.01).sticky(true);
     at_most("users that stay", 0.01, |seed| {
-        matches!(sticky(seed, &told, |_| 0.01), Verdict::Rollback(_))
+        matches!(sticky(seed, &told, 0.01, 0.01), Verdict::Rollback(_))
     });
 
     // Had it not been told that they stay, each of their failures would look like one of its own.
     let not_told = judge(0.01);
     let wrong = count("users that stay", |seed| {
-        matches!(sticky(seed, &not_told, |_| 0.01), Verdict::Rollback(_))
+        matches!(sticky(seed, &not_told, 0.01, 0.01), Verdict::Rollback(_))
     });
     assert!(
         wrong as f64 > 0.1 * runs() as f64,
@@ -251,8 +266,7 @@ fn users_that_stay_and_fail_alike_with_both_versions_roll_no_canary_back() {
 fn a_canary_that_fails_more_users_is_found() {
     let told = judge(0.01).sticky(true);
     let found = count("users of a bad canary", |seed| {
-        let failing = |place: f64| if place < 0.5 { 0.02 } else { 0.002 };
-        matches!(sticky(seed, &told, failing), Verdict::Rollback(_))
+        matches!(sticky(seed, &told, 0.002, 0.02), Verdict::Rollback(_))
     });
     println!("users of a bad canary: {found} of {}", runs());
     assert!(found as f64 > 0.9 * runs() as f64, "found {found} of {}", runs());

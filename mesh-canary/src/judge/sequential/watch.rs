@@ -35,7 +35,8 @@ impl Limit {
 }
 
 /// From here on the stable version is suspected: what the canary does then is not held against it.
-const SUSPICION: f64 = 10.0;
+/// Low, since a mild outage shows in both versions at about the same time, and chance decides in which one first.
+const SUSPICION: f64 = 2.0;
 
 /// Whether the canary exceeds a limit that the stable version keeps.
 pub(super) struct Watch {
@@ -68,9 +69,13 @@ impl Watch {
         self.canary_alone.observe(held_against, window.length());
     }
 
-    /// How strongly it speaks against the canary.
+    /// How strongly it speaks against the canary: not at all while the stable version is suspected.
     pub(super) fn evidence(&self) -> f64 {
-        self.canary_alone.evidence()
+        if self.suspects_stable() {
+            0.0
+        } else {
+            self.canary_alone.evidence()
+        }
     }
 
     /// Whether the stable version may exceed the limit at present.

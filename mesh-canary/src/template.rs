@@ -1,0 +1,149 @@
+//! Analysis templates: which query is asked how often, and what its answers mean.
+//!
+//! A template is what the mesh's configuration has in `analysisTemplates`, or an `AnalysisTemplate` of Argo Rollouts
+//! as it is ([`Template::read`]). It is bound to a version of a service ([`Template::bind`]) and becomes an
+//! [`Analysis`]: metrics that each are measured on a [`MetricRun`], by a driver that does what is due.
+//!
+//! What Argo Rollouts has and the mesh has not is refused by name, and so is every key that is not known: nothing
+//! of a template is left out silently.
+
+mod analysis;
+mod measurement;
+mod metric;
+mod placeholder;
+mod problem;
+mod read;
+
+pub use analysis::Analysis;
+pub use measurement::{Input, Measurement, MetricRun, Phase};
+use metric::MetricTemplate;
+pub use metric::{Metric, MetricLimits, Schedule};
+use placeholder::{Hole, Values};
+pub use problem::{Problem, TemplateError};
+
+/// An analysis template.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Template {
+    name: String,
+    arguments: Vec<Argument>,
+    metrics: Vec<MetricTemplate>,
+}
+
+/// A value that a template leaves open.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Argument {
+    name: String,
+    default: Option<String>,
+}
+
+impl Template {
+    /// Reads a template of the mesh's configuration, which has one metric: `name`, `query`, `successCondition`,
+    /// `failureCondition`. It is measured every minute, for as long as the rollout takes.
+    ///
+    /// ```
+    /// use mesh_canary::template::Template;
+    ///
+    /// let template = Template::inline(
+    ///     "success-rate",
+    ///     r#"sum(rate(http_requests_total{job="{{.Service}}-{{.Version}}",code!~"5.."}[5m]))"#,
+    ///     Some("result[0] >= 99"),
+    ///     Some("result[0] < 95"),
+    /// )?;
+    /// let analysis = template.bind("orders", "v2", &[])?;
+    /// assert_eq!(
+    ///     analysis.metrics()[0].query,
+    ///     r#"sum(rate(http_requests_total{job="orders-v2",code!~"5.."}[5m]))"#,
+    /// );
+    /// # Ok::<(), mesh_canary::template::TemplateError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// Every problem in one report: a placeholder that is not known, a condition that cannot be read, no condition.
+    pub fn inline(
+        name: &str,
+        query: &str,
+        success_condition: Option<&str>,
+        failure_condition: Option<&str>,
+    ) -> Result<Self, TemplateError> {
+        read::inline(name, query, success_condition, failure_condition)
+    }
+
+    /// Reads an `AnalysisTemplate` or `ClusterAnalysisTemplate` of Argo Rollouts.
+    ///
+    /// # Errors
+    /// Every problem in one report, each with the path of its key.
+    pub fn read(document: &serde_json::Value) -> Result<Self, TemplateError> {
+        read::document(document)
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// What is allowed in its conditions and does not do what it seems to: the path of the condition and the
+    /// warning. Conditions with placeholders are not looked at.
+    pub fn warnings(&self) -> Vec<(String, crate::expression::Warning)> {
+        self.metrics.iter().flat_map(MetricTemplate::warnings).collect()
+    }
+
+    /// Fills in what it leaves open. Values become part of a query only as what they are: as text within quotes, within
+    /// a pattern without a meaning of their own, and elsewhere only as a number, a name or a duration.
+    ///
+    /// # Errors
+    /// An argument has no value or is not one of the template's, a value is not what its place allows, or what comes
+    /// out cannot be read.
+    pub fn bind(
+        &self,
+        service: &str,
+        version: &str,
+        arguments: &[(&str, &str)],
+    ) -> Result<Analysis, TemplateError> {
+        let mut problems = Vec::new();
+        for (name, value) in arguments {
+            if !self.arguments.iter().any(|known| known.name == *name) {
+                problems.push(Problem::new(
+                    "args",
+                    format!("{name} ({value})"),
+                    "an argument that the template has",
+                ));
+            }
+        }
+        for argument in &self.arguments {
+            let given = arguments.iter().any(|(name, _)| *name == argument.name);
+            if !given && argument.default.is_none() {
+                problems.push(Problem::new(
+                    "args",
+                    format!("no value for {}", argument.name),
+                    "one",
+                ));
+            }
+        }
+        let value = |hole: &Hole| match hole {
+            Hole::Service => Some(service.to_owned()),
+            Hole::Version => Some(version.to_owned()),
+            Hole::Argument(name) => {
+                let given = arguments.iter().find(|(given, _)| given == name);
+                let default = || {
+                    self.arguments
+                        .iter()
+                        .find(|known| known.name == *name)?
+                        .default
+                        .clone()
+                };
+                given.map(|(_, value)| (*value).to_owned()).or_else(default)
+            }
+        };
+        let values: Values<'_> = &value;
+        let metrics: Vec<_> = self
+            .metrics
+            .iter()
+            .filter_map(|m| m.bind(Some(values), &mut problems))
+            .collect();
+        TemplateError::of(&self.name, problems)?;
+        Ok(Analysis::new(metrics))
+    }
+}
+
+#[cfg(test)]
+mod tests;

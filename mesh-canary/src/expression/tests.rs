@@ -56,7 +56,7 @@ fn every_condition_has_the_outcome_that_argo_rollouts_gives_it() {
         let found = outcome(&result(seen), success, failure);
         let word = found
             .as_ref()
-            .map_or("Error".to_owned(), |outcome| format!("{outcome:?}"));
+            .map_or_else(|_| "Error".to_owned(), |outcome| format!("{outcome:?}"));
         tried += 1;
         if word != expected {
             wrong.push(format!(

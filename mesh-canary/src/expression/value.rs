@@ -26,9 +26,9 @@ pub enum Value {
     /// A text.
     Text(Arc<str>),
     /// Several values in order.
-    List(Arc<[Value]>),
+    List(Arc<[Self]>),
     /// Values by name.
-    Map(Arc<BTreeMap<String, Value>>),
+    Map(Arc<BTreeMap<String, Self>>),
 }
 
 impl Value {

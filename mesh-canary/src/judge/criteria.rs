@@ -108,8 +108,8 @@ impl Limits {
         rollback: Criteria,
         rollback_requests: u64,
     ) -> Result<(Self, Self), CriteriaError> {
-        let success = Limits::of(success, "successCriteria", success_requests)?;
-        let rollback = Limits::of(rollback, "rollbackCriteria", rollback_requests)?;
+        let success = Self::of(success, "successCriteria", success_requests)?;
+        let rollback = Self::of(rollback, "rollbackCriteria", rollback_requests)?;
         let above = |a: Option<f64>, b: Option<f64>| matches!((a, b), (Some(a), Some(b)) if a > b);
         if above(success.error_rate, rollback.error_rate) {
             return Err(CriteriaError::new(

@@ -130,7 +130,7 @@ impl Reader {
         let name = self.text(&mut metadata, "name");
         let spec = top.get("spec");
         let spec = self.object("spec".to_owned(), spec);
-        self.end(top);
+        self.end(&top);
         let (arguments, metrics) = self.spec(spec);
         Template {
             name: name.unwrap_or("(without a name)").to_owned(),
@@ -170,7 +170,7 @@ impl Reader {
             for n in self.named(&mut rule, &metrics) {
                 metrics[n].dry_run = true;
             }
-            self.end(rule);
+            self.end(&rule);
         }
         for (path, rule) in self.list(&mut spec, "measurementRetention") {
             let mut rule = self.object(path, Some(rule));
@@ -190,7 +190,7 @@ impl Reader {
                     "a whole number from 1 to 1000",
                 ),
             }
-            self.end(rule);
+            self.end(&rule);
         }
         self.refuse(
             &mut spec,
@@ -198,7 +198,7 @@ impl Reader {
             "other templates",
             "metrics: templates of templates are not supported",
         );
-        self.end(spec);
+        self.end(&spec);
         (arguments, metrics)
     }
 
@@ -238,7 +238,7 @@ impl Reader {
             .flatten();
         let expected = "a value: values from secrets and fields are not supported";
         self.refuse(&mut fields, "valueFrom", "a reference", expected);
-        self.end(fields);
+        self.end(&fields);
         Some(Argument {
             name: name?.to_owned(),
             default: default.map(str::to_owned),
@@ -315,8 +315,8 @@ impl Reader {
                 "query, address and timeout alone",
             );
         }
-        self.end(prometheus);
-        self.end(fields);
+        self.end(&prometheus);
+        self.end(&fields);
         let mut metric = MetricTemplate {
             path,
             name: name?.to_owned(),
@@ -396,7 +396,7 @@ impl Reader {
     }
 
     /// No other key may stand in an object.
-    fn end(&mut self, fields: Fields<'_>) {
+    fn end(&mut self, fields: &Fields<'_>) {
         for key in fields.map.into_iter().flat_map(Map::keys) {
             if !fields.known.contains(&key.as_str()) {
                 let expected = format!("one of {}", fields.known.join(", "));

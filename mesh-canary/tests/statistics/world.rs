@@ -8,23 +8,23 @@ use mesh_canary::Window;
 use mesh_core::metric::{Histogram, Traffic};
 
 /// The stages of the mesh's documentation: the canary's share in percent, and when the stage ends.
-pub const STAGES: [(u8, u64); 4] = [(5, 300), (10, 600), (20, 1200), (50, 1800)];
-pub const PLANNED: Duration = Duration::from_secs(1800);
-pub const TICK: u64 = 5;
+pub(crate) const STAGES: [(u8, u64); 4] = [(5, 300), (10, 600), (20, 1200), (50, 1800)];
+pub(crate) const PLANNED: Duration = Duration::from_secs(1800);
+pub(crate) const TICK: u64 = 5;
 
 /// The 50th, 90th, 95th and 99th percentile of a lognormal distribution (σ = 0.6), and the limits of the mesh's
 /// documentation, in milliseconds.
-pub const EDGES: [u64; 6] = [100, 216, 268, 404, 500, 1000];
+pub(crate) const EDGES: [u64; 6] = [100, 216, 268, 404, 500, 1000];
 
 /// How many rollouts are simulated for each number that is asked for.
-pub fn runs() -> u64 {
+pub(crate) fn runs() -> u64 {
     let default = if cfg!(debug_assertions) { 50 } else { 1000 };
     std::env::var("STATISTICS_RUNS")
         .map_or(default, |runs| runs.parse().expect("STATISTICS_RUNS is a number"))
 }
 
 /// How many of the rollouts something happens in.
-pub fn count(cell: &str, mut happens: impl FnMut(u64) -> bool) -> u64 {
+pub(crate) fn count(cell: &str, mut happens: impl FnMut(u64) -> bool) -> u64 {
     // Each cell has its own worlds, and the same ones each time.
     let salt = cell.bytes().fold(7_u64, |seed, byte| {
         seed.wrapping_mul(31).wrapping_add(u64::from(byte))
@@ -35,7 +35,7 @@ pub fn count(cell: &str, mut happens: impl FnMut(u64) -> bool) -> u64 {
 }
 
 /// No more often than `share`, as far as so many runs can tell.
-pub fn at_most(cell: &str, share: f64, happens: impl FnMut(u64) -> bool) {
+pub(crate) fn at_most(cell: &str, share: f64, happens: impl FnMut(u64) -> bool) {
     let found = count(cell, happens) as f64 / runs() as f64;
     let most = share + 3.0 * (share * (1.0 - share) / runs() as f64).sqrt();
     println!("{cell}: {found:.4} (at most {share})");
@@ -47,31 +47,31 @@ pub fn at_most(cell: &str, share: f64, happens: impl FnMut(u64) -> bool) {
 
 /// One tick of both versions.
 #[derive(Clone, Debug)]
-pub struct Tick {
-    pub until: u64,
-    pub weight: u8,
-    pub stable: Arm,
-    pub canary: Arm,
+pub(crate) struct Tick {
+    pub(crate) until: u64,
+    pub(crate) weight: u8,
+    pub(crate) stable: Arm,
+    pub(crate) canary: Arm,
 }
 
 /// The requests of a version in a tick, its failures, and how many were slower than each edge.
 #[derive(Clone, Debug, Default)]
-pub struct Arm {
-    pub requests: u64,
-    pub errors: u64,
-    pub slower: Vec<u64>,
+pub(crate) struct Arm {
+    pub(crate) requests: u64,
+    pub(crate) errors: u64,
+    pub(crate) slower: Vec<u64>,
 }
 
 impl Tick {
-    pub fn share(&self) -> f64 {
+    pub(crate) fn share(&self) -> f64 {
         self.canary.requests as f64 / (self.canary.requests + self.stable.requests).max(1) as f64
     }
 
-    pub fn length(&self) -> Duration {
+    pub(crate) fn length(&self) -> Duration {
         Duration::from_secs(TICK)
     }
 
-    pub fn window(&self, edges: &Arc<[Duration]>) -> Window {
+    pub(crate) fn window(&self, edges: &Arc<[Duration]>) -> Window {
         let (from, until) = (
             Duration::from_secs(self.until - TICK),
             Duration::from_secs(self.until),
@@ -107,13 +107,13 @@ impl Arm {
 
 /// What a version does at a moment: how many of its requests fail, and how many are slower than each edge.
 #[derive(Clone, Debug, Default)]
-pub struct Behaviour {
-    pub errors: f64,
-    pub slower: Vec<f64>,
+pub(crate) struct Behaviour {
+    pub(crate) errors: f64,
+    pub(crate) slower: Vec<f64>,
 }
 
 impl Behaviour {
-    pub fn failing(errors: f64) -> Self {
+    pub(crate) fn failing(errors: f64) -> Self {
         Self {
             errors,
             slower: Vec::new(),
@@ -122,7 +122,7 @@ impl Behaviour {
 
     /// How many are slower than [`EDGES`], where latencies are `factor` times as long as in the distribution that
     /// the edges are from, and `hanging` of the requests hang.
-    pub fn slow(factor: f64, hanging: f64) -> Self {
+    pub(crate) fn slow(factor: f64, hanging: f64) -> Self {
         const SIGMA: f64 = 0.6;
         let edges = [
             0.0,
@@ -158,7 +158,7 @@ impl Behaviour {
 }
 
 /// A rollout by the stages: requests a second, and what the stable version and the canary do, at each moment.
-pub fn rollout(
+pub(crate) fn rollout(
     seed: u64,
     rate: impl Fn(u64) -> f64,
     behaves: impl Fn(u64) -> (Behaviour, Behaviour),
@@ -182,13 +182,13 @@ pub fn rollout(
     })
 }
 
-pub fn normal(rng: &mut Rng) -> f64 {
+pub(crate) fn normal(rng: &mut Rng) -> f64 {
     let radius = (-2.0 * (1.0 - rng.f64()).ln()).sqrt();
     radius * (std::f64::consts::TAU * rng.f64()).cos()
 }
 
 /// Exact up to a mean of 30.
-pub fn poisson(mean: f64, rng: &mut Rng) -> u64 {
+pub(crate) fn poisson(mean: f64, rng: &mut Rng) -> u64 {
     if mean > 30.0 {
         return (mean + mean.sqrt() * normal(rng)).round().max(0.0) as u64;
     }
@@ -203,7 +203,7 @@ pub fn poisson(mean: f64, rng: &mut Rng) -> u64 {
 }
 
 /// Exact: it counts how long one waits for each.
-pub fn binomial(of: u64, share: f64, rng: &mut Rng) -> u64 {
+pub(crate) fn binomial(of: u64, share: f64, rng: &mut Rng) -> u64 {
     if share <= 0.0 {
         return 0;
     }

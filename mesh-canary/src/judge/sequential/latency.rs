@@ -19,7 +19,7 @@ pub(super) struct Slower {
 }
 
 impl Slower {
-    pub(super) fn new(comparison: Comparison) -> Self {
+    pub(super) fn new(comparison: &Comparison) -> Self {
         Self {
             past: Histogram::default(),
             comparisons: std::array::from_fn(|_| comparison.clone()),

@@ -58,7 +58,7 @@ impl<'a> Weighing<'a> {
         let watch = |limit| Watch::new(limit, planned, judge.enough());
         let mut weighing = Self {
             judge,
-            slower: (timed && !judge.sticky).then(|| Slower::new(comparison.clone())),
+            slower: (timed && !judge.sticky).then(|| Slower::new(&comparison)),
             errors: comparison,
             watches: limits.into_iter().flatten().map(watch).collect(),
             users_unknown: false,

@@ -3,6 +3,9 @@
 //! - [`analyzer`]: the trait [`CanaryAnalyzer`], what it is given ([`Evidence`]) and what it answers
 //!   ([`Verdict`]).
 //! - [`judge`]: the analyzers that come with the mesh.
+//! - [`statistics`]: what they count on, for analyzers of your own.
+//! - [`template`]: analysis templates, the mesh's own and those of Argo Rollouts, and the [`expression`]s in them.
+//! - `source`: a Prometheus server as a source of numbers, with the feature `prometheus`.
 //!
 //! Judging is a pure function of everything seen since the rollout began. The same analyzer therefore decides
 //! the same in production, in a test, in a replay of an old rollout and in a simulation.
@@ -33,6 +36,8 @@
 pub mod analyzer;
 pub mod expression;
 pub mod judge;
+#[cfg(feature = "prometheus")]
+pub mod source;
 pub mod statistics;
 pub mod template;
 

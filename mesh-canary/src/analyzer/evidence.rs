@@ -11,8 +11,9 @@ use mesh_core::metric::Traffic;
 ///
 /// Moments are durations since the rollout began, so that evidence can be stored, replayed and simulated. Only
 /// traffic that was *assigned* to a version belongs here: who asked for the canary by a header or a cookie is
-/// no fair sample of it. A user that had several errors counts once in [`Traffic::failed_users`], in the window of
-/// the first.
+/// no fair sample of it. A user that had several errors, with whichever version, counts once in
+/// [`Traffic::failed_users`]: for the version and in the window of the first. Windows end where the canary's share
+/// changes, since a window has one share.
 #[derive(Clone, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub struct Window {

@@ -6,7 +6,8 @@ use mesh_core::metric::Traffic;
 
 use super::Sequential;
 use super::latency::possibly_slower;
-use crate::analyzer::{Doubt, Evidence, Finding, Number, Reason};
+use crate::analyzer::{Doubt, Evidence, Finding, Number, Reason, Window};
+use crate::judge::observation::Observation;
 use crate::statistics::{Confidence, Tally};
 
 /// How often a proof of health may be wrong. There are two ways to give one, each with half of it.
@@ -98,7 +99,11 @@ pub(super) struct Seen<'a> {
 pub(super) fn decide(judge: &Sequential, seen: &Seen<'_>) -> Passage {
     let evidence = seen.evidence;
     let stage = judge.success.observe(evidence.stage_windows());
-    let in_stage = evidence.in_stage();
+    let (mut time, mut requests) = (Duration::ZERO, 0_u64);
+    for window in evidence.stage_windows() {
+        time = time.saturating_add(window.length());
+        requests = requests.saturating_add(window.canary.requests);
+    }
     let mut proofs = Vec::new();
     if let Some(limit) = judge.success.error_rate {
         let errors = |traffic: &Traffic| Tally::new(traffic.errors, traffic.requests);
@@ -117,7 +122,7 @@ pub(super) fn decide(judge: &Sequential, seen: &Seen<'_>) -> Passage {
     if stage.is_enough() && !check.unknown.is_empty() {
         return Passage::Doubtful(Doubt::NotMeasured, Reason::new(check.unknown));
     }
-    if proofs.iter().any(Proof::is_refuted) && in_stage.span >= judge.success.window {
+    if proofs.iter().any(Proof::is_refuted) && time >= judge.success.window {
         let findings = check.exceeded.into_iter().chain(check.kept);
         return Passage::Doubtful(Doubt::Between, Reason::new(findings));
     }
@@ -125,37 +130,10 @@ pub(super) fn decide(judge: &Sequential, seen: &Seen<'_>) -> Passage {
     if stage.is_enough() && open.is_empty() && check.exceeded.is_empty() {
         return Passage::Open(Reason::new(check.kept));
     }
-    let rate = in_stage.canary.requests as f64 / in_stage.span.as_secs_f64();
-    let missing = if stage.is_enough() {
-        Reason::default()
-    } else {
-        stage.what_is_missing()
-    };
-    let mut wait = if stage.is_enough() {
-        Some(Duration::ZERO)
-    } else {
-        missing.wait
-    };
-    for proof in &open {
-        let more = proof.missing().map(|requests| requests as f64 / rate);
-        let more = more.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
-        wait = wait.zip(more).map(|(a, b)| a.max(b));
-    }
-    if !check.exceeded.is_empty() {
-        wait = None; // What lies above the limit now has to get better first: nobody knows when.
-    }
-    let span = evidence
-        .windows()
-        .iter()
-        .fold(Duration::ZERO, |sum, w| sum.saturating_add(w.length()));
-    let mut findings = missing.findings;
-    findings.extend(open.iter().map(|proof| proof.finding(span)));
-    if stage.is_enough() {
-        findings.extend(check.exceeded);
-    }
-    let reason = Reason::new(findings).with_wait(wait);
-    if in_stage.span >= judge.patience {
-        let doubt = if in_stage.canary.requests == 0 {
+    let rate = requests as f64 / time.as_secs_f64();
+    let reason = what_is_missing(evidence, &stage, &open, check.exceeded, rate);
+    if time >= judge.patience {
+        let doubt = if requests == 0 {
             Doubt::NotMeasured
         } else {
             Doubt::Between
@@ -163,4 +141,41 @@ pub(super) fn decide(judge: &Sequential, seen: &Seen<'_>) -> Passage {
         return Passage::Doubtful(doubt, reason);
     }
     Passage::Closed(reason)
+}
+
+/// Why the gate stays closed, and when it will open at a rate of requests a second.
+fn what_is_missing(
+    evidence: &Evidence,
+    stage: &Observation,
+    open: &[&Proof],
+    exceeded: Vec<Finding>,
+    rate: f64,
+) -> Reason {
+    let enough = stage.is_enough();
+    let missing = if enough {
+        Reason::default()
+    } else {
+        stage.what_is_missing()
+    };
+    let mut wait = if enough {
+        Some(Duration::ZERO)
+    } else {
+        missing.wait
+    };
+    for proof in open {
+        let more = proof.missing().map(|requests| requests as f64 / rate);
+        let more = more.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+        wait = wait.zip(more).map(|(a, b)| a.max(b));
+    }
+    if !exceeded.is_empty() {
+        wait = None; // What lies above the limit now has to get better first: nobody knows when.
+    }
+    let lengths = evidence.windows().iter().map(Window::length);
+    let span = lengths.fold(Duration::ZERO, Duration::saturating_add);
+    let mut findings = missing.findings;
+    findings.extend(open.iter().map(|proof| proof.finding(span)));
+    if enough {
+        findings.extend(exceeded);
+    }
+    Reason::new(findings).with_wait(wait)
 }

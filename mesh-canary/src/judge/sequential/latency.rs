@@ -1,5 +1,6 @@
 //! Latencies as counts: how many were slower than an edge of the histogram.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use mesh_core::metric::{Histogram, Traffic};
@@ -12,41 +13,69 @@ const QUANTILES: [f64; 4] = [0.5, 0.9, 0.95, 0.99];
 
 /// Whether the canary is slower than the stable version.
 pub(super) struct Slower {
-    /// The stable version's latencies before the present window: where the window is compared must not depend on
-    /// what is in it.
-    past: Histogram,
+    past: Past,
     comparisons: [Comparison; 4],
 }
 
 impl Slower {
     pub(super) fn new(comparison: &Comparison) -> Self {
         Self {
-            past: Histogram::default(),
+            past: Past::default(),
             comparisons: std::array::from_fn(|_| comparison.clone()),
         }
     }
 
     pub(super) fn observe(&mut self, window: &Window) {
         let (canary, stable) = (&window.canary.latency, &window.stable.latency);
-        let share = canary.count() as f64 / (canary.count().saturating_add(stable.count())) as f64;
-        for (comparison, quantile) in self.comparisons.iter_mut().zip(QUANTILES) {
-            let edge = self
-                .past
-                .quantile(quantile)
-                .and_then(|latency| self.past.nearest_edge(latency));
+        let (of_canary, of_stable) = (canary.count(), stable.count());
+        let share = of_canary as f64 / of_canary.saturating_add(of_stable) as f64;
+        for (comparison, edge) in self.comparisons.iter_mut().zip(self.past.chosen) {
             let slower = |latency: &Histogram| edge.and_then(|edge| latency.slower_than(edge)).unwrap_or(0);
             comparison.observe(share, slower(canary), slower(stable), window.length());
         }
-        if self.past.count() == 0 {
-            self.past = stable.clone();
-        } else if let Some(both) = self.past.plus(stable) {
-            self.past = both;
-        }
+        self.past.add(stable, of_stable);
     }
 
     /// The mean of what each quantile says.
     pub(super) fn evidence(&self) -> f64 {
         self.comparisons.iter().map(Comparison::evidence).sum::<f64>() / QUANTILES.len() as f64
+    }
+}
+
+/// The stable version's latencies before the present window: where a window is compared must not depend on what is
+/// in it.
+#[derive(Default)]
+struct Past {
+    edges: Arc<[Duration]>,
+    counts: Vec<u64>,
+    count: u64,
+    /// The edges nearest to the quantiles.
+    chosen: [Option<Duration>; 4],
+    /// How many latencies they were chosen by.
+    chosen_by: u64,
+}
+
+impl Past {
+    fn add(&mut self, latency: &Histogram, count: u64) {
+        if self.count == 0 {
+            self.edges = Arc::clone(latency.edges());
+            self.counts = vec![0; latency.counts().len()];
+        }
+        if count == 0 || *self.edges != **latency.edges() {
+            return;
+        }
+        for (sum, more) in self.counts.iter_mut().zip(latency.counts()) {
+            *sum = sum.saturating_add(*more);
+        }
+        self.count = self.count.saturating_add(count);
+        // Quantiles move little after that, and there are many windows.
+        if self.count >= self.chosen_by.saturating_mul(2) {
+            self.chosen_by = self.count;
+            if let Some(past) = Histogram::new(Arc::clone(&self.edges), self.counts.clone()) {
+                self.chosen =
+                    QUANTILES.map(|q| past.quantile(q).and_then(|latency| past.nearest_edge(latency)));
+            }
+        }
     }
 }
 

@@ -1,10 +1,15 @@
 //! Words become a tree.
 
 use super::error::{Fault, Span};
-use super::functions::{Arguments, Function};
-use super::lexer::{Token, split};
+use super::functions::Function;
+use super::lexer::Token;
 use super::syntax::{Binary, Kind, Node};
 use super::value::Value;
+
+mod call;
+mod cursor;
+
+use cursor::Cursor;
 
 /// No condition needs more; what is longer or deeper is refused before it costs anything.
 const LONGEST: usize = 4096;
@@ -23,22 +28,20 @@ pub(super) fn parse(text: &str) -> Result<Node, Fault> {
         ));
     }
     let mut parser = Parser {
-        words: split(text)?,
-        at: 0,
+        words: Cursor::new(text)?,
         names: Vec::new(),
         predicates: Vec::new(),
         depth: 0,
     };
     let root = parser.sequence()?;
-    match parser.token() {
+    match parser.words.token() {
         Token::End => Ok(root),
-        _ => Err(parser.unexpected("an operator or the end")),
+        _ => Err(parser.words.unexpected("an operator or the end")),
     }
 }
 
 struct Parser {
-    words: Vec<(Token, Span)>,
-    at: usize,
+    words: Cursor,
     /// What `let` named, the innermost last.
     names: Vec<String>,
     /// For each predicate around: whether it is `reduce`'s.
@@ -49,24 +52,24 @@ struct Parser {
 impl Parser {
     /// `let x = 1; x + 1`
     fn sequence(&mut self) -> Result<Node, Fault> {
-        let start = self.span();
-        if !self.take_word("let") {
+        let start = self.words.span();
+        if !self.words.take_word("let") {
             return self.expression(0);
         }
         self.deeper()?;
-        let Token::Word(name) = self.token().clone() else {
-            return Err(self.unexpected("a name"));
+        let Token::Word(name) = self.words.token().clone() else {
+            return Err(self.words.unexpected("a name"));
         };
         if is_known(&name) {
             return Err(Fault::new(
-                self.span(),
+                self.words.span(),
                 format!("{name} means something already: take another name"),
             ));
         }
-        self.advance();
-        self.expect("=")?;
+        self.words.advance();
+        self.words.expect("=")?;
         let value = self.expression(0)?;
-        self.expect(";")?;
+        self.words.expect(";")?;
         self.names.push(name);
         let body = self.sequence();
         self.names.pop();
@@ -76,7 +79,7 @@ impl Parser {
             value: Box::new(value),
             body: Box::new(body),
         };
-        Ok(Node::new(start.to(self.last_span()), kind))
+        Ok(Node::new(start.to(self.words.last_span()), kind))
     }
 
     /// Everything that binds at least so tightly.
@@ -86,7 +89,7 @@ impl Parser {
         let mut after_else = false;
         while let Some((operator, negated)) = self.operator() {
             if least == 0 && operator.is_none() {
-                self.advance();
+                self.words.advance();
                 left = self.piped(left)?;
                 continue;
             }
@@ -94,10 +97,10 @@ impl Parser {
                 break;
             };
             if after_else && operator != Binary::Else {
-                return Err(self.unexpected("parentheses around what stands beside ??"));
+                return Err(self.words.unexpected("parentheses around what stands beside ??"));
             }
             after_else = operator == Binary::Else;
-            (0..=usize::from(negated)).for_each(|_| self.advance());
+            (0..=usize::from(negated)).for_each(|_| self.words.advance());
             left = if operator.chains() {
                 self.chain(left, operator)?
             } else {
@@ -128,11 +131,11 @@ impl Parser {
         while let Some((Some(operator), false)) =
             self.operator().filter(|(o, _)| o.is_some_and(Binary::chains))
         {
-            self.advance();
+            self.words.advance();
             operators.push(operator);
             nodes.push(self.expression(next)?);
         }
-        let span = nodes[0].span.to(self.last_span());
+        let span = nodes[0].span.to(self.words.last_span());
         Ok(Node::new(span, Kind::Chain(nodes, operators)))
     }
 
@@ -143,10 +146,10 @@ impl Parser {
             Token::Word(text) => Binary::of(text),
             _ => None,
         };
-        match self.token() {
+        match self.words.token() {
             Token::Sign("|") => Some((None, false)),
             Token::Word(word) if word == "not" => {
-                let next = self.words.get(self.at + 1).and_then(|(token, _)| of(token));
+                let next = self.words.second().and_then(of);
                 next.filter(|next| next.may_be_negated())
                     .map(|next| (Some(next), true))
             }
@@ -154,32 +157,21 @@ impl Parser {
         }
     }
 
-    /// `result | len()`
-    fn piped(&mut self, first: Node) -> Result<Node, Fault> {
-        let Token::Word(name) = self.token().clone() else {
-            return Err(self.unexpected("a function"));
-        };
-        let span = self.span();
-        self.advance();
-        let called = self.call(&name, span, Some(first))?;
-        self.postfix(called)
-    }
-
     /// `a ? b : c`
     fn choice(&mut self, condition: Node) -> Result<Node, Fault> {
-        if !self.take("?") {
+        if !self.words.take("?") {
             return Ok(condition);
         }
         let yes = self.expression(0)?;
-        self.expect(":")?;
+        self.words.expect(":")?;
         let no = self.expression(0)?;
         let span = condition.span.to(no.span);
         Ok(Node::new(span, Kind::Choice(Box::new([condition, yes, no]))))
     }
 
     fn operand(&mut self) -> Result<Node, Fault> {
-        let start = self.span();
-        let token = self.token().clone();
+        let start = self.words.span();
+        let token = self.words.token().clone();
         let prefix = match &token {
             Token::Sign(sign @ ("!" | "-" | "+")) => *sign,
             Token::Word(word) if word == "not" => "!",
@@ -188,7 +180,7 @@ impl Parser {
                 return self.postfix(primary);
             }
         };
-        self.advance();
+        self.words.advance();
         let operand = self.expression(if prefix == "!" { NOT } else { SIGN })?;
         let span = start.to(operand.span);
         Ok(match prefix {
@@ -199,7 +191,7 @@ impl Parser {
     }
 
     fn primary(&mut self, token: Token) -> Result<Node, Fault> {
-        let span = self.span();
+        let span = self.words.span();
         let literal = |value| Ok(Node::new(span, Kind::Literal(value)));
         match token {
             Token::Sign(".") if !self.predicates.is_empty() => {
@@ -207,25 +199,25 @@ impl Parser {
                 return Ok(Node::new(Span::new(span.start, span.start), Kind::Element));
             }
             Token::Sign("(") => {
-                self.advance();
+                self.words.advance();
                 let inner = self.sequence()?;
-                self.expect(")")?;
+                self.words.expect(")")?;
                 return Ok(inner);
             }
             Token::Sign("[") => {
-                self.advance();
+                self.words.advance();
                 let items = self.list("]")?;
-                return Ok(Node::new(span.to(self.last_span()), Kind::List(items)));
+                return Ok(Node::new(span.to(self.words.last_span()), Kind::List(items)));
             }
-            Token::Int(_) | Token::Float(_) | Token::Text(_) | Token::Word(_) => self.advance(),
-            Token::Sign(_) | Token::End => return Err(self.unexpected("a value")),
+            Token::Int(_) | Token::Float(_) | Token::Text(_) | Token::Word(_) => self.words.advance(),
+            Token::Sign(_) | Token::End => return Err(self.words.unexpected("a value")),
         }
         match token {
             Token::Int(int) => literal(Value::Int(int)),
             Token::Float(float) => literal(Value::Float(float)),
             Token::Text(text) => literal(Value::from(&*text)),
             Token::Word(word) => self.word(&word, span),
-            Token::Sign(_) | Token::End => Err(self.unexpected("a value")),
+            Token::Sign(_) | Token::End => Err(self.words.unexpected("a value")),
         }
     }
 
@@ -256,85 +248,19 @@ impl Parser {
         Ok(Node::new(span, kind))
     }
 
-    /// A function's arguments; its name has been read.
-    fn call(&mut self, name: &str, span: Span, first: Option<Node>) -> Result<Node, Fault> {
-        let Some(function) = Function::of(name) else {
-            return Err(Fault::new(
-                span,
-                format!("there is no {name} here: expected result, a name given by let, or a function"),
-            ));
-        };
-        if !self.take("(") {
-            return Err(Fault::new(
-                span,
-                format!("{name} is a function: expected {name}(…)"),
-            ));
-        }
-        let piped = usize::from(first.is_some());
-        let mut arguments: Vec<Node> = first.into_iter().collect();
-        let (least, most, predicate) = match function.arguments() {
-            Arguments::Values(least, most) => (least, most, None),
-            Arguments::Predicate(least, most) => (least, most, Some(1)),
-        };
-        while !self.take(")") {
-            if arguments.len() > piped {
-                self.expect(",")?;
-            }
-            arguments.push(if predicate == Some(arguments.len()) {
-                self.predicate(function == Function::Reduce)?
-            } else {
-                self.expression(0)?
-            });
-        }
-        let span = Span::new(
-            arguments
-                .first()
-                .filter(|_| piped > 0)
-                .map_or(span, |a| a.span)
-                .start,
-            self.last_span().end,
-        );
-        if !(least..=most).contains(&arguments.len()) {
-            let expected = match (least, most) {
-                (_, usize::MAX) => format!("at least {least}"),
-                _ if least == most => least.to_string(),
-                _ => format!("{least} to {most}"),
-            };
-            let message = format!("{name} has {} arguments: expected {expected}", arguments.len());
-            return Err(Fault::new(span, message));
-        }
-        Ok(Node::new(span, Kind::Call(function, arguments)))
-    }
-
-    /// `# > 1` or `{# > 1}`
-    fn predicate(&mut self, reduces: bool) -> Result<Node, Fault> {
-        self.predicates.push(reduces);
-        let braces = self.take("{");
-        let body = if braces {
-            self.sequence()?
-        } else {
-            self.expression(0)?
-        };
-        if braces {
-            self.expect("}")?;
-        }
-        self.predicates.pop();
-        Ok(body)
-    }
-
     /// `.name`, `[index]`, `[from:until]`
     fn postfix(&mut self, mut of: Node) -> Result<Node, Fault> {
         let mut links = 0;
         loop {
             let start = of.span;
-            let optional = self.take("?.");
-            let kind = if self.take("[") {
+            let optional = self.words.take("?.");
+            let kind = if self.words.take("[") {
                 self.bracket(of, optional)?
-            } else if optional || self.take(".") {
-                let Token::Word(name) = self.token().clone() else {
-                    return Err(self.unexpected("the name of a field"));
+            } else if optional || self.words.take(".") {
+                let Token::Word(name) = self.words.token().clone() else {
+                    return Err(self.words.unexpected("the name of a field"));
                 };
-                self.advance();
+                self.words.advance();
                 Kind::Member {
                     of: Box::new(of),
                     name,
@@ -348,83 +274,41 @@ impl Parser {
             if links + self.depth > DEEPEST {
                 return Err(self.too_deep());
             }
-            of = Node::new(start.to(self.last_span()), kind);
+            of = Node::new(start.to(self.words.last_span()), kind);
         }
     }
 
     fn bracket(&mut self, of: Node, optional: bool) -> Result<Kind, Fault> {
         let of = Box::new(of);
         let mut from = None;
-        if !self.take(":") {
+        if !self.words.take(":") {
             let index = Box::new(self.expression(0)?);
-            if self.take("]") {
+            if self.words.take("]") {
                 return Ok(Kind::At { of, index, optional });
             }
-            self.expect(":")?;
+            self.words.expect(":")?;
             from = Some(index);
         }
-        let until = if self.take("]") {
+        let until = if self.words.take("]") {
             None
         } else {
             Some(Box::new(self.expression(0)?))
         };
         if until.is_some() {
-            self.expect("]")?;
+            self.words.expect("]")?;
         }
         Ok(Kind::Slice { of, from, until })
     }
 
     fn list(&mut self, end: &'static str) -> Result<Vec<Node>, Fault> {
         let mut items = Vec::new();
-        while !self.take(end) {
+        while !self.words.take(end) {
             if !items.is_empty() {
-                self.expect(",")?;
+                self.words.expect(",")?;
             }
             items.push(self.expression(0)?);
         }
         Ok(items)
-    }
-
-    fn token(&self) -> &Token {
-        self.words.get(self.at).map_or(&Token::End, |(token, _)| token)
-    }
-
-    fn span(&self) -> Span {
-        self.words.get(self.at).map(|(_, span)| *span).unwrap_or_default()
-    }
-
-    fn last_span(&self) -> Span {
-        let last = self.at.checked_sub(1).and_then(|at| self.words.get(at));
-        last.map(|(_, span)| *span).unwrap_or_default()
-    }
-
-    fn advance(&mut self) {
-        // The end stays the end.
-        self.at = (self.at + 1).min(self.words.len().saturating_sub(1));
-    }
-
-    fn take(&mut self, sign: &'static str) -> bool {
-        let found = *self.token() == Token::Sign(sign);
-        if found {
-            self.advance();
-        }
-        found
-    }
-
-    fn take_word(&mut self, word: &str) -> bool {
-        let found = matches!(self.token(), Token::Word(found) if found == word);
-        if found {
-            self.advance();
-        }
-        found
-    }
-
-    fn expect(&mut self, sign: &'static str) -> Result<(), Fault> {
-        if self.take(sign) {
-            Ok(())
-        } else {
-            Err(self.unexpected(&format!("{sign:?}")))
-        }
     }
 
     fn deeper(&mut self) -> Result<(), Fault> {
@@ -438,20 +322,9 @@ impl Parser {
 
     fn too_deep(&self) -> Fault {
         Fault::new(
-            self.span(),
+            self.words.span(),
             format!("more than {DEEPEST} levels deep: no condition needs that"),
         )
-    }
-
-    fn unexpected(&self, expected: &str) -> Fault {
-        let found = match self.token() {
-            Token::End => "the end".to_owned(),
-            Token::Sign(sign) => format!("{sign:?}"),
-            Token::Word(word) => format!("{word:?}"),
-            Token::Text(_) => "a text".to_owned(),
-            Token::Int(_) | Token::Float(_) => "a number".to_owned(),
-        };
-        Fault::new(self.span(), format!("found {found}, expected {expected}"))
     }
 }
 

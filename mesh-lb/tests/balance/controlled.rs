@@ -157,7 +157,7 @@ async fn a_tunnel_to_a_peer_that_is_not_trusted_any_more_is_cut_at_once() {
         .header("upgrade", "echo")
         .body(Body::empty())
         .expect("a request");
-    let (mut response, _, _in_flight) = balance.send_upgrade(request, None).await.expect("answered");
+    let (mut response, _) = balance.send_upgrade(request, None).await.expect("answered");
     let mut tunnel = hyper_util::rt::TokioIo::new(hyper::upgrade::on(&mut response).await.expect("upgraded"));
     tunnel.write_all(b"a").await.expect("open");
     assert_eq!(tunnel.read_u8().await.expect("echoed"), b'a');

@@ -60,7 +60,6 @@ fn text() -> Vec<&'static [u8]> {
 
 /// Every one of the corpus that is valid was accepted, and some that were changed.
 fn says_something(tally: Tally, valid: u64) {
-    println!("{tally:?}");
     assert!(tally.valid == valid && tally.accepted > 0, "{tally:?}");
 }
 

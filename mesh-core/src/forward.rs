@@ -99,10 +99,15 @@ pub fn refuse<B>(
 /// ways.
 pub fn finish<B>(response: &mut Response<B>, marks: RequestMarks, peer: &PeerMarks) -> Result<(), Error> {
     hop::check_response(response.status(), response.version(), response.headers(), false)?;
+    finish_checked(response, marks, peer);
+    Ok(())
+}
+
+/// The same for a response that was [checked](hop::check_response) already.
+pub fn finish_checked<B>(response: &mut Response<B>, marks: RequestMarks, peer: &PeerMarks) {
     *response.version_mut() = http::Version::HTTP_11;
     hop::strip_response(response.status(), response.headers_mut());
     mark_response(response.headers_mut(), marks, peer);
-    Ok(())
 }
 
 /// Fits a response to an upgrade to go back, and takes the endpoint's side of the tunnel out of it.

@@ -43,6 +43,8 @@ pub mod body_end;
 #[cfg(feature = "http")]
 pub mod carry;
 #[cfg(feature = "http")]
+pub mod cork;
+#[cfg(feature = "http")]
 pub mod due;
 #[cfg(feature = "http")]
 pub mod edge;

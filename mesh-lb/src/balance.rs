@@ -2,6 +2,7 @@
 
 mod attempt;
 mod builder;
+mod copy;
 mod driver;
 mod pools;
 mod under_way;

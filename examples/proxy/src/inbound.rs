@@ -187,7 +187,7 @@ impl Connection {
                 order.standing.clone(),
             ));
             let sent = before(order.deadline, pin!(sent)).await;
-            let finished = sent.and_then(|response| self.back(response, &mut order, decision));
+            let finished = sent.map(|response| self.back(response, &mut order, decision));
             return Ok(self.finish(order, finished));
         }
         let trouble = prepared
@@ -207,19 +207,19 @@ impl Connection {
                 before(order.deadline, pin!(troubled)).await
             }
         };
-        let finished = sent.and_then(|(response, _)| self.back(response, &mut order, decision));
+        let finished = sent.map(|(response, _)| self.back(response, &mut order, decision));
         Ok(self.finish(order, finished))
     }
 
-    /// Fits a response to go back.
+    /// Fits a response to go back that was checked when it came.
     fn back(
         &self,
         mut response: Response<SentBody>,
         order: &mut Order,
         decision: &Decision,
-    ) -> Result<Response<SentBody>, Error> {
-        forward::finish(&mut response, order.marks.clone(), &self.peer)?;
-        Ok(dressed(response, order, decision))
+    ) -> Response<SentBody> {
+        forward::finish_checked(&mut response, order.marks.clone(), &self.peer);
+        dressed(response, order, decision)
     }
 
     /// Everything that needs no waiting: admits the request, and finds where it goes. What is answered here is

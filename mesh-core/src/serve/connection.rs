@@ -25,6 +25,7 @@ use crate::accept::Accepted;
 use crate::body::Body;
 use crate::connect::HttpProtocol;
 use crate::control::{Order, Seen};
+use crate::cork::cork;
 use crate::error::BoxError;
 
 /// Serves the connection until it ends.
@@ -75,7 +76,7 @@ pub(super) async fn serve<Io, S, B>(
         }
     };
     let watch = Watch::new(is_http2, !ahead.is_empty());
-    let io = TokioIo::new(WatchedIo::new(io, ahead, Arc::clone(&watch), peer.tls));
+    let io = WatchedIo::new(io, ahead, Arc::clone(&watch), peer.tls);
     let address = peer.address;
     let service = Connected {
         service,
@@ -84,10 +85,13 @@ pub(super) async fn serve<Io, S, B>(
         idle: limits.idle,
     };
     let ended = if is_http2 {
-        let connection = http2_builder(limits).serve_connection(io, service);
+        // Several streams have something to say at once, and hyper flushes after each.
+        let (io, cork) = cork(io);
+        let connection =
+            cork.drive(http2_builder(limits).serve_connection(TokioIo::new(io), service.in_box()));
         drive(
             connection,
-            http2::Connection::graceful_shutdown,
+            |connection| http2::Connection::graceful_shutdown(connection.get_pin_mut()),
             &watch,
             registered,
             limits,
@@ -95,7 +99,7 @@ pub(super) async fn serve<Io, S, B>(
         .await
     } else {
         let connection = http1_builder(limits)
-            .serve_connection(io, service)
+            .serve_connection(TokioIo::new(io), service)
             .with_upgrades();
         drive(
             connection,

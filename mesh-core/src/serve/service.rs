@@ -33,6 +33,18 @@ pub(super) struct Connected<S> {
     pub(super) idle: Duration,
 }
 
+impl<S> Connected<S> {
+    /// With its futures in boxes.
+    pub(super) fn in_box(self) -> Connected<InBox<S>> {
+        Connected {
+            service: InBox(self.service),
+            peer: self.peer,
+            watch: self.watch,
+            idle: self.idle,
+        }
+    }
+}
+
 impl<S, B> hyper::service::Service<Request<Incoming>> for Connected<S>
 where
     S: Service<Request<Body>, Response = Response<B>> + Clone,
@@ -72,6 +84,28 @@ where
             connect,
             idle: self.idle,
         }
+    }
+}
+
+/// The same service, each of its futures in a box. hyper moves the future of an HTTP/2 stream five times, into a task and
+/// within it, and one of a proxy is many kilobytes long. Over HTTP/1.1 it lies where it is.
+#[derive(Clone)]
+pub(super) struct InBox<S>(pub(super) S);
+
+impl<S> Service<Request<Body>> for InBox<S>
+where
+    S: Service<Request<Body>>,
+{
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = Pin<Box<S::Future>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.0.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        Box::pin(self.0.call(request))
     }
 }
 

@@ -1,17 +1,24 @@
 use std::convert::Infallible;
+use std::io;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::BodyExt;
+use mesh_core::accept::Accepted;
 use mesh_core::body::Body;
 use mesh_core::testkit::{Scripted, Step};
+use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf, duplex};
 use tokio::time::{Instant, sleep, timeout};
 use tower::service_fn;
 
-use crate::support::{LONG, data, fed, get, hello, http2, open, open_with, seconds, send, server, until};
+use crate::support::{
+    LONG, data, fed, get, hello, http2, open, open_with, peer, seconds, send, server, until,
+};
 
 /// `/still` has more than any window holds, `/moves` says something each second.
 async fn two_kinds(request: Request<Body>) -> Result<Response<Body>, Infallible> {
@@ -200,4 +207,73 @@ async fn trailers_come_in_and_go_out() {
     let got = whole.trailers().expect("there are trailers");
     assert_eq!(got["grpc-status"], "0");
     assert_eq!(got.len(), 1, "the mesh's own fields are not for clients to send");
+}
+
+/// Counts what is written to a pipe.
+struct Counting {
+    io: DuplexStream,
+    writes: Arc<AtomicUsize>,
+}
+
+impl AsyncRead for Counting {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for Counting {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        self.writes.fetch_add(1, Ordering::Relaxed);
+        Pin::new(&mut self.io).poll_write(cx, buf)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_shutdown(cx)
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_several_streams_are_answered_at_once_is_one_write() {
+    let (near, far) = duplex(64 * 1024);
+    let writes = Arc::<AtomicUsize>::default();
+    let counting = Counting {
+        io: far,
+        writes: Arc::clone(&writes),
+    };
+    let together = service_fn(async |_: Request<Body>| {
+        sleep(seconds(1)).await;
+        Ok::<_, Infallible>(Response::new(Body::full(vec![b'x'; 1024])))
+    });
+    let server = server(|_| {});
+    tokio::spawn(async move {
+        let accepted = Accepted::new(counting, peer(1));
+        server.serve_connection(accepted, together).await;
+    });
+    let (client, connection) = h2::client::handshake(near).await.expect("HTTP/2");
+    tokio::spawn(connection);
+    let mut client = client.ready().await.expect("open");
+    let request = || Request::get("http://a/").body(()).expect("a request");
+    let answers: Vec<_> = (0..8)
+        .map(|_| client.send_request(request(), true).expect("open").0)
+        .collect();
+    // The handshake is over, and all of them wait.
+    sleep(seconds(1) / 2).await;
+    let before = writes.load(Ordering::Relaxed);
+    for answer in answers {
+        let mut body = answer.await.expect("answered").into_body();
+        let mut length = 0;
+        while let Some(data) = body.data().await {
+            length += data.expect("whole").len();
+        }
+        assert_eq!(length, 1024);
+    }
+    assert_eq!(writes.load(Ordering::Relaxed) - before, 1);
 }

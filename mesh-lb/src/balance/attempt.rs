@@ -3,8 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{HeaderName, HeaderValue, Method, Request, Response, Uri};
-use http_body::Body as _;
+use http::{Request, Response};
 use hyper::body::Incoming;
 use mesh_core::body::Body;
 use mesh_core::tried::TriedEndpoints;
@@ -14,6 +13,7 @@ use mesh_core::{
 use tokio::time::Instant;
 
 use super::Balance;
+use super::copy::Copy;
 use super::under_way::{Patience, UnderWay};
 use crate::balancer::PickContext;
 use crate::endpoint::{EndpointPool, Guards, Limits, RequestPermit, Rested, SendFailure, Terms};
@@ -369,44 +369,5 @@ impl Tried {
 
     fn endpoints(&self) -> &[EndpointId] {
         &self.endpoints
-    }
-}
-
-/// What is left of a request that may be sent twice: one without a body, whose method changes nothing. A list
-/// costs less to copy than a map does, and few are ever made a request again.
-struct Copy {
-    method: Method,
-    uri: Uri,
-    fields: Vec<(HeaderName, HeaderValue)>,
-}
-
-impl Copy {
-    fn of(request: &Request<Body>) -> Option<Self> {
-        let safe = matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
-        if !safe || !request.body().is_end_stream() {
-            return None;
-        }
-        let mut fields = Vec::with_capacity(request.headers().len());
-        fields.extend(
-            request
-                .headers()
-                .iter()
-                .map(|(name, value)| (name.clone(), value.clone())),
-        );
-        Some(Self {
-            method: request.method().clone(),
-            uri: request.uri().clone(),
-            fields,
-        })
-    }
-
-    fn into_request(self) -> Request<Body> {
-        let mut request = Request::new(Body::empty());
-        *request.method_mut() = self.method;
-        *request.uri_mut() = self.uri;
-        for (name, value) in self.fields {
-            request.headers_mut().append(name, value);
-        }
-        request
     }
 }

@@ -1,4 +1,4 @@
-//! How sending fails, and what hyper's errors mean to the mesh.
+//! How sending fails, and what the errors of hyper and h2 mean to the mesh.
 
 use std::io;
 
@@ -51,7 +51,7 @@ impl From<Error> for NoConnection {
 }
 
 /// What it means that a connection could not begin to speak HTTP.
-pub(super) fn failed_handshake(error: hyper::Error) -> Error {
+pub(super) fn failed_handshake(error: impl std::error::Error + Send + Sync + 'static) -> Error {
     Error::new(
         ErrorKind::UpstreamConnect,
         format!("the endpoint does not speak HTTP as expected: {error}"),
@@ -75,6 +75,24 @@ pub(super) fn failure(error: hyper::Error) -> Error {
     let cause = std::error::Error::source(&error)
         .map_or_else(|| error.to_string(), |source| format!("{error}: {source}"));
     Error::new(ErrorKind::UpstreamReset, format!("{what} ({cause})")).with_source(error)
+}
+
+/// What it means that an exchange over HTTP/2 failed.
+pub(super) fn failure_of_http2(error: h2::Error) -> Error {
+    let what = match error.is_reset() && error.is_remote() {
+        true => "the endpoint broke the exchange off",
+        false => "the connection to the endpoint broke",
+    };
+    Error::new(ErrorKind::UpstreamReset, format!("{what} ({error})")).with_source(error)
+}
+
+/// An error after which a request over HTTP/2 is lost. A connection that spoke HTTP/2 was taken by the application, so
+/// that it was reset does not say that the request never came there.
+pub(super) fn lost_on_http2(error: h2::Error) -> SendFailure {
+    match error.is_io() {
+        true => SendFailure::Broken(failure_of_http2(error)),
+        false => SendFailure::Failed(failure_of_http2(error)),
+    }
 }
 
 /// An error after which the request is lost, as a failure of the right sort.

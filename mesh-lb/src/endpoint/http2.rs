@@ -1,9 +1,14 @@
 //! HTTP/2 to an endpoint: many requests share a connection, which has a task of its own.
 
-use std::future::{Future, poll_fn};
-use std::pin::{Pin, pin};
+mod answer;
+mod connection;
+mod session;
+mod upload;
+
+use std::future::{Future as _, poll_fn};
+use std::pin::Pin;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
-use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -11,25 +16,23 @@ use arc_swap::ArcSwap;
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body::{Body as _, Frame, SizeHint};
-use hyper::body::Incoming;
-use hyper::client::conn::http2;
-use hyper_util::rt::{TokioIo, TokioTimer};
 use mesh_core::body::Body;
 use mesh_core::control::{ConnectionControl, Order, Seen};
 use mesh_core::stall::Stall;
 use mesh_core::{BoxError, Error, ErrorKind, PeerInfo};
 use tokio::sync::Notify;
-use tokio::task::AbortHandle;
 
-use super::failure::{SendFailure, failure, lost};
+use super::failure::{SendFailure, failure_of_http2, lost_on_http2};
 use super::io::BoxedIo;
 use super::limits::ConnectionPermit;
 use super::pool::Guards;
 use super::settings::PoolSettings;
+use answer::Answer;
+use session::{NoAnswer, Sender};
 
 /// A connection that many requests share.
 pub(crate) struct Http2 {
-    send: http2::SendRequest<Body>,
+    send: Sender,
     streams: AtomicUsize,
     max_streams: Arc<AtomicUsize>,
     leaving: AtomicBool,
@@ -44,30 +47,6 @@ pub(crate) struct Http2 {
     control: Option<ConnectionControl>,
     /// Told when it is no longer full.
     freed: Arc<Notify>,
-}
-
-/// Runs what hyper makes tasks of. The first one has the byte stream: without it, everything on the connection ends.
-#[derive(Clone, Default)]
-struct Tasks(Arc<OnceLock<AbortHandle>>);
-
-impl Tasks {
-    fn cut(&self) {
-        if let Some(io) = self.0.get() {
-            io.abort();
-        }
-    }
-}
-
-impl<F> hyper::rt::Executor<F> for Tasks
-where
-    F: Future<Output: Send + 'static> + Send + 'static,
-{
-    fn execute(&self, task: F) {
-        let task = tokio::spawn(task);
-        if self.0.get().is_none() {
-            self.0.get_or_init(|| task.abort_handle());
-        }
-    }
 }
 
 /// A stream of a connection, counted until it is dropped.
@@ -103,17 +82,8 @@ impl Http2 {
         secure: bool,
         (peer, control): (Option<Arc<PeerInfo>>, Option<ConnectionControl>),
         freed: Arc<Notify>,
-    ) -> Result<Arc<Self>, hyper::Error> {
-        let tasks = Tasks::default();
-        let mut builder = http2::Builder::new(tasks.clone());
-        builder
-            .timer(TokioTimer::new())
-            .initial_stream_window_size(1024 * 1024)
-            .initial_connection_window_size(4 * 1024 * 1024)
-            .max_header_list_size(u32::try_from(settings.max_head_bytes).unwrap_or(u32::MAX))
-            .keep_alive_interval(Duration::from_secs(20))
-            .keep_alive_timeout(Duration::from_secs(5));
-        let (send, mut connection) = builder.handshake(TokioIo::new(io)).await?;
+    ) -> Result<Arc<Self>, h2::Error> {
+        let (send, mut connection) = session::handshake(io, settings).await?;
         let max_streams = Arc::new(AtomicUsize::new(connection.current_max_send_streams()));
         let published = Arc::clone(&max_streams);
         let of_task = control.clone();
@@ -123,7 +93,7 @@ impl Http2 {
             let ended = poll_fn(|cx| {
                 let told = of_task.as_ref().and_then(|c| c.poll_told(&mut seen, cx));
                 if told == Some(Order::Close) {
-                    tasks.cut();
+                    // The byte stream ends with this task, and everything on it.
                     return Poll::Ready(Ok(()));
                 }
                 let polled = Pin::new(&mut connection).poll(cx);
@@ -253,64 +223,77 @@ pub(crate) async fn exchange(
     guards: Guards,
     body_idle_timeout: Duration,
 ) -> Result<Response<Body>, SendFailure> {
-    let mut send = stream.0.send.clone();
-    let response = pin!(send.try_send_request(request));
-    match response.await {
+    match stream.0.send.send(request).await {
         Ok(response) => {
-            let (parts, incoming) = response.into_parts();
-            if incoming.is_end_stream() {
-                return Ok(Response::from_parts(parts, Body::empty()));
-            }
-            let body = StreamBody {
-                incoming,
+            let (parts, answer) = response.into_parts();
+            let mut body = StreamBody {
+                answer,
+                first: None,
                 held: Some((stream, guards)),
                 stall: Stall::new(body_idle_timeout),
             };
-            Ok(Response::from_parts(parts, Body::boxed(Box::pin(body))))
+            let whole = poll_fn(|cx| Poll::Ready(body.take_at_once(cx))).await;
+            let body = whole.unwrap_or_else(|| Body::boxed(Box::pin(body)));
+            Ok(Response::from_parts(parts, body))
         }
-        Err(mut failed) => {
-            let message = failed.take_message();
-            let error = failed.into_error();
+        Err(NoAnswer::Unsent(error, request)) => {
+            // It is on its way out, or closed: the next request takes another one.
+            stream.0.leaving.store(true, Ordering::Relaxed);
+            Err(SendFailure::Unsent(failure_of_http2(error), request))
+        }
+        Err(NoAnswer::Body(error)) => Err(SendFailure::Failed(error)),
+        Err(NoAnswer::Lost(error)) => {
             let refused = never_processed(&error);
-            if (refused || message.is_some()) && !is_refused_stream(&error) {
-                // It is on its way out, or closed: the next request takes another one.
+            if refused && !is_refused_stream(&error) {
                 stream.0.leaving.store(true, Ordering::Relaxed);
             }
-            Err(match message {
-                Some(request) => SendFailure::Unsent(failure(error), Box::new(request)),
-                None if refused => SendFailure::NotProcessed(failure(error)),
-                // A connection that spoke HTTP/2 was taken by the application.
-                None => match lost(error) {
-                    SendFailure::Reset(error) => SendFailure::Broken(error),
-                    other => other,
-                },
+            Err(match refused {
+                true => SendFailure::NotProcessed(failure_of_http2(error)),
+                false => lost_on_http2(error),
             })
         }
     }
 }
 
-fn h2_error(error: &hyper::Error) -> Option<&h2::Error> {
-    std::error::Error::source(error).and_then(|source| source.downcast_ref::<h2::Error>())
-}
-
-fn is_refused_stream(error: &hyper::Error) -> bool {
-    h2_error(error)
-        .is_some_and(|e| e.is_remote() && e.is_reset() && e.reason() == Some(h2::Reason::REFUSED_STREAM))
+fn is_refused_stream(error: &h2::Error) -> bool {
+    error.is_remote() && error.is_reset() && error.reason() == Some(h2::Reason::REFUSED_STREAM)
 }
 
 /// Whether the endpoint said that it did nothing with the request: REFUSED_STREAM, or a GOAWAY without error
 /// that names an earlier stream.
-fn never_processed(error: &hyper::Error) -> bool {
-    is_refused_stream(error)
-        || h2_error(error)
-            .is_some_and(|e| e.is_go_away() && e.is_remote() && e.reason() == Some(h2::Reason::NO_ERROR))
+fn never_processed(error: &h2::Error) -> bool {
+    let is_leaving = error.is_go_away() && error.is_remote();
+    is_refused_stream(error) || is_leaving && error.reason() == Some(h2::Reason::NO_ERROR)
 }
 
 /// A response's body on a stream. Dropped before its end, the stream is reset.
 struct StreamBody {
-    incoming: Incoming,
+    answer: Answer,
+    first: Option<Result<Frame<Bytes>, h2::Error>>,
     held: Option<(Stream, Guards)>,
     stall: Stall,
+}
+
+impl StreamBody {
+    /// The whole body, if it has arrived with the head: the common case of a small answer needs no box.
+    fn take_at_once(&mut self, cx: &mut Context<'_>) -> Option<Body> {
+        if self.answer.is_end_stream() {
+            return Some(Body::empty());
+        }
+        let Poll::Ready(frame) = Pin::new(&mut self.answer).poll_frame(cx) else {
+            return None;
+        };
+        match frame {
+            None => Some(Body::empty()),
+            Some(Ok(frame)) if frame.is_data() && self.answer.is_end_stream() => {
+                Some(frame.into_data().map_or_else(|_| Body::empty(), Body::full))
+            }
+            first => {
+                self.first = first;
+                None
+            }
+        }
+    }
 }
 
 impl http_body::Body for StreamBody {
@@ -322,13 +305,17 @@ impl http_body::Body for StreamBody {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let this = &mut *self;
-        match Pin::new(&mut this.incoming).poll_frame(cx) {
+        let polled = match this.first.take() {
+            Some(first) => Poll::Ready(Some(first)),
+            None => Pin::new(&mut this.answer).poll_frame(cx),
+        };
+        match polled {
             Poll::Ready(frame) => {
                 this.stall.moved();
-                if !matches!(frame, Some(Ok(_))) || this.incoming.is_end_stream() {
+                if !matches!(frame, Some(Ok(_))) || this.answer.is_end_stream() {
                     this.held = None;
                 }
-                Poll::Ready(frame.map(|frame| frame.map_err(|error| failure(error).into())))
+                Poll::Ready(frame.map(|frame| frame.map_err(|error| failure_of_http2(error).into())))
             }
             Poll::Pending => {
                 std::task::ready!(this.stall.poll_stalled(cx));
@@ -340,10 +327,18 @@ impl http_body::Body for StreamBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.incoming.is_end_stream()
+        self.first.is_none() && self.answer.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.incoming.size_hint()
+        let held = self
+            .first
+            .as_ref()
+            .and_then(|first| first.as_ref().ok()?.data_ref());
+        let (held, rest) = (held.map_or(0, |data| data.len() as u64), self.answer.size_hint());
+        match rest.exact() {
+            Some(rest) => SizeHint::with_exact(rest.saturating_add(held)),
+            None => SizeHint::default(),
+        }
     }
 }

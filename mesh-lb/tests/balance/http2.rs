@@ -404,3 +404,59 @@ async fn a_connection_that_breaks_fails_its_requests_and_the_next_one_connects_a
     );
     assert_eq!((net.connects(1), fleet.in_flight(endpoint(1).id())), (2, 0));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_body_that_breaks_off_is_told_as_what_it_is_and_resets_its_stream() {
+    let net = Net::new().serves(1, |io, _| serve_http2(io, echo_whole));
+    let (balance, fleet) = over(&net, &[1]).http2().start();
+    let broken = futures_util::stream::iter([
+        Ok(data(b"first")),
+        Err(mesh_core::Error::new(ErrorKind::BadRequest, "the client went away").into()),
+    ]);
+    let body = Body::boxed(Box::pin(http_body_util::StreamBody::new(broken)));
+    let error = send(&balance, post(body)).await.expect_err("it was not whole");
+    assert_eq!(error.kind(), ErrorKind::BadRequest);
+    assert_eq!(fleet.in_flight(endpoint(1).id()), 0);
+    assert_eq!(text(&balance, get()).await.expect("answered"), "");
+    assert_eq!(net.connects(1), 1);
+}
+
+/// Answers when all of the request is there.
+async fn echo_whole(request: Request<Incoming>) -> Response<Body> {
+    match request.into_body().collect().await {
+        Ok(whole) => Response::new(Body::full(whole.to_bytes())),
+        Err(_) => std::future::pending().await,
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_endpoint_that_falls_silent_while_it_owes_an_answer_is_given_up() {
+    let net = Net::new().serves(1, |io, nth| async move {
+        if nth > 0 {
+            return serve_http2(io, answers(Duration::ZERO)).await;
+        }
+        let mut connection = raw(io).await;
+        let (_request, _respond) = next(&mut connection).await;
+        // The machine is gone: nothing is read, and no ping answered.
+        std::future::pending().await
+    });
+    let (balance, fleet) = over(&net, &[1]).http2().start();
+    let began = tokio::time::Instant::now();
+    let error = send(&balance, post(Body::empty())).await.expect_err("no answer");
+    assert_eq!(error.kind(), ErrorKind::UpstreamReset);
+    assert_eq!(began.elapsed().as_secs(), 25);
+    assert_eq!(fleet.in_flight(endpoint(1).id()), 0);
+    assert_eq!(
+        text(&balance, get()).await.expect("on another connection"),
+        "hello"
+    );
+    assert_eq!(net.connects(1), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_endpoint_that_takes_its_time_answers_pings_and_is_waited_for() {
+    let net = Net::new().serves(1, |io, _| serve_http2(io, answers(seconds(300))));
+    let (balance, _) = over(&net, &[1]).http2().start();
+    assert_eq!(text(&balance, get()).await.expect("answered"), "hello");
+    assert_eq!(net.connects(1), 1);
+}

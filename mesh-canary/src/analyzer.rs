@@ -2,16 +2,21 @@
 
 mod evidence;
 mod finding;
+mod mark;
+mod memory;
 mod verdict;
 
 pub use evidence::{Evidence, EvidenceError, EvidenceErrorKind, Observed, Stage, Window};
 pub use finding::{Bound, Finding, Number};
+pub use mark::Mark;
+pub use memory::Memory;
 pub use verdict::{Doubt, Reason, Verdict};
 
 /// Judges a canary.
 ///
 /// Judging is pure: it asks nobody, waits for nothing and knows no time but the evidence's. It is asked again
-/// whenever a window is added, and always sees every window since the start, so it needs no memory of its own.
+/// whenever a window is added, and always sees every window since the start, so it needs no memory of its own. Who asks
+/// often brings one ([`judge_with`](Self::judge_with)), so that not all is weighed again each time.
 /// A verdict is advice: the rollout acts on it as its configuration allows (`autoPromote`, `autoRollback`, the
 /// least duration of a stage).
 ///
@@ -47,6 +52,13 @@ pub use verdict::{Doubt, Reason, Verdict};
 pub trait CanaryAnalyzer: Send + Sync + 'static {
     /// What the evidence says. No evidence at all is [`Verdict::Continue`], never a success.
     fn judge(&self, evidence: &Evidence) -> Verdict;
+
+    /// The same verdict, for less where most of the evidence was judged before with the same memory. Without an
+    /// implementation of its own all of it is judged again.
+    fn judge_with(&self, evidence: &Evidence, memory: &mut Memory) -> Verdict {
+        let _ = memory;
+        self.judge(evidence)
+    }
 }
 
 const _: fn(&dyn CanaryAnalyzer) = |_| {};
@@ -54,6 +66,10 @@ const _: fn(&dyn CanaryAnalyzer) = |_| {};
 impl<A: CanaryAnalyzer + ?Sized> CanaryAnalyzer for std::sync::Arc<A> {
     fn judge(&self, evidence: &Evidence) -> Verdict {
         (**self).judge(evidence)
+    }
+
+    fn judge_with(&self, evidence: &Evidence, memory: &mut Memory) -> Verdict {
+        (**self).judge_with(evidence, memory)
     }
 }
 

@@ -42,6 +42,6 @@ pub mod statistics;
 pub mod template;
 
 pub use analyzer::{
-    Bound, CanaryAnalyzer, Doubt, Evidence, EvidenceError, Finding, Number, Observed, Reason, Stage, Verdict,
-    Window,
+    Bound, CanaryAnalyzer, Doubt, Evidence, EvidenceError, Finding, Mark, Memory, Number, Observed, Reason,
+    Stage, Verdict, Window,
 };

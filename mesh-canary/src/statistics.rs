@@ -23,10 +23,11 @@ mod mixture;
 mod special;
 mod split_check;
 
+pub(crate) use comparison::AtShare;
 pub use comparison::Comparison;
 pub use confidence::Confidence;
-pub(crate) use guard::Ailing;
 pub use guard::Guard;
+pub(crate) use guard::{Ailing, Odds};
 pub use split_check::SplitCheck;
 
 /// So many of so many.

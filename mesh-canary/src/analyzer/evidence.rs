@@ -7,6 +7,8 @@ use std::time::Duration;
 use mesh_core::duration::display;
 use mesh_core::metric::Traffic;
 
+use super::mark::{Mark, Numbers};
+
 /// What was seen of the stable version and of the canary between two moments.
 ///
 /// Moments are durations since the rollout began, so that evidence can be stored, replayed and simulated. Only
@@ -109,6 +111,7 @@ pub struct Evidence {
     stage: Stage,
     planned: Option<Duration>,
     windows: Vec<Window>,
+    numbers: Numbers,
     edges: Option<Arc<[Duration]>>,
 }
 
@@ -119,6 +122,7 @@ impl Evidence {
             stage,
             planned: None,
             windows: Vec::new(),
+            numbers: Numbers::default(),
             edges: None,
         }
     }
@@ -178,6 +182,7 @@ impl Evidence {
         }
         self.edges = edges;
         self.windows.push(window);
+        self.numbers.push();
         Ok(())
     }
 
@@ -201,6 +206,34 @@ impl Evidence {
     pub fn stage_windows(&self) -> &[Window] {
         let first = self.windows.partition_point(|w| w.from < self.stage.from);
         &self.windows[first..]
+    }
+
+    /// How far this goes, to ask later what came [`since`](Self::since).
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use mesh_canary::{Evidence, Stage, Window};
+    ///
+    /// let s = Duration::from_secs;
+    /// let mut evidence = Evidence::new(Stage::new(0, 5, s(0)));
+    /// evidence.push(Window::new(s(0), s(5)))?;
+    /// let read = evidence.mark();
+    /// evidence.push(Window::new(s(5), s(10)))?;
+    /// assert_eq!(evidence.since(read), Some(&evidence.windows()[1..]));
+    ///
+    /// let mut other = Evidence::new(Stage::new(0, 5, s(0)));
+    /// other.push(Window::new(s(0), s(5)))?;
+    /// assert_eq!(other.since(read), None);
+    /// # Ok::<(), mesh_canary::EvidenceError>(())
+    /// ```
+    pub fn mark(&self) -> Mark {
+        self.numbers.mark()
+    }
+
+    /// The windows that were added after a mark; nothing if the windows before it are not those that the mark is of,
+    /// or may not be. Stage and plan may have changed since then.
+    pub fn since(&self, mark: Mark) -> Option<&[Window]> {
+        self.windows.get(self.numbers.before(mark)?..)
     }
 
     /// The end of the last window: the moment up to which everything is known.
@@ -232,14 +265,14 @@ pub struct Observed {
 }
 
 impl Observed {
-    fn of(windows: &[Window]) -> Self {
+    pub(crate) fn of(windows: &[Window]) -> Self {
         let mut sum = Self::default();
         windows.iter().for_each(|window| sum.add(window));
         sum
     }
 
     /// Adds one more window of the same evidence.
-    pub(crate) fn add(&mut self, window: &Window) {
+    fn add(&mut self, window: &Window) {
         self.span = self.span.saturating_add(window.length());
         add(&mut self.stable, &window.stable, window.length());
         add(&mut self.canary, &window.canary, window.length());

@@ -4,10 +4,10 @@ use std::fmt;
 use std::time::Duration;
 
 use mesh_core::duration::display;
-use mesh_core::metric::{Histogram, Traffic};
+use mesh_core::metric::Histogram;
 
 use super::observation::Observation;
-use crate::analyzer::{Finding, Number, Window};
+use crate::analyzer::{Finding, Number};
 
 /// A rate of errors, or a 95th percentile of response times, that must not be exceeded over a while.
 ///
@@ -191,41 +191,42 @@ impl Limits {
         })
     }
 
-    pub(super) fn observe(&self, windows: &[Window]) -> Observation {
-        Observation::newest(windows, self.window, self.min_requests)
+    /// What is looked at; nothing yet.
+    pub(super) fn observation(&self) -> Observation {
+        Observation::over(self.window, self.min_requests)
     }
 
     pub(super) fn check(&self, observation: &Observation) -> Check {
-        let seen = &observation.seen;
+        let (canary, stable) = (observation.canary(), observation.stable());
         let mut check = Check::default();
         let finding = |what, measured: Option<Number>, limit, stable: Option<Number>| {
             Finding::at_most(what, measured, limit)
                 .beside_stable(stable)
-                .seen(seen.canary.requests, seen.span)
+                .seen(canary.requests(), observation.span())
         };
         if let Some(limit) = self.error_rate {
-            let ratio = |traffic: &Traffic| traffic.error_rate().map(Number::Ratio);
+            let rate = canary.error_rate();
             let found = finding(
                 "error rate",
-                ratio(&seen.canary),
+                rate.map(Number::Ratio),
                 Number::Ratio(limit),
-                ratio(&seen.stable),
+                stable.error_rate().map(Number::Ratio),
             );
-            match seen.canary.error_rate() {
+            match rate {
                 Some(rate) if rate > limit => check.exceeded.push(found),
                 Some(_) => check.kept.push(found),
                 None => check.unknown.push(found),
             }
         }
         if let Some(limit) = self.response_time {
-            let canary = p95(&seen.canary.latency);
+            let measured = p95(&canary.latency());
             let found = finding(
                 "P95 response time",
-                canary,
+                measured,
                 Number::Latency(limit),
-                p95(&seen.stable.latency),
+                p95(&stable.latency()),
             );
-            match canary {
+            match measured {
                 Some(Number::Latency(latency)) if latency <= limit => check.kept.push(found),
                 Some(Number::LatencyAtLeast(edge)) if edge < limit => check.unknown.push(found),
                 Some(_) => check.exceeded.push(found),

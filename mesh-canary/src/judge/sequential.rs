@@ -3,15 +3,16 @@
 use std::time::Duration;
 
 use super::criteria::{Criteria, CriteriaError, FEWEST, Limits, proving};
-use crate::analyzer::{CanaryAnalyzer, Doubt, Evidence, Finding, Number, Reason, Verdict};
-use crate::statistics::{SplitCheck, Tally};
+use crate::analyzer::{CanaryAnalyzer, Evidence, Memory, Verdict};
 
 mod gate;
 mod latency;
+mod progress;
+mod split;
 mod watch;
 mod weighing;
 
-use weighing::Weighing;
+use progress::Progress;
 
 /// Judges by what the canary does worse than the stable version at the same time.
 ///
@@ -64,12 +65,6 @@ pub struct Sequential {
 
 /// How long a rollout is thought to take if nobody says.
 const PLANNED: Duration = Duration::from_secs(3600);
-
-/// How often a split that is right may be called wrong.
-const FALSE_MISMATCH: f64 = 0.001;
-
-/// A split that is wrong by less than this part of the smaller share does no harm: observed shares are compared.
-const HARMLESS_MISMATCH: f64 = 0.1;
 
 impl Sequential {
     /// Judges by these criteria. [`Criteria::min_requests`] of the success criteria is the least number of the
@@ -143,36 +138,6 @@ impl Sequential {
     fn enough(&self) -> f64 {
         1.0 / self.false_rollback
     }
-
-    /// Whether requests of this stage were split as they were to be.
-    fn mismatch(&self, evidence: &Evidence) -> Option<Finding> {
-        let share = f64::from(evidence.stage().weight) / 100.0;
-        if self.sticky {
-            return None;
-        }
-        // In the first window of a stage, requests end that were split by the weights before.
-        let windows = evidence.stage_windows().iter().skip(1);
-        let windows = windows.filter(|window| window.weight == evidence.stage().weight);
-        let (mut seen, mut span) = (Tally::default(), Duration::ZERO);
-        for window in windows {
-            let (canary, stable) = (window.canary.requests, window.stable.requests);
-            seen = seen.plus(Tally::new(canary, canary.saturating_add(stable)));
-            span = span.saturating_add(window.length());
-        }
-        let got = seen.share()?;
-        let harmless = HARMLESS_MISMATCH * share.min(1.0 - share);
-        if (got - share).abs() <= harmless || SplitCheck::of(share).evidence(seen) < 1.0 / FALSE_MISMATCH {
-            return None;
-        }
-        let (got, share) = (Number::Ratio(got), Number::Ratio(share));
-        let what = "the canary's share of the requests";
-        let finding = if seen.share()? > f64::from(evidence.stage().weight) / 100.0 {
-            Finding::at_most(what, got, share)
-        } else {
-            Finding::at_least(what, got, share)
-        };
-        Some(finding.seen(seen.of, span))
-    }
 }
 
 /// With the limits of the mesh's documentation: success with at most 1 % errors and a P95 of at most 500 ms over at
@@ -186,29 +151,17 @@ impl Default for Sequential {
 
 impl CanaryAnalyzer for Sequential {
     fn judge(&self, evidence: &Evidence) -> Verdict {
-        let weighing = Weighing::of(self, evidence);
-        let told = |reason: Reason| reason.with_evidence(weighing.evidence());
-        if let Some(findings) = weighing.alarm(evidence.windows()) {
-            return Verdict::Rollback(told(Reason::new(findings)));
-        }
-        if let Some(finding) = weighing.both_ail(evidence.windows()) {
-            return Verdict::Inconclusive(Doubt::BaselineUnhealthy, told(finding.into()));
-        }
-        if let Some(finding) = self.mismatch(evidence) {
-            return Verdict::Inconclusive(Doubt::SplitMismatch, told(finding.into()));
-        }
-        if let Some(finding) = weighing.unknown_users() {
-            return Verdict::Inconclusive(Doubt::NotMeasured, told(finding.into()));
-        }
-        let seen = gate::Seen {
-            evidence,
-            stable_was_well: weighing.stable_was_well(),
-        };
-        match gate::decide(self, &seen) {
-            gate::Passage::Open(reason) => Verdict::Promote(told(reason)),
-            gate::Passage::Closed(reason) => Verdict::Continue(told(reason)),
-            gate::Passage::Doubtful(doubt, reason) => Verdict::Inconclusive(doubt, told(reason)),
-        }
+        self.judge_with(evidence, &mut Memory::default())
+    }
+
+    fn judge_with(&self, evidence: &Evidence, memory: &mut Memory) -> Verdict {
+        let known = memory.take::<Progress>();
+        let known = known.filter(|known| known.is_of(self, evidence));
+        let mut progress = known.unwrap_or_else(|| Box::new(Progress::new(self, evidence)));
+        progress.follow(evidence);
+        let verdict = progress.verdict(evidence);
+        memory.keep(progress);
+        verdict
     }
 }
 

@@ -1,7 +1,8 @@
 //! Fixed limits: the `successCriteria` and `rollbackCriteria` of a configuration.
 
 use super::criteria::{Criteria, CriteriaError, FEWEST, Limits, proving};
-use crate::analyzer::{CanaryAnalyzer, Doubt, Evidence, Reason, Verdict};
+use super::observation::Observation;
+use crate::analyzer::{CanaryAnalyzer, Doubt, Evidence, Mark, Memory, Reason, Stage, Verdict};
 
 /// Judges by fixed limits.
 ///
@@ -64,18 +65,62 @@ impl Default for Threshold {
 
 impl CanaryAnalyzer for Threshold {
     fn judge(&self, evidence: &Evidence) -> Verdict {
-        let recent = self.rollback.observe(evidence.windows());
-        if recent.is_enough() {
-            let exceeded = self.rollback.check(&recent).exceeded;
+        self.judge_with(evidence, &mut Memory::default())
+    }
+
+    fn judge_with(&self, evidence: &Evidence, memory: &mut Memory) -> Verdict {
+        let known = memory.take::<Progress>();
+        let known = known.filter(|known| known.judge == *self && evidence.since(known.read).is_some());
+        let mut progress = known.unwrap_or_else(|| Box::new(Progress::new(self, evidence.stage())));
+        progress.follow(evidence);
+        let verdict = progress.verdict();
+        memory.keep(progress);
+        verdict
+    }
+}
+
+/// What is known of the evidence so far.
+struct Progress {
+    judge: Threshold,
+    read: Mark,
+    stage: Stage,
+    recent: Observation,
+    in_stage: Observation,
+}
+
+impl Progress {
+    fn new(judge: &Threshold, stage: Stage) -> Self {
+        Self {
+            judge: judge.clone(),
+            read: Mark::default(),
+            stage,
+            recent: judge.rollback.observation(),
+            in_stage: judge.success.observation(),
+        }
+    }
+
+    fn follow(&mut self, evidence: &Evidence) {
+        self.recent.follow(evidence.windows());
+        if self.stage != evidence.stage() {
+            self.stage = evidence.stage();
+            self.in_stage = self.judge.success.observation();
+        }
+        self.in_stage.follow(evidence.stage_windows());
+        self.read = evidence.mark();
+    }
+
+    fn verdict(&self) -> Verdict {
+        let Threshold { success, rollback } = &self.judge;
+        if self.recent.is_enough() {
+            let exceeded = rollback.check(&self.recent).exceeded;
             if !exceeded.is_empty() {
                 return Verdict::Rollback(Reason::new(exceeded));
             }
         }
-        let stage = self.success.observe(evidence.stage_windows());
-        if !stage.is_enough() {
-            return Verdict::Continue(stage.what_is_missing());
+        if !self.in_stage.is_enough() {
+            return Verdict::Continue(self.in_stage.what_is_missing());
         }
-        let check = self.success.check(&stage);
+        let check = success.check(&self.in_stage);
         if !check.exceeded.is_empty() {
             let findings = check.exceeded.into_iter().chain(check.unknown);
             Verdict::Inconclusive(Doubt::Between, Reason::new(findings))

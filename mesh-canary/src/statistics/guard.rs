@@ -50,10 +50,15 @@ impl Guard {
 
     /// Adds a stretch of time.
     pub fn observe(&mut self, seen: Tally, length: Duration) {
+        self.observe_ratios(seen, self.odds.ratios(seen), length);
+    }
+
+    /// The same, where the ratios of this tally at the guard's limit are known.
+    pub(crate) fn observe_ratios(&mut self, seen: Tally, ratios: [f64; 5], length: Duration) {
         if seen.of == 0 {
             return self.bets.pass(length);
         }
-        self.bets.advance(length, |n| self.odds.log_ratio(n, seen));
+        self.bets.advance(length, ratios);
     }
 
     /// How strongly it speaks against the version: chance alone takes it above x, at whatever moment, in at most
@@ -67,24 +72,22 @@ impl Guard {
 /// is forgotten as soon as what comes is good.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Ailing {
-    odds: Odds,
     running: [f64; 5],
     most: f64,
 }
 
 impl Ailing {
     /// Nothing seen yet. Evidence beyond `enough` is not kept, or it would take as long to forget.
-    pub(crate) fn new(limit: f64, enough: f64) -> Self {
+    pub(crate) fn new(enough: f64) -> Self {
         Self {
-            odds: Odds::above(limit),
             running: [1.0; 5],
             most: 10.0 * enough,
         }
     }
 
-    pub(crate) fn observe(&mut self, seen: Tally) {
-        for (n, running) in self.running.iter_mut().enumerate() {
-            let ratio = self.odds.log_ratio(n, seen).exp();
+    /// Adds what was seen, by its ratios.
+    pub(crate) fn observe(&mut self, ratios: [f64; 5]) {
+        for (running, ratio) in self.running.iter_mut().zip(ratios) {
             *running = (running.max(1.0) * ratio).min(self.most);
         }
     }
@@ -97,10 +100,10 @@ impl Ailing {
 /// Rates above a limit, and how much more or less likely than at the limit a failure and a success are under
 /// each.
 #[derive(Clone, Debug, PartialEq)]
-struct Odds([(f64, f64); 5]);
+pub(crate) struct Odds([(f64, f64); 5]);
 
 impl Odds {
-    fn above(limit: f64) -> Self {
+    pub(crate) fn above(limit: f64) -> Self {
         if limit >= 1.0 {
             return Self([(0.0, 0.0); 5]); // Nothing is above.
         }
@@ -113,8 +116,13 @@ impl Odds {
         }))
     }
 
-    fn log_ratio(&self, n: usize, seen: Tally) -> f64 {
-        let (failure, success) = self.0[n];
-        seen.bad as f64 * failure + (seen.of - seen.bad) as f64 * success
+    /// How many times as likely as at the limit it is to see this, under each rate.
+    pub(crate) fn ratios(&self, seen: Tally) -> [f64; 5] {
+        if seen.of == 0 {
+            return [1.0; 5];
+        }
+        let (bad, good) = (seen.bad as f64, (seen.of - seen.bad) as f64);
+        self.0
+            .map(|(failure, success)| (bad * failure + good * success).exp())
     }
 }

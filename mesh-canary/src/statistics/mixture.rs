@@ -42,13 +42,12 @@ impl<const N: usize> Mixture<N> {
         self.running.iter_mut().for_each(|bet| *bet += more);
     }
 
-    /// A stretch that was so many times (as a logarithm) as likely under each alternative as it is under the
-    /// hypothesis.
-    pub(super) fn advance(&mut self, length: Duration, log_ratio: impl Fn(usize) -> f64) {
+    /// A stretch that was so many times as likely under each alternative as it is under the hypothesis.
+    pub(super) fn advance(&mut self, length: Duration, ratios: [f64; N]) {
         let more = self.stake(length);
-        for (n, bet) in self.running.iter_mut().enumerate() {
+        for (bet, ratio) in self.running.iter_mut().zip(ratios) {
             // Bounded before it is multiplied, too: nothing times infinity is no number.
-            *bet = ((*bet + more) * log_ratio(n).exp().min(MOST)).min(MOST);
+            *bet = ((*bet + more) * ratio.min(MOST)).min(MOST);
         }
     }
 

@@ -123,12 +123,13 @@ fn evidence_without_end_stays_a_number() {
 
 #[test]
 fn who_ails_is_forgiven_as_soon_as_it_is_well() {
-    let mut ailing = Ailing::new(0.05, 100.0);
+    let odds = Odds::above(0.05);
+    let mut ailing = Ailing::new(100.0);
     for _ in 0..1000 {
-        ailing.observe(Tally::new(50, 100));
+        ailing.observe(odds.ratios(Tally::new(50, 100)));
     }
     assert!(ailing.evidence() >= 100.0);
-    (0..5).for_each(|_| ailing.observe(Tally::new(1, 100)));
+    (0..5).for_each(|_| ailing.observe(odds.ratios(Tally::new(1, 100))));
     assert!(ailing.evidence() < 10.0, "{}", ailing.evidence());
 }
 

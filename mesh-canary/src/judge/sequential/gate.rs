@@ -6,7 +6,7 @@ use mesh_core::metric::Traffic;
 
 use super::Sequential;
 use super::latency::possibly_slower;
-use crate::analyzer::{Doubt, Evidence, Finding, Number, Reason, Window};
+use crate::analyzer::{Doubt, Finding, Number, Reason, Window};
 use crate::judge::observation::Observation;
 use crate::statistics::{Confidence, Tally};
 
@@ -23,6 +23,8 @@ pub(super) enum Passage {
 /// A limit of the success criteria, and what was counted to prove it.
 struct Proof {
     what: &'static str,
+    /// What is limited; its P95 is that no more than 5 % are slower.
+    counted: Counted,
     limit: f64,
     confidence: Confidence,
     /// All that was seen of this canary: more of it is better, and an alarm is for those who get worse.
@@ -33,32 +35,44 @@ struct Proof {
     well_in_stage: Tally,
 }
 
+/// What counts as bad.
+#[derive(Clone, Copy)]
+enum Counted {
+    Errors,
+    SlowerThan(Duration),
+}
+
+impl Counted {
+    fn of(self, traffic: &Traffic) -> Tally {
+        match self {
+            Self::Errors => Tally::new(traffic.errors, traffic.requests),
+            Self::SlowerThan(limit) => possibly_slower(traffic, limit).unwrap_or_default(),
+        }
+    }
+}
+
 impl Proof {
-    fn of(what: &'static str, limit: f64, seen: &Seen<'_>, count: impl Fn(&Traffic) -> Tally) -> Self {
-        let mut proof = Self {
+    fn new(what: &'static str, counted: Counted, limit: f64) -> Self {
+        Self {
             what,
+            counted,
             limit,
             confidence: Confidence::of_at_most(limit, FALSE_PROOF / 2.0),
             total: Tally::default(),
             well: Tally::default(),
             well_in_stage: Tally::default(),
-        };
-        for (window, well) in seen.evidence.windows().iter().zip(seen.stable_was_well) {
-            let tally = count(&window.canary);
-            proof.total = proof.total.plus(tally);
-            if *well {
-                proof.well = proof.well.plus(tally);
-                if window.from >= seen.evidence.stage().from {
-                    proof.well_in_stage = proof.well_in_stage.plus(tally);
-                }
-            }
         }
-        proof
+    }
+
+    /// One of the two ways to prove it, or both.
+    fn ways(&self) -> impl Iterator<Item = Tally> {
+        let other = (self.well != self.total).then_some(self.well);
+        std::iter::once(self.total).chain(other)
     }
 
     fn is_given(&self) -> bool {
-        let by = |tally| self.confidence.proves_at_most(self.limit, tally);
-        by(self.total) || by(self.well)
+        self.ways()
+            .any(|seen| self.confidence.proves_at_most(self.limit, seen))
     }
 
     fn is_refuted(&self) -> bool {
@@ -67,115 +81,136 @@ impl Proof {
 
     /// How many more requests it takes if they go like those before.
     fn missing(&self) -> Option<u64> {
-        let missing = |tally: Tally| {
-            Some(
-                self.confidence
-                    .needed(self.limit, tally)?
-                    .saturating_sub(tally.of),
-            )
+        let missing = |seen: Tally| {
+            let needed = self.confidence.needed(self.limit, seen)?;
+            Some(needed.saturating_sub(seen.of))
         };
-        [missing(self.total), missing(self.well)]
-            .into_iter()
-            .flatten()
-            .min()
+        self.ways().filter_map(missing).min()
     }
 
     fn finding(&self, span: Duration) -> Finding {
-        let upper = self
-            .confidence
-            .upper(self.total)
-            .min(self.confidence.upper(self.well));
+        let upper = |seen| self.confidence.upper(seen);
+        let upper = self.ways().map(upper).fold(1.0, f64::min);
         Finding::at_most(self.what, Number::Ratio(upper), Number::Ratio(self.limit)).seen(self.total.of, span)
     }
 }
 
-/// What is decided by.
-pub(super) struct Seen<'a> {
-    pub(super) evidence: &'a Evidence,
-    /// For each window.
-    pub(super) stable_was_well: &'a [bool],
+/// What was seen of the canary, in all and in the present stage.
+pub(super) struct Gate {
+    proofs: Vec<Proof>,
+    span: Duration,
+    newest: Observation,
+    time_in_stage: Duration,
+    requests_in_stage: u64,
 }
 
-pub(super) fn decide(judge: &Sequential, seen: &Seen<'_>) -> Passage {
-    let evidence = seen.evidence;
-    let stage = judge.success.observe(evidence.stage_windows());
-    let (mut time, mut requests) = (Duration::ZERO, 0_u64);
-    for window in evidence.stage_windows() {
-        time = time.saturating_add(window.length());
-        requests = requests.saturating_add(window.canary.requests);
+impl Gate {
+    /// Nothing seen yet.
+    pub(super) fn new(judge: &Sequential) -> Self {
+        let errors = judge.success.error_rate;
+        let errors = errors.map(|limit| Proof::new("error rate, at the highest", Counted::Errors, limit));
+        let slow = judge.success.response_time.map(Counted::SlowerThan);
+        let slow = slow.map(|slow| Proof::new("share of slow responses, at the highest", slow, 0.05));
+        Self {
+            proofs: errors.into_iter().chain(slow).collect(),
+            span: Duration::ZERO,
+            newest: judge.success.observation(),
+            time_in_stage: Duration::ZERO,
+            requests_in_stage: 0,
+        }
     }
-    let mut proofs = Vec::new();
-    if let Some(limit) = judge.success.error_rate {
-        let errors = |traffic: &Traffic| Tally::new(traffic.errors, traffic.requests);
-        proofs.push(Proof::of("error rate, at the highest", limit, seen, errors));
+
+    /// Adds a window, whichever stage it is of.
+    pub(super) fn observe(&mut self, window: &Window, stable_was_well: bool) {
+        self.span = self.span.saturating_add(window.length());
+        for proof in &mut self.proofs {
+            let seen = proof.counted.of(&window.canary);
+            proof.total = proof.total.plus(seen);
+            if stable_was_well {
+                proof.well = proof.well.plus(seen);
+            }
+        }
     }
-    if let Some(limit) = judge.success.response_time {
-        let slow = |traffic: &Traffic| possibly_slower(traffic, limit).unwrap_or_default();
-        proofs.push(Proof::of(
-            "share of slow responses, at the highest",
-            0.05,
-            seen,
-            slow,
-        ));
+
+    /// Another stage is judged: nothing of it was seen yet.
+    pub(super) fn enter_stage(&mut self, judge: &Sequential) {
+        self.newest = judge.success.observation();
+        self.time_in_stage = Duration::ZERO;
+        self.requests_in_stage = 0;
+        for proof in &mut self.proofs {
+            proof.well_in_stage = Tally::default();
+        }
     }
-    let check = judge.success.check(&stage);
-    if stage.is_enough() && !check.unknown.is_empty() {
-        return Passage::Doubtful(Doubt::NotMeasured, Reason::new(check.unknown));
+
+    /// Adds a window of the stage.
+    pub(super) fn observe_in_stage(&mut self, window: &Window, stable_was_well: bool) {
+        self.time_in_stage = self.time_in_stage.saturating_add(window.length());
+        self.requests_in_stage = self.requests_in_stage.saturating_add(window.canary.requests);
+        for proof in self.proofs.iter_mut().filter(|_| stable_was_well) {
+            let seen = proof.counted.of(&window.canary);
+            proof.well_in_stage = proof.well_in_stage.plus(seen);
+        }
     }
-    if proofs.iter().any(Proof::is_refuted) && time >= judge.success.window {
-        let findings = check.exceeded.into_iter().chain(check.kept);
-        return Passage::Doubtful(Doubt::Between, Reason::new(findings));
+
+    /// Looks at the newest windows of the stage.
+    pub(super) fn follow_stage(&mut self, windows: &[Window]) {
+        self.newest.follow(windows);
     }
-    let open: Vec<&Proof> = proofs.iter().filter(|proof| !proof.is_given()).collect();
-    if stage.is_enough() && open.is_empty() && check.exceeded.is_empty() {
-        return Passage::Open(Reason::new(check.kept));
+
+    pub(super) fn decide(&self, judge: &Sequential) -> Passage {
+        let (stage, time) = (&self.newest, self.time_in_stage);
+        let check = judge.success.check(stage);
+        if stage.is_enough() && !check.unknown.is_empty() {
+            return Passage::Doubtful(Doubt::NotMeasured, Reason::new(check.unknown));
+        }
+        if time >= judge.success.window && self.proofs.iter().any(Proof::is_refuted) {
+            let findings = check.exceeded.into_iter().chain(check.kept);
+            return Passage::Doubtful(Doubt::Between, Reason::new(findings));
+        }
+        let open: Vec<&Proof> = self.proofs.iter().filter(|proof| !proof.is_given()).collect();
+        if stage.is_enough() && open.is_empty() && check.exceeded.is_empty() {
+            return Passage::Open(Reason::new(check.kept));
+        }
+        let reason = self.what_is_missing(&open, check.exceeded);
+        if time >= judge.patience {
+            let doubt = if self.requests_in_stage == 0 {
+                Doubt::NotMeasured
+            } else {
+                Doubt::Between
+            };
+            return Passage::Doubtful(doubt, reason);
+        }
+        Passage::Closed(reason)
     }
-    let rate = requests as f64 / time.as_secs_f64();
-    let reason = what_is_missing(evidence, &stage, &open, check.exceeded, rate);
-    if time >= judge.patience {
-        let doubt = if requests == 0 {
-            Doubt::NotMeasured
+
+    /// Why the gate stays closed, and when it will open at the rate of requests so far.
+    fn what_is_missing(&self, open: &[&Proof], exceeded: Vec<Finding>) -> Reason {
+        let enough = self.newest.is_enough();
+        let missing = if enough {
+            Reason::default()
         } else {
-            Doubt::Between
+            self.newest.what_is_missing()
         };
-        return Passage::Doubtful(doubt, reason);
+        let mut wait = if enough {
+            Some(Duration::ZERO)
+        } else {
+            missing.wait
+        };
+        if !exceeded.is_empty() {
+            wait = None; // What lies above the limit now has to get better first: nobody knows when.
+        }
+        let rate = self.requests_in_stage as f64 / self.time_in_stage.as_secs_f64();
+        for proof in open {
+            let Some(so_far) = wait else { break };
+            let more = proof.missing().map(|requests| requests as f64 / rate);
+            let more = more.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+            wait = more.map(|more| so_far.max(more));
+        }
+        let mut findings = missing.findings;
+        findings.extend(open.iter().map(|proof| proof.finding(self.span)));
+        if enough {
+            findings.extend(exceeded);
+        }
+        Reason::new(findings).with_wait(wait)
     }
-    Passage::Closed(reason)
-}
-
-/// Why the gate stays closed, and when it will open at a rate of requests a second.
-fn what_is_missing(
-    evidence: &Evidence,
-    stage: &Observation,
-    open: &[&Proof],
-    exceeded: Vec<Finding>,
-    rate: f64,
-) -> Reason {
-    let enough = stage.is_enough();
-    let missing = if enough {
-        Reason::default()
-    } else {
-        stage.what_is_missing()
-    };
-    let mut wait = if enough {
-        Some(Duration::ZERO)
-    } else {
-        missing.wait
-    };
-    for proof in open {
-        let more = proof.missing().map(|requests| requests as f64 / rate);
-        let more = more.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
-        wait = wait.zip(more).map(|(a, b)| a.max(b));
-    }
-    if !exceeded.is_empty() {
-        wait = None; // What lies above the limit now has to get better first: nobody knows when.
-    }
-    let lengths = evidence.windows().iter().map(Window::length);
-    let span = lengths.fold(Duration::ZERO, Duration::saturating_add);
-    let mut findings = missing.findings;
-    findings.extend(open.iter().map(|proof| proof.finding(span)));
-    if enough {
-        findings.extend(exceeded);
-    }
-    Reason::new(findings).with_wait(wait)
 }

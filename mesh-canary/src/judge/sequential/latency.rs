@@ -6,7 +6,7 @@ use std::time::Duration;
 use mesh_core::metric::{Histogram, Traffic};
 
 use crate::analyzer::Window;
-use crate::statistics::{Comparison, Tally};
+use crate::statistics::{AtShare, Comparison, Tally};
 
 /// Where the versions are compared: at what the stable version's latencies did not exceed before.
 const QUANTILES: [f64; 4] = [0.5, 0.9, 0.95, 0.99];
@@ -14,24 +14,33 @@ const QUANTILES: [f64; 4] = [0.5, 0.9, 0.95, 0.99];
 /// Whether the canary is slower than the stable version.
 pub(super) struct Slower {
     past: Past,
+    tolerated: f64,
     comparisons: [Comparison; 4],
 }
 
 impl Slower {
+    /// Tolerates as much as the comparison, which is asked at each quantile.
     pub(super) fn new(comparison: &Comparison) -> Self {
         Self {
+            tolerated: comparison.tolerated(),
             past: Past::default(),
             comparisons: std::array::from_fn(|_| comparison.clone()),
         }
     }
 
-    pub(super) fn observe(&mut self, window: &Window) {
+    /// Adds a window; at the canary's share of all requests, which most often is that of the measured ones.
+    pub(super) fn observe(&mut self, window: &Window, of_all: AtShare) {
         let (canary, stable) = (&window.canary.latency, &window.stable.latency);
         let (of_canary, of_stable) = (canary.count(), stable.count());
         let share = of_canary as f64 / of_canary.saturating_add(of_stable) as f64;
+        let at = if share == of_all.share() {
+            of_all
+        } else {
+            AtShare::new(share, self.tolerated)
+        };
         for (comparison, edge) in self.comparisons.iter_mut().zip(self.past.chosen) {
             let slower = |latency: &Histogram| edge.and_then(|edge| latency.slower_than(edge)).unwrap_or(0);
-            comparison.observe(share, slower(canary), slower(stable), window.length());
+            comparison.observe_at(&at, slower(canary), slower(stable), window.length());
         }
         self.past.add(stable, of_stable);
     }

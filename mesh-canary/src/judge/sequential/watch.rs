@@ -6,7 +6,7 @@ use mesh_core::metric::Traffic;
 
 use super::latency::certainly_slower;
 use crate::analyzer::Window;
-use crate::statistics::{Ailing, Guard, Tally};
+use crate::statistics::{Ailing, Guard, Odds, Tally};
 
 /// What is limited.
 #[derive(Clone, Copy)]
@@ -41,6 +41,7 @@ const SUSPICION: f64 = 2.0;
 /// Whether the canary exceeds a limit that the stable version keeps.
 pub(super) struct Watch {
     pub(super) limit: Limit,
+    odds: Odds,
     canary_alone: Guard,
     canary: Ailing,
     stable: Ailing,
@@ -50,23 +51,27 @@ impl Watch {
     pub(super) fn new(limit: Limit, planned: Duration, enough: f64) -> Self {
         Self {
             limit,
+            odds: Odds::above(limit.share()),
             canary_alone: Guard::at_any_time(limit.share(), planned),
-            canary: Ailing::new(limit.share(), enough),
-            stable: Ailing::new(limit.share(), enough),
+            canary: Ailing::new(enough),
+            stable: Ailing::new(enough),
         }
     }
 
     pub(super) fn observe(&mut self, window: &Window) {
         let canary = self.limit.count(&window.canary);
-        self.canary.observe(canary);
-        self.stable.observe(self.limit.count(&window.stable));
+        let ratios = self.odds.ratios(canary);
+        self.canary.observe(ratios);
+        self.stable
+            .observe(self.odds.ratios(self.limit.count(&window.stable)));
         // Which windows count is decided by the stable version alone, so that it is no choice among the canary's.
         let held_against = if self.suspects_stable() {
             Tally::default()
         } else {
             canary
         };
-        self.canary_alone.observe(held_against, window.length());
+        self.canary_alone
+            .observe_ratios(held_against, ratios, window.length());
     }
 
     /// How strongly it speaks against the canary: not at all while the stable version is suspected.

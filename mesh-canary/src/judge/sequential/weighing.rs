@@ -1,14 +1,16 @@
 //! All that speaks against a canary, weighed window by window.
 
+use std::time::Duration;
+
 use mesh_core::metric::Traffic;
 
+use super::Sequential;
 use super::latency::Slower;
 use super::watch::{Limit, Watch};
-use super::{PLANNED, Sequential};
-use crate::analyzer::{Evidence, Finding, Number, Observed, Window};
-use crate::judge::criteria::p95;
-use crate::judge::observation::Observation;
-use crate::statistics::Comparison;
+use crate::analyzer::{Bound, Finding, Number, Observed, Window};
+use crate::judge::criteria::{Limits, p95};
+use crate::judge::observation::newest;
+use crate::statistics::{AtShare, Comparison};
 
 /// How much of the false rollbacks that are allowed each way to be wrong may use up: weights of a mean, which is
 /// evidence of the same kind as its parts.
@@ -31,20 +33,19 @@ enum Cause {
 }
 
 /// The evidence after some windows.
-pub(super) struct Weighing<'a> {
-    judge: &'a Sequential,
+pub(super) struct Weighing {
+    judge: Sequential,
     errors: Comparison,
     slower: Option<Slower>,
     watches: Vec<Watch>,
     users_unknown: bool,
     stable_was_well: Vec<bool>,
-    alarm: Option<(usize, Cause)>,
+    alarm: Option<Vec<Finding>>,
 }
 
-impl<'a> Weighing<'a> {
-    /// Weighs every window. What reached the limit once stays an alarm: it would have been one then.
-    pub(super) fn of(judge: &'a Sequential, evidence: &Evidence) -> Self {
-        let planned = evidence.planned().unwrap_or(PLANNED);
+impl Weighing {
+    /// Nothing seen yet of a rollout that is planned to take so long.
+    pub(super) fn new(judge: &Sequential, planned: Duration) -> Self {
         let comparison = Comparison::at_any_time(planned).tolerate(judge.tolerated);
         let limits = [
             judge.rollback.error_rate.map(Limit::Errors),
@@ -56,22 +57,28 @@ impl<'a> Weighing<'a> {
             .or(judge.rollback.response_time)
             .is_some();
         let watch = |limit| Watch::new(limit, planned, judge.enough());
-        let mut weighing = Self {
-            judge,
+        Self {
+            judge: judge.clone(),
             slower: (timed && !judge.sticky).then(|| Slower::new(&comparison)),
             errors: comparison,
             watches: limits.into_iter().flatten().map(watch).collect(),
             users_unknown: false,
-            stable_was_well: Vec::with_capacity(evidence.windows().len()),
+            stable_was_well: Vec::new(),
             alarm: None,
-        };
-        for (n, window) in evidence.windows().iter().enumerate() {
-            weighing.observe(window);
-            if weighing.alarm.is_none() && weighing.mean() >= judge.enough() {
-                weighing.alarm = Some((n, weighing.cause()));
+        }
+    }
+
+    /// Weighs the windows that were not weighed before. What reached the limit once stays an alarm: it would have been
+    /// one then.
+    pub(super) fn follow(&mut self, windows: &[Window]) {
+        let weighed = self.stable_was_well.len();
+        for (n, window) in windows.iter().enumerate().skip(weighed) {
+            self.observe(window);
+            if self.alarm.is_none() && self.mean() >= self.judge.enough() {
+                let until_then = windows.get(..=n).unwrap_or(windows);
+                self.alarm = Some(self.findings(until_then, self.cause()));
             }
         }
-        weighing
     }
 
     fn observe(&mut self, window: &Window) {
@@ -87,9 +94,10 @@ impl<'a> Weighing<'a> {
                 (canary.errors, stable.errors),
             )
         };
-        self.errors.observe(share, failed.0, failed.1, window.length());
+        let at = AtShare::new(share, self.judge.tolerated);
+        self.errors.observe_at(&at, failed.0, failed.1, window.length());
         if let Some(slower) = &mut self.slower {
-            slower.observe(window);
+            slower.observe(window, at);
         }
         for watch in &mut self.watches {
             watch.observe(window);
@@ -132,16 +140,18 @@ impl<'a> Weighing<'a> {
     }
 
     /// Why the canary has to be rolled back, as it was seen when that was found out.
-    pub(super) fn alarm(&self, windows: &[Window]) -> Option<Vec<Finding>> {
-        let (last, cause) = self.alarm?;
-        let windows = &windows[..=last];
+    pub(super) fn alarm(&self) -> Option<&[Finding]> {
+        self.alarm.as_deref()
+    }
+
+    fn findings(&self, windows: &[Window], cause: Cause) -> Vec<Finding> {
         let seen = self.most_telling(windows, cause);
-        Some(match cause {
-            Cause::Errors if self.judge.sticky => vec![self.failed_users(windows), self.error_rate(&seen)],
+        match cause {
+            Cause::Errors if self.judge.sticky => vec![failed_users(windows), self.error_rate(&seen)],
             Cause::Errors => vec![self.error_rate(&seen)],
-            Cause::Latencies => vec![self.response_time(&seen)],
+            Cause::Latencies => vec![response_time(&seen)],
             Cause::Limit(n) => vec![self.limited(n, &seen)],
-        })
+        }
     }
 
     /// What both versions exceed at present.
@@ -158,19 +168,16 @@ impl<'a> Weighing<'a> {
     }
 
     fn newest(&self, windows: &[Window]) -> Observed {
-        Observation::newest(
-            windows,
-            self.judge.rollback.window,
-            self.judge.rollback.min_requests,
-        )
-        .seen
+        let Limits {
+            window, min_requests, ..
+        } = self.judge.rollback;
+        Observed::of(newest(windows, window, min_requests))
     }
 
     /// What broke just now shows in the newest requests, what is a little wrong all the time only in all of them.
     fn most_telling(&self, windows: &[Window], cause: Cause) -> Observed {
         let newest = self.newest(windows);
-        let mut total = Observed::default();
-        windows.iter().for_each(|window| total.add(window));
+        let total = Observed::of(windows);
         let badness = |seen: &Observed| {
             let of = |traffic: &Traffic| match cause {
                 Cause::Latencies => traffic
@@ -196,14 +203,6 @@ impl<'a> Weighing<'a> {
             .seen(seen.canary.requests, seen.span)
     }
 
-    fn response_time(&self, seen: &Observed) -> Finding {
-        let stable = p95(&seen.stable.latency);
-        let most = stable.unwrap_or(Number::Latency(std::time::Duration::ZERO));
-        Finding::at_most("P95 response time", p95(&seen.canary.latency), most)
-            .beside_stable(stable)
-            .seen(seen.canary.latency.count(), seen.span)
-    }
-
     fn limited(&self, n: usize, seen: &Observed) -> Finding {
         let limit = match self.watches.get(n).map(|watch| watch.limit) {
             Some(Limit::P95(limit)) => Number::Latency(limit),
@@ -212,27 +211,35 @@ impl<'a> Weighing<'a> {
         };
         let mut finding = match limit {
             Number::Ratio(_) => self.error_rate(seen),
-            _ => self.response_time(seen),
+            _ => response_time(seen),
         };
-        finding.bound = crate::analyzer::Bound::AtMost(limit);
+        finding.bound = Bound::AtMost(limit);
         finding
     }
+}
 
-    /// Of the users that failed, how many are the canary's, beside how many would be by its share.
-    fn failed_users(&self, windows: &[Window]) -> Finding {
-        let (mut canary, mut all, mut expected) = (0_u64, 0_u64, 0.0);
-        for window in windows {
-            let here = window.canary.failed_users.unwrap_or(0);
-            let both = here.saturating_add(window.stable.failed_users.unwrap_or(0));
-            canary = canary.saturating_add(here);
-            all = all.saturating_add(both);
-            expected += both as f64 * f64::from(window.weight) / 100.0;
-        }
-        let share = |part: f64| Number::Ratio(if all == 0 { 0.0 } else { part / all as f64 });
-        Finding::at_most(
-            "share of the users with errors",
-            share(canary as f64),
-            share(expected),
-        )
+fn response_time(seen: &Observed) -> Finding {
+    let stable = p95(&seen.stable.latency);
+    let most = stable.unwrap_or(Number::Latency(Duration::ZERO));
+    Finding::at_most("P95 response time", p95(&seen.canary.latency), most)
+        .beside_stable(stable)
+        .seen(seen.canary.latency.count(), seen.span)
+}
+
+/// Of the users that failed, how many are the canary's, beside how many would be by its share.
+fn failed_users(windows: &[Window]) -> Finding {
+    let (mut canary, mut all, mut expected) = (0_u64, 0_u64, 0.0);
+    for window in windows {
+        let here = window.canary.failed_users.unwrap_or(0);
+        let both = here.saturating_add(window.stable.failed_users.unwrap_or(0));
+        canary = canary.saturating_add(here);
+        all = all.saturating_add(both);
+        expected += both as f64 * f64::from(window.weight) / 100.0;
     }
+    let share = |part: f64| Number::Ratio(if all == 0 { 0.0 } else { part / all as f64 });
+    Finding::at_most(
+        "share of the users with errors",
+        share(canary as f64),
+        share(expected),
+    )
 }

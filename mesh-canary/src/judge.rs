@@ -13,3 +13,6 @@ pub mod threshold;
 pub use criteria::{Criteria, CriteriaError};
 pub use sequential::Sequential;
 pub use threshold::Threshold;
+
+#[cfg(test)]
+mod tests;

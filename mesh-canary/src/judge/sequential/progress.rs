@@ -91,3 +91,44 @@ impl Progress {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::analyzer::{CanaryAnalyzer, Memory, Window};
+
+    fn push(evidence: &mut Evidence) {
+        let from = evidence.elapsed();
+        let window = Window::new(from, from + Duration::from_secs(5));
+        evidence.push(window).expect("in order");
+    }
+
+    #[test]
+    fn what_is_known_is_of_one_judge_and_of_evidence_that_only_grew() {
+        let stage = Stage::new(0, 5, Duration::ZERO);
+        let judge = Sequential::default();
+        let (mut evidence, mut memory) = (Evidence::new(stage), Memory::default());
+        push(&mut evidence);
+        let before = evidence.clone();
+        push(&mut evidence);
+        judge.judge_with(&evidence, &mut memory);
+        let known = memory.take::<Progress>().expect("kept");
+        assert!(known.is_of(&judge, &evidence));
+        assert_eq!(evidence.since(known.read), Some(&[][..]));
+
+        let mut grown = evidence.clone();
+        push(&mut grown);
+        grown.enter(Stage::new(1, 10, Duration::from_secs(15)));
+        assert!(known.is_of(&judge, &grown));
+
+        let mut other = before.clone();
+        push(&mut other);
+        assert_eq!(other, evidence, "the same numbers, but who knows?");
+        assert!(!known.is_of(&judge, &other));
+        assert!(!known.is_of(&judge, &before));
+        assert!(!known.is_of(&judge, &evidence.with_planned(Duration::from_secs(60))));
+        assert!(!known.is_of(&judge.tolerate(2.0), &grown));
+    }
+}

@@ -20,6 +20,8 @@ use tokio::time::timeout;
 
 mod answer;
 
+use answer::Answer;
+
 /// How long an answer may take where nothing is said.
 const LIMIT: Duration = Duration::from_secs(30);
 
@@ -32,7 +34,8 @@ const LARGEST_HEAD: usize = 16 << 10;
 /// Asks a Prometheus server, or what speaks its API, instant queries: `POST /api/v1/query`.
 ///
 /// Each query has a connection of its own; there is one in a while. It speaks plain TCP unless it is given another way
-/// to connect, such as a client of mesh-tls. Queries of [`MetricQuery::Traffic`] are not answered.
+/// to connect, such as a client of mesh-tls. Queries of [`MetricQuery::Traffic`] are not answered. Nor is an answer with
+/// warnings one, such as that of Thanos when a store is missing: numbers of a part prove nothing about the whole.
 ///
 /// ```
 /// use mesh_canary::source::Prometheus;
@@ -199,7 +202,14 @@ impl<C: Connect> Prometheus<C> {
             let message = format!("answered {status}: expected 200, redirects are not followed");
             return Err(self.error(MetricErrorKind::Malformed, &message));
         }
-        answer::read(body).map_err(|why| self.error(MetricErrorKind::Malformed, &format!("answered {why}")))
+        match answer::read(body) {
+            Ok(Answer::Whole(samples)) => Ok(samples),
+            Ok(Answer::WarnedOf(warning)) => {
+                let message = format!("warns that its numbers may not be whole: {warning}");
+                Err(self.error(MetricErrorKind::Unavailable, &message))
+            }
+            Err(why) => Err(self.error(MetricErrorKind::Malformed, &format!("answered {why}"))),
+        }
     }
 
     fn error(&self, kind: MetricErrorKind, what: &str) -> MetricError {

@@ -12,19 +12,52 @@ const LONGEST: usize = 300;
 /// Why a query was refused, in the server's words.
 pub(super) fn refusal(body: &[u8]) -> Option<String> {
     let answer: Json = serde_json::from_slice(body).ok()?;
-    let words = answer.get("error")?.as_str()?;
-    let printable = words.chars().map(|c| if c.is_control() { ' ' } else { c });
-    Some(printable.take(LONGEST).collect())
+    Some(printable(answer.get("error")?.as_str()?))
 }
 
-/// The numbers of an answer, in their order, without labels; or what it was instead of one.
-pub(super) fn read(body: &[u8]) -> Result<Samples, String> {
+fn printable(words: &str) -> String {
+    let printable = words.chars().map(|c| if c.is_control() { ' ' } else { c });
+    printable.take(LONGEST).collect()
+}
+
+/// What an answer holds.
+pub(super) enum Answer {
+    /// The numbers, in their order, without labels.
+    Whole(Samples),
+    /// Numbers that the server warns of: a store behind it did not answer, or a part of the query has no sense. What
+    /// is missing may be what is bad.
+    WarnedOf(String),
+}
+
+/// The numbers of an answer, or what it was instead of one.
+pub(super) fn read(body: &[u8]) -> Result<Answer, String> {
     let answer: Json = serde_json::from_slice(body).map_err(|error| format!("no JSON: {error}"))?;
     if answer.get("status").and_then(Json::as_str) != Some("success") {
         let why = refusal(body).unwrap_or_else(|| "no reason".to_owned());
         return Err(format!("no success: {why}"));
     }
+    if let Some(warning) = warning(&answer)? {
+        return Ok(Answer::WarnedOf(warning));
+    }
     let data = answer.get("data").ok_or("no data")?;
+    numbers(data).map(Answer::Whole)
+}
+
+/// The first of the warnings. What the server only remarks (`infos`) is none.
+fn warning(answer: &Json) -> Result<Option<String>, String> {
+    let warnings = match answer.get("warnings") {
+        None | Some(Json::Null) => return Ok(None),
+        Some(warnings) => warnings.as_array().ok_or("warnings that are no list")?,
+    };
+    let words = |first: &Json| {
+        first
+            .as_str()
+            .map_or_else(|| printable(&first.to_string()), printable)
+    };
+    Ok(warnings.first().map(words))
+}
+
+fn numbers(data: &Json) -> Result<Samples, String> {
     let result = data.get("result").ok_or("no result")?;
     match data.get("resultType").and_then(Json::as_str) {
         Some("scalar") => Ok(Samples::Scalar(number(result)?)),

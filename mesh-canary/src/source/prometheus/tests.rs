@@ -158,6 +158,44 @@ async fn no_answer_is_no_number() {
 }
 
 #[tokio::test]
+async fn numbers_that_the_server_warns_of_are_none_but_remarks_do_no_harm() {
+    let answer = |beside: &str| {
+        let data = r#"{"resultType":"scalar","result":[1,"100"]}"#;
+        http(
+            "200 OK",
+            &format!(r#"{{"status":"success","data":{data},{beside}}}"#),
+        )
+    };
+    let partial = answer(r#""warnings":["store 10.0.0.7\n did not answer","another"]"#);
+    let error = sampled(partial).await.expect_err("a part");
+    assert!(error.is_transient(), "{error}");
+    assert!(
+        error
+            .to_string()
+            .ends_with("warns that its numbers may not be whole: store 10.0.0.7  did not answer"),
+        "{error}"
+    );
+    for unreadable in [r#""warnings":"partial""#, r#""warnings":{"a":1}"#] {
+        let error = sampled(answer(unreadable)).await.expect_err("no list");
+        assert_eq!(error.kind(), MetricErrorKind::Malformed, "{error}");
+    }
+    let error = sampled(answer(r#""warnings":[{"a":1}]"#))
+        .await
+        .expect_err("a part");
+    assert!(error.to_string().ends_with(r#"{"a":1}"#), "{error}");
+    for whole in [
+        r#""warnings":[]"#,
+        r#""warnings":null"#,
+        r#""infos":["metric might not be a counter"]"#,
+    ] {
+        assert_eq!(
+            sampled(answer(whole)).await.expect("whole"),
+            Samples::Scalar(100.0)
+        );
+    }
+}
+
+#[tokio::test]
 async fn nobody_there_is_an_outage() {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("bound");
     let url = format!("http://{}", listener.local_addr().expect("an address"));

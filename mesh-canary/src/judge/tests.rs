@@ -101,7 +101,7 @@ fn take(step: Step, evidence: &mut Evidence, aside: &mut Evidence) {
         Step::Windows(ticks) => {
             for tick in ticks {
                 let from = evidence.elapsed() + s(tick.gap);
-                let weight = tick.weight.unwrap_or(evidence.stage().weight);
+                let weight = tick.weight.unwrap_or_else(|| evidence.stage().weight);
                 let window = Window::new(from, from + s(tick.length)).with_weight(weight);
                 let window = window.with_stable(tick.stable).with_canary(tick.canary);
                 evidence.push(window).expect("in order");

@@ -119,9 +119,12 @@ fn a_version_at_its_limit_exceeds_it_no_more_often_than_stated() {
 
 #[test]
 fn bounds_hold_at_every_moment_of_a_rollout() {
-    for confidence in [Confidence::new(0.05), Confidence::of_at_most(0.01, 0.05)] {
+    for (what, confidence) in [
+        ("bounds", Confidence::new(0.05)),
+        ("bounds of at most 0.01", Confidence::of_at_most(0.01, 0.05)),
+    ] {
         for errors in ERRORS {
-            at_most(&format!("{confidence:?}, {errors} errors"), 0.05, |seed| {
+            at_most(&format!("{what}, {errors} errors"), 0.05, |seed| {
                 let mut seen = Tally::default();
                 rollout(seed, |_| 30.0, |_| both(errors)).any(|tick| {
                     seen = seen.plus(Tally::new(tick.canary.errors, tick.canary.requests));

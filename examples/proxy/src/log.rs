@@ -48,6 +48,12 @@ pub async fn events(mut events: Events) {
             | MeshEvent::DiscoverySynced { .. }
             | MeshEvent::RateLimitShared { .. }
             | MeshEvent::HealthChanged { healthy: true, .. } => tracing::info!(event = kind, "{event}"),
+            // Whoever found out has told it with more.
+            MeshEvent::PeerUntrusted { .. }
+            | MeshEvent::CertificateRotated { .. }
+            | MeshEvent::CertificateExpiring { .. } => {
+                tracing::debug!(event = kind, "{event}")
+            }
             _ => tracing::warn!(event = kind, "{event}"),
         }
         if events.missed() > missed {

@@ -27,6 +27,7 @@ use crate::connect::HttpProtocol;
 use crate::control::{Order, Seen};
 use crate::cork::cork;
 use crate::error::BoxError;
+use crate::peer::PeerInfo;
 
 /// Serves the connection until it ends.
 pub(super) async fn serve<Io, S, B>(
@@ -43,37 +44,14 @@ pub(super) async fn serve<Io, S, B>(
     B::Error: Into<BoxError>,
 {
     let Accepted {
-        mut io,
-        peer,
-        protocol,
-        ..
+        io, peer, protocol, ..
     } = accepted;
-    let (is_http2, ahead) = match protocol {
-        Some(protocol) => (protocol == HttpProtocol::Http2, Bytes::new()),
-        None => {
-            let sniffed = {
-                let mut sniffed = pin!(sniff(&mut io, limits.keep_alive, limits.request_head));
-                poll_fn(|cx| {
-                    registered.wake(cx.waker());
-                    let polled = sniffed.as_mut().poll(cx);
-                    // As long as nothing came, nothing is in flight, so there is nothing to finish.
-                    if polled.is_pending() && registered.is_to_finish() {
-                        Poll::Ready(Ok(None))
-                    } else {
-                        polled
-                    }
-                })
-                .await
-            };
-            match sniffed {
-                Ok(Some(sniffed)) => (sniffed.http2, sniffed.read),
-                Ok(None) => return,
-                Err(error) => {
-                    tracing::debug!(peer = %peer.address, %error, "the connection broke before a request");
-                    return;
-                }
-            }
-        }
+    let (io, is_http2, ahead) = match protocol {
+        Some(protocol) => (io, protocol == HttpProtocol::Http2, Bytes::new()),
+        None => match Box::pin(sniffed(io, &peer, registered, limits)).await {
+            Some(sniffed) => sniffed,
+            None => return,
+        },
     };
     let watch = Watch::new(is_http2, !ahead.is_empty());
     let io = WatchedIo::new(io, ahead, Arc::clone(&watch), peer.tls);
@@ -84,13 +62,14 @@ pub(super) async fn serve<Io, S, B>(
         watch: Arc::clone(&watch),
         idle: limits.idle,
     };
+    // In boxes: a future holds whatever is given to another one twice, as long as it lives, and there are many at rest.
     let ended = if is_http2 {
         // Several streams have something to say at once, and hyper flushes after each.
         let (io, cork) = cork(io);
         let connection =
             cork.drive(http2_builder(limits).serve_connection(TokioIo::new(io), service.in_box()));
         drive(
-            connection,
+            Box::pin(connection),
             |connection| http2::Connection::graceful_shutdown(connection.get_pin_mut()),
             &watch,
             registered,
@@ -102,7 +81,7 @@ pub(super) async fn serve<Io, S, B>(
             .serve_connection(TokioIo::new(io), service)
             .with_upgrades();
         drive(
-            connection,
+            Box::pin(connection),
             http1::UpgradeableConnection::graceful_shutdown,
             &watch,
             registered,
@@ -116,6 +95,40 @@ pub(super) async fn serve<Io, S, B>(
             tracing::debug!(peer = %address, %error, "a connection ended with an error")
         }
         Ended::Late(why) => tracing::debug!(peer = %address, why, "a connection was cut"),
+    }
+}
+
+/// Which protocol it is, by what the client says first, which is given along. `None` if it ended before that.
+async fn sniffed<Io>(
+    mut io: Io,
+    peer: &PeerInfo,
+    registered: &Registered,
+    limits: &ServeLimits,
+) -> Option<(Io, bool, Bytes)>
+where
+    Io: AsyncRead + Unpin,
+{
+    let sniffed = {
+        let mut sniffed = pin!(sniff(&mut io, limits.keep_alive, limits.request_head));
+        poll_fn(|cx| {
+            registered.wake(cx.waker());
+            let polled = sniffed.as_mut().poll(cx);
+            // As long as nothing came, nothing is in flight, so there is nothing to finish.
+            if polled.is_pending() && registered.is_to_finish() {
+                Poll::Ready(Ok(None))
+            } else {
+                polled
+            }
+        })
+        .await
+    };
+    match sniffed {
+        Ok(Some(sniffed)) => Some((io, sniffed.http2, sniffed.read)),
+        Ok(None) => None,
+        Err(error) => {
+            tracing::debug!(peer = %peer.address, %error, "the connection broke before a request");
+            None
+        }
     }
 }
 
@@ -156,7 +169,7 @@ enum Ended {
 }
 
 async fn drive<C>(
-    connection: C,
+    mut connection: Pin<Box<C>>,
     finish: fn(Pin<&mut C>),
     watch: &Watch,
     registered: &Registered,
@@ -165,7 +178,6 @@ async fn drive<C>(
 where
     C: Future<Output = hyper::Result<()>>,
 {
-    let mut connection = pin!(connection);
     let aged = limits
         .max_connection_age
         .map(|age| Instant::now() + age.mul_f64(0.9 + 0.2 * fastrand::f64()));

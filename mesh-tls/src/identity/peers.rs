@@ -28,7 +28,7 @@ use roll::{Digest, Leaving, Place, Roll, Who, Why};
 const GLANCE: Duration = Duration::from_secs(2);
 /// So many are judged between two looks at who else is waiting for the thread.
 const FEW: usize = 8;
-/// So many are judged on a thread of their own before their verdicts count.
+/// So many are judged on a thread of their own before their verdicts count, and so many leave at once.
 const MANY: usize = 512;
 /// So many peers are named in the log when many go at once.
 const NAMED: usize = 16;
@@ -203,10 +203,13 @@ impl LivePeers {
                 }
             }
             self.judge(&current, now).await;
-            let (expired, close) = self.roll.lock().on_time(now());
-            self.tell(expired);
-            for connection in close {
-                connection.tell(Order::Close);
+            loop {
+                let (expired, close) = self.roll.lock().on_time(now(), MANY);
+                if expired.is_empty() && close.is_empty() {
+                    break;
+                }
+                self.tell(expired).await;
+                order(&close, Order::Close).await;
             }
             let rest = self.roll.lock().rest(now());
             let sleep = async {
@@ -250,11 +253,11 @@ impl LivePeers {
                     .filter_map(|(digest, verdict)| roll.judged(digest, epoch.trust_number, verdict, now))
                     .collect()
             };
-            self.tell(leaving);
+            self.tell(leaving).await;
         }
     }
 
-    fn tell(&self, leaving: Vec<Leaving<ConnectionControl>>) {
+    async fn tell(&self, leaving: Vec<Leaving<ConnectionControl>>) {
         let unnamed = leaving.len().saturating_sub(NAMED);
         for (place, leaving) in leaving.into_iter().enumerate() {
             let Leaving {
@@ -262,9 +265,6 @@ impl LivePeers {
                 why,
                 connections,
             } = leaving;
-            for connection in &connections {
-                connection.tell(Order::Leave);
-            }
             let number = u64::try_from(connections.len()).unwrap_or(u64::MAX);
             let counter = match &why {
                 Why::Expired => &self.expired,
@@ -272,6 +272,7 @@ impl LivePeers {
                 Why::Unbelieved { .. } => &self.untrusted,
             };
             counter.fetch_add(number, Ordering::Relaxed);
+            order(&connections, Order::Leave).await;
             let why = match why {
                 Why::Expired => "its certificate, or one above it, has come to its end".to_owned(),
                 Why::Unbelieved { cause, .. } => cause,
@@ -295,6 +296,15 @@ impl LivePeers {
         if unnamed > 0 {
             tracing::warn!(peers = unnamed, "the connections of these further peers end too");
         }
+    }
+}
+
+/// Each connection that is told wakes a task, and ending costs it something: who else has to do on this thread has its turn
+/// in between.
+async fn order(connections: &[ConnectionControl], order: Order) {
+    for connection in connections {
+        connection.tell(order);
+        tokio::task::coop::consume_budget().await;
     }
 }
 
@@ -332,3 +342,6 @@ fn verdict(verifier: &Verifier, shown: &Shown, now: SystemTime) -> Result<(), Wh
         },
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -170,10 +170,11 @@ impl<S, C: Clone> Roll<S, C> {
         }
     }
 
-    /// Who has come to the end now, and what is to be closed.
-    pub(super) fn on_time(&mut self, now: Now) -> (Vec<Leaving<C>>, Vec<C>) {
+    /// Who has come to the end now, and what is to be closed, of `most` peers each: there may be more.
+    pub(super) fn on_time(&mut self, now: Now, most: usize) -> (Vec<Leaving<C>>, Vec<C>) {
         let mut expired = Vec::new();
-        while let Some(&(end, digest)) = self.ends.first()
+        while expired.len() < most
+            && let Some(&(end, digest)) = self.ends.first()
             && end <= now.wall
         {
             match self.dismiss(digest, Why::Expired, now) {
@@ -184,11 +185,10 @@ impl<S, C: Clone> Roll<S, C> {
                 }
             }
         }
-        let mut close = Vec::new();
-        while self.leaving.front().is_some_and(|(at, _)| *at <= now.steady) {
-            close.extend(self.leaving.pop_front().into_iter().flat_map(|(_, gone)| gone));
-        }
-        (expired, close)
+        let due = self.leaving.iter().take(most);
+        let due = due.take_while(|(at, _)| *at <= now.steady).count();
+        let close = self.leaving.drain(..due).flat_map(|(_, gone)| gone);
+        (expired, close.collect())
     }
 
     /// How long there is nothing to do, if nothing happens.

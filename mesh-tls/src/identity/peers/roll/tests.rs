@@ -32,8 +32,8 @@ enum Step {
     Trust(u8),
     /// Everybody is judged who has not been.
     Judge,
-    /// Seconds go by.
-    Wait(u64),
+    /// Seconds go by, and so many peers go at a time.
+    Wait(u64, usize),
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
@@ -42,7 +42,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         2 => any::<prop::sample::Index>().prop_map(Step::End),
         1 => any::<u8>().prop_map(Step::Trust),
         2 => Just(Step::Judge),
-        3 => (0_u64..4).prop_map(Step::Wait),
+        3 => (0_u64..4, 1_usize..4).prop_map(|(by, most)| Step::Wait(by, most)),
     ];
     prop::collection::vec(step, 0..120)
 }
@@ -114,20 +114,26 @@ proptest! {
                         told.extend(roll.judged(digest, trust, verdict, now));
                     }
                 }
-                Step::Wait(by) => {
+                Step::Wait(by, most) => {
                     if let Some(rest) = roll.rest(now) {
                         prop_assert!(rest <= Duration::from_secs(60));
                     }
                     seconds += by;
                     let now = Now { wall: wall(seconds), steady: began + Duration::from_secs(seconds) };
-                    let (expired, closed) = roll.on_time(now);
-                    told.extend(expired);
-                    close = closed;
+                    loop {
+                        let (expired, closed) = roll.on_time(now, most);
+                        if expired.is_empty() && closed.is_empty() {
+                            break;
+                        }
+                        prop_assert!(expired.len() <= most);
+                        told.extend(expired);
+                        close.extend(closed);
+                    }
                 }
             }
             let now = Now { wall: wall(seconds), steady: began + Duration::from_secs(seconds) };
             let is_judged = matches!(step, Step::Judge);
-            let is_time = matches!(step, Step::Wait(_));
+            let is_time = matches!(step, Step::Wait(..));
             let mask = refused[usize::try_from(trust).expect("few")];
             // What should have been told, and what was.
             let mut expected: Vec<u64> = all.iter().filter(|(_, c)| {

@@ -11,6 +11,7 @@ pub mod sequential;
 pub mod threshold;
 
 pub use criteria::{Criteria, CriteriaError};
+pub(crate) use criteria::{FEWEST, proving};
 pub use sequential::Sequential;
 pub use threshold::Threshold;
 

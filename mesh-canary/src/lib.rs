@@ -36,9 +36,13 @@
 pub mod analyzer;
 pub mod expression;
 pub mod judge;
+pub mod log;
+pub mod plan;
+pub mod rollout;
 #[cfg(feature = "prometheus")]
 pub mod source;
 pub mod statistics;
+pub mod store;
 pub mod template;
 
 pub use analyzer::{

@@ -208,6 +208,33 @@ pub enum MeshEvent {
         /// Why.
         cause: Cow<'static, str>,
     },
+    /// A rollout that was paused goes on.
+    CanaryResumed {
+        /// The service.
+        service: ServiceName,
+        /// The new version.
+        version: Version,
+        /// Why.
+        cause: Cow<'static, str>,
+    },
+    /// A rollout takes so long that somebody should look.
+    CanaryStuck {
+        /// The service.
+        service: ServiceName,
+        /// The new version.
+        version: Version,
+        /// For how long it has been going on.
+        running_for: Duration,
+    },
+    /// A rollout should have been rolled back and could not: somebody has to look at once.
+    CanaryHalted {
+        /// The service.
+        service: ServiceName,
+        /// The new version.
+        version: Version,
+        /// Why.
+        cause: Cow<'static, str>,
+    },
     /// The process takes nothing new and finishes what it has.
     DrainStarted {
         /// How much there is to finish.
@@ -246,6 +273,9 @@ impl MeshEvent {
             Self::CanaryPaused { .. } => "canary_paused",
             Self::CanaryPromoted { .. } => "canary_promoted",
             Self::CanaryRolledBack { .. } => "canary_rolled_back",
+            Self::CanaryResumed { .. } => "canary_resumed",
+            Self::CanaryStuck { .. } => "canary_stuck",
+            Self::CanaryHalted { .. } => "canary_halted",
             Self::DrainStarted { .. } => "drain_started",
             Self::DrainFinished { .. } => "drain_finished",
         }
@@ -266,7 +296,10 @@ impl MeshEvent {
             | Self::CanaryStep { service, .. }
             | Self::CanaryPaused { service, .. }
             | Self::CanaryPromoted { service, .. }
-            | Self::CanaryRolledBack { service, .. } => Some(service),
+            | Self::CanaryRolledBack { service, .. }
+            | Self::CanaryResumed { service, .. }
+            | Self::CanaryStuck { service, .. }
+            | Self::CanaryHalted { service, .. } => Some(service),
             Self::RateLimitCrowded { .. }
             | Self::RateLimitAlone { .. }
             | Self::RateLimitShared { .. }
@@ -424,6 +457,32 @@ impl fmt::Display for MeshEvent {
                 cause,
             } => {
                 write!(f, "{service} {version} is rolled back: {cause}")
+            }
+            Self::CanaryResumed {
+                service,
+                version,
+                cause,
+            } => {
+                write!(f, "rollout of {service} {version} goes on: {cause}")
+            }
+            Self::CanaryStuck {
+                service,
+                version,
+                running_for,
+            } => {
+                let whole = Duration::from_secs(running_for.as_secs());
+                write!(
+                    f,
+                    "rollout of {service} {version} is stuck: it began {} ago",
+                    display(whole)
+                )
+            }
+            Self::CanaryHalted {
+                service,
+                version,
+                cause,
+            } => {
+                write!(f, "{service} {version} could not be rolled back: {cause}")
             }
             Self::DrainStarted { in_flight } => write!(f, "draining, {in_flight} in flight"),
             Self::DrainFinished { cut_off: 0 } => f.write_str("drained, nothing was cut off"),

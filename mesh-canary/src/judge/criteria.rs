@@ -4,7 +4,8 @@ use std::fmt;
 use std::time::Duration;
 
 use mesh_core::duration::display;
-use mesh_core::metric::Histogram;
+use mesh_core::metric::{Histogram, Traffic};
+use serde::{Deserialize, Serialize};
 
 use super::observation::Observation;
 use crate::analyzer::{Finding, Number};
@@ -21,7 +22,7 @@ use crate::analyzer::{Finding, Number};
 ///     .min_requests(50);
 /// # let _ = criteria;
 /// ```
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Criteria {
     window: Duration,
     error_rate: Option<f64>,
@@ -63,16 +64,69 @@ impl Criteria {
         self
     }
 
-    pub(super) fn error_rate_limit(&self) -> Option<f64> {
+    pub(crate) fn error_rate_limit(&self) -> Option<f64> {
         self.error_rate
+    }
+
+    pub(crate) fn response_time_limit(&self) -> Option<Duration> {
+        self.response_time
+    }
+
+    /// All that is wrong with these of a success and those of a rollback.
+    pub(crate) fn problems(success: &Self, rollback: &Self) -> Vec<CriteriaError> {
+        let mut problems = success.own_problems("successCriteria");
+        problems.extend(rollback.own_problems("rollbackCriteria"));
+        let above = |a: Option<f64>, b: Option<f64>| matches!((a, b), (Some(a), Some(b)) if a > b);
+        if above(success.error_rate, rollback.error_rate) {
+            problems.push(CriteriaError::new(
+                "successCriteria.errorRate",
+                success.error_rate.unwrap_or_default(),
+                "at most rollbackCriteria.errorRate, or the same canary is good and bad",
+            ));
+        }
+        let slower = |a: Option<Duration>, b: Option<Duration>| matches!((a, b), (Some(a), Some(b)) if a > b);
+        if slower(success.response_time, rollback.response_time) {
+            problems.push(CriteriaError::new(
+                "successCriteria.responseTime",
+                display(success.response_time.unwrap_or_default()),
+                "at most rollbackCriteria.responseTime, or the same canary is good and bad",
+            ));
+        }
+        problems
+    }
+
+    fn own_problems(&self, name: &'static str) -> Vec<CriteriaError> {
+        let key = |key: &str| format!("{name}.{key}");
+        let mut problems = Vec::new();
+        if self.window.is_zero() {
+            let expected = "a duration above zero, as \"5m\"";
+            problems.push(CriteriaError::new(key("duration"), "0s", expected));
+        }
+        if let Some(rate) = self.error_rate.filter(|rate| !(0.0..=1.0).contains(rate)) {
+            let expected = "a ratio between 0 and 1 (0.01 is 1%)";
+            problems.push(CriteriaError::new(key("errorRate"), rate, expected));
+        }
+        if self.response_time.is_some_and(|limit| limit.is_zero()) {
+            let expected = "a duration above zero, as \"500ms\"";
+            problems.push(CriteriaError::new(key("responseTime"), "0s", expected));
+        }
+        if self.min_requests == Some(0) {
+            let expected = "at least 1: no requests prove nothing";
+            problems.push(CriteriaError::new(key("minimumRequests"), 0, expected));
+        }
+        if self.error_rate.is_none() && self.response_time.is_none() {
+            let expected = "errorRate, responseTime or both";
+            problems.push(CriteriaError::new(name, "without a limit", expected));
+        }
+        problems
     }
 }
 
 /// The fewest requests that have a 95th percentile.
-pub(super) const FEWEST: u64 = 20;
+pub(crate) const FEWEST: u64 = 20;
 
 /// How many requests without an error make it unlikely (5 %) that the true rate is above `rate`.
-pub(super) fn proving(rate: f64) -> u64 {
+pub(crate) fn proving(rate: f64) -> u64 {
     let requests = (0.05_f64.ln() / (-rate).ln_1p()).ceil();
     // The conversion saturates, and makes 0 of "not a number".
     (requests as u64).max(FEWEST)
@@ -108,25 +162,13 @@ impl Limits {
         rollback: Criteria,
         rollback_requests: u64,
     ) -> Result<(Self, Self), CriteriaError> {
-        let success = Self::of(success, "successCriteria", success_requests)?;
-        let rollback = Self::of(rollback, "rollbackCriteria", rollback_requests)?;
-        let above = |a: Option<f64>, b: Option<f64>| matches!((a, b), (Some(a), Some(b)) if a > b);
-        if above(success.error_rate, rollback.error_rate) {
-            return Err(CriteriaError::new(
-                "successCriteria.errorRate",
-                success.error_rate.unwrap_or_default(),
-                "at most rollbackCriteria.errorRate, or the same canary is good and bad",
-            ));
+        match Criteria::problems(&success, &rollback).into_iter().next() {
+            Some(problem) => Err(problem),
+            None => Ok((
+                Self::of(success, success_requests),
+                Self::of(rollback, rollback_requests),
+            )),
         }
-        let slower = |a: Option<Duration>, b: Option<Duration>| matches!((a, b), (Some(a), Some(b)) if a > b);
-        if slower(success.response_time, rollback.response_time) {
-            return Err(CriteriaError::new(
-                "successCriteria.responseTime",
-                display(success.response_time.unwrap_or_default()),
-                "at most rollbackCriteria.responseTime, or the same canary is good and bad",
-            ));
-        }
-        Ok((success, rollback))
     }
 
     /// The limits of the mesh's documentation.
@@ -146,49 +188,13 @@ impl Limits {
         (success, rollback)
     }
 
-    fn of(criteria: Criteria, name: &'static str, min_requests: u64) -> Result<Self, CriteriaError> {
-        let key = |key: &str| format!("{name}.{key}");
-        if criteria.window.is_zero() {
-            return Err(CriteriaError::new(
-                key("duration"),
-                "0s",
-                "a duration above zero, as \"5m\"",
-            ));
-        }
-        if let Some(rate) = criteria.error_rate.filter(|rate| !(0.0..=1.0).contains(rate)) {
-            return Err(CriteriaError::new(
-                key("errorRate"),
-                rate,
-                "a ratio between 0 and 1 (0.01 is 1%)",
-            ));
-        }
-        if criteria.response_time.is_some_and(|limit| limit.is_zero()) {
-            return Err(CriteriaError::new(
-                key("responseTime"),
-                "0s",
-                "a duration above zero, as \"500ms\"",
-            ));
-        }
-        if criteria.min_requests == Some(0) {
-            return Err(CriteriaError::new(
-                key("minimumRequests"),
-                0,
-                "at least 1: no requests prove nothing",
-            ));
-        }
-        if criteria.error_rate.is_none() && criteria.response_time.is_none() {
-            return Err(CriteriaError::new(
-                name,
-                "without a limit",
-                "errorRate, responseTime or both",
-            ));
-        }
-        Ok(Self {
+    fn of(criteria: Criteria, min_requests: u64) -> Self {
+        Self {
             window: criteria.window,
             error_rate: criteria.error_rate,
             response_time: criteria.response_time,
             min_requests: criteria.min_requests.unwrap_or(min_requests),
-        })
+        }
     }
 
     /// What is looked at; nothing yet.
@@ -259,7 +265,7 @@ pub struct CriteriaError {
 }
 
 impl CriteriaError {
-    pub(super) fn new(key: impl Into<String>, found: impl fmt::Display, expected: &'static str) -> Self {
+    pub(crate) fn new(key: impl Into<String>, found: impl fmt::Display, expected: &'static str) -> Self {
         Self {
             key: key.into(),
             found: found.to_string(),

@@ -230,12 +230,39 @@ fn every_event() -> Vec<(MeshEvent, &'static str, &'static str)> {
         ),
         (
             MeshEvent::CanaryRolledBack {
-                service,
-                version,
+                service: service.clone(),
+                version: version.clone(),
                 cause: "8 of 40 failed".into(),
             },
             "canary_rolled_back",
             "orders v2 is rolled back: 8 of 40 failed",
+        ),
+        (
+            MeshEvent::CanaryResumed {
+                service: service.clone(),
+                version: version.clone(),
+                cause: "ann said so".into(),
+            },
+            "canary_resumed",
+            "rollout of orders v2 goes on: ann said so",
+        ),
+        (
+            MeshEvent::CanaryStuck {
+                service: service.clone(),
+                version: version.clone(),
+                running_for: Duration::from_millis(3_600_500),
+            },
+            "canary_stuck",
+            "rollout of orders v2 is stuck: it began 1h ago",
+        ),
+        (
+            MeshEvent::CanaryHalted {
+                service,
+                version,
+                cause: "v1 has no endpoint".into(),
+            },
+            "canary_halted",
+            "orders v2 could not be rolled back: v1 has no endpoint",
         ),
         (
             MeshEvent::DrainStarted { in_flight: 2 },

@@ -5,6 +5,9 @@
 //! - [`judge`]: the analyzers that come with the mesh.
 //! - [`statistics`]: what they count on, for analyzers of your own.
 //! - [`template`]: analysis templates, the mesh's own and those of Argo Rollouts, and the [`expression`]s in them.
+//! - [`plan`]: the stages of a rollout and what ends each; [`rollout`]: the state machine that goes through them;
+//!   [`log`]: its decisions, which its state is made of again; [`store`]: where they are kept.
+//! - [`simulate`]: all that in virtual time, to try a plan before it meets users.
 //! - `source`: a Prometheus server as a source of numbers, with the feature `prometheus`.
 //!
 //! Judging is a pure function of everything seen since the rollout began. The same analyzer therefore decides
@@ -39,6 +42,7 @@ pub mod judge;
 pub mod log;
 pub mod plan;
 pub mod rollout;
+pub mod simulate;
 #[cfg(feature = "prometheus")]
 pub mod source;
 pub mod statistics;

@@ -110,6 +110,17 @@ impl Plan {
         self.0.auto_promote
     }
 
+    /// Whether users stay with the version they got.
+    pub fn sticky(&self) -> bool {
+        self.0.sticky
+    }
+
+    /// The same, but for whether anybody is asked before the next stage.
+    #[must_use]
+    pub fn with_auto_promote(self, auto: bool) -> Self {
+        Self(self.0.auto_promote(auto))
+    }
+
     /// Whether a bad canary is rolled back without anybody being asked.
     pub fn auto_rollback(&self) -> bool {
         self.0.auto_rollback

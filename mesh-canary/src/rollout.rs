@@ -282,6 +282,11 @@ impl Rollout {
         self.state.cause.as_ref()
     }
 
+    /// How many requests of the new version were seen in this stage.
+    pub fn samples(&self) -> u64 {
+        self.state.requests
+    }
+
     /// Everything that was seen.
     pub fn evidence(&self) -> &Evidence {
         &self.state.evidence

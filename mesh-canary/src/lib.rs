@@ -37,6 +37,7 @@
 //! ```
 
 pub mod analyzer;
+pub mod controller;
 pub mod expression;
 pub mod judge;
 pub mod log;

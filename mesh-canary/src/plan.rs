@@ -79,7 +79,7 @@ pub enum Judge {
 ///     "stages[1].weight is 10: expected more than the 20 of the stage before",
 /// );
 /// ```
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "PlanBuilder", into = "PlanBuilder")]
 pub struct Plan(PlanBuilder);
 
@@ -204,12 +204,6 @@ impl Plan {
         };
         let (before, after) = (weights(self), weights(other));
         before.is_some() && before == after
-    }
-}
-
-impl Default for Plan {
-    fn default() -> Self {
-        Self(PlanBuilder::default())
     }
 }
 

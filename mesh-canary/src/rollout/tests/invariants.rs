@@ -1,6 +1,6 @@
 //! What holds whatever happens, in whatever order, and whenever the process dies. `PROPTEST_CASES` tries more.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use proptest::prelude::*;
 
@@ -192,6 +192,54 @@ impl Watcher {
     }
 }
 
+/// What is tried above comes to everything there is: no invariant holds for want of cases.
+#[test]
+fn what_is_tried_comes_to_every_end_and_every_pause() {
+    use proptest::strategy::ValueTree;
+    use proptest::test_runner::TestRunner;
+
+    let mut runner = TestRunner::deterministic();
+    let cases = (plans(), proptest::collection::vec(event(), 40..90));
+    let mut met: HashMap<String, usize> = HashMap::new();
+    for _ in 0..1500 {
+        let (plan, events) = cases.new_tree(&mut runner).expect("a case").current();
+        let mut world = World::new(plan);
+        let mut phases = HashSet::new();
+        for event in &events {
+            world.happens(event);
+            phases.insert(match world.rollout().phase() {
+                Phase::Paused { reason, .. } => format!("{reason:?}"),
+                phase => phase.word().to_owned(),
+            });
+        }
+        phases
+            .into_iter()
+            .for_each(|phase| *met.entry(phase).or_default() += 1);
+    }
+    let expected = [
+        "starting",
+        "analyzing",
+        "awaiting_promotion",
+        "baking",
+        "rolling_back",
+        "succeeded",
+        "rolled_back",
+        "halted",
+        "superseded",
+        "Manual",
+        "Inconclusive",
+        "MetricsUnavailable",
+        "BaselineUnhealthy",
+        "Alarm",
+    ];
+    for phase in expected {
+        assert!(
+            met.get(phase).is_some_and(|times| *times >= 10),
+            "{phase} is met too seldom: {met:?}"
+        );
+    }
+}
+
 /// I7 and I20: what the log comes to, and what is told of it.
 fn same_after_a_crash(world: &World) {
     let folded = world.folded();
@@ -365,6 +413,23 @@ proptest! {
         let after = end(&verdicts);
         let was_bad = before == Phase::Ended(End::RolledBack);
         prop_assert!(!was_bad || after != Phase::Ended(End::Succeeded), "I16: {before:?}, then {after:?}");
+    }
+
+    /// Whatever a log says, it is read or refused.
+    #[test]
+    fn a_log_in_any_order_is_read_or_refused(
+        plan in plans(),
+        events in proptest::collection::vec(event(), 1..60),
+        order in proptest::collection::vec(any::<prop::sample::Index>(), 1..60),
+    ) {
+        let world = run(plan, &events);
+        let records = order.iter().map(|at| at.get(&world.log).1.clone());
+        // The start first, so that something comes of the rest.
+        let records = std::iter::once(world.log[0].1.clone()).chain(records);
+        if let Ok(history) = History::read(super::world::service(), (0..).zip(records)) {
+            let rollout = history.rollout().expect("it starts with one");
+            prop_assert!(rollout.order().percent <= 100 && rollout.stage() <= rollout.plan().last_stage());
+        }
     }
 
     /// I12, the other half: paused time does count for the call that somebody should look.

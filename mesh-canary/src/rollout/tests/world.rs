@@ -72,7 +72,7 @@ impl Said {
 
 pub(super) fn said() -> impl Strategy<Value = Said> {
     prop_oneof![
-        6 => Just(Said::Promote),
+        9 => Just(Said::Promote),
         3 => Just(Said::Continue),
         1 => Just(Said::Between),
         1 => Just(Said::Baseline),
@@ -92,7 +92,7 @@ fn operation() -> impl Strategy<Value = Operation> {
 
 fn refusal() -> impl Strategy<Value = SplitErrorKind> {
     prop_oneof![
-        4 => Just(SplitErrorKind::Unavailable),
+        8 => Just(SplitErrorKind::Unavailable),
         2 => Just(SplitErrorKind::NotReady),
         1 => Just(SplitErrorKind::UnknownVersion),
         1 => Just(SplitErrorKind::Superseded),
@@ -101,20 +101,20 @@ fn refusal() -> impl Strategy<Value = SplitErrorKind> {
 
 pub(super) fn event() -> impl Strategy<Value = Event> {
     let event = prop_oneof![
-        4 => (0..40_u64).prop_map(Event::Tick),
+        5 => (0..40_u64).prop_map(Event::Tick),
         1 => (-3600..3600_i64).prop_map(Event::Jump),
         1 => (0..3_usize, 0..3_usize).prop_map(|(stable, canary)| Event::Endpoints(stable, canary)),
-        3 => Just(Event::Endpoints(2, 1)),
-        9 => (1..25_u64, 0..40_u64, 0..3_u64)
+        5 => Just(Event::Endpoints(2, 1)),
+        20 => (1..25_u64, 0..40_u64, 0..3_u64)
             .prop_map(|(seconds, requests, errors)| Event::Window { seconds, requests, errors: errors.min(requests) }),
-        9 => said().prop_map(Event::Answer),
+        20 => said().prop_map(Event::Answer),
         1 => (0..8_usize, said()).prop_map(|(n, said)| Event::OldAnswer(n, said)),
         1 => (0..8_usize).prop_map(Event::OldWindow),
         1 => (0..=100_u8, 0..200_u64).prop_map(|(weight, from)| Event::OddWindow(weight, from)),
-        6 => Just(Event::Confirm),
+        16 => Just(Event::Confirm),
         1 => (0..30_u64).prop_map(Event::OldConfirm),
         1 => refusal().prop_map(Event::Refuse),
-        2 => operation().prop_map(Event::Operator),
+        3 => operation().prop_map(Event::Operator),
         1 => (0..60_u64).prop_map(Event::NotMeasured),
         1 => prop_oneof![5 => Just(2_u8), 1 => Just(3)].prop_map(Event::Newer),
         1 => (0..4_u8).prop_map(Event::Replan),
@@ -127,7 +127,7 @@ pub(super) fn event() -> impl Strategy<Value = Event> {
 }
 
 pub(super) fn plans() -> impl Strategy<Value = Plan> {
-    let bools = (any::<bool>(), prop::bool::weighted(0.8));
+    let bools = (any::<bool>(), prop::bool::weighted(0.6));
     (
         bools,
         prop_oneof![2 => Just(0), 1 => Just(15_u64)],

@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use mesh_core::duration::display;
-use mesh_core::metric::{Histogram, Traffic};
+use mesh_core::metric::Histogram;
 use serde::{Deserialize, Serialize};
 
 use super::observation::Observation;

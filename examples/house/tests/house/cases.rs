@@ -46,7 +46,7 @@ fn every_test_that_a_security_case_names_exists() {
             named += 1;
             let name = test.rsplit("::").next().unwrap_or_default();
             let is_there = match test.contains('/') {
-                true => root().join(&test).exists(),
+                true => root().join(test).exists(),
                 false => known.contains(name),
             };
             if !is_there {

@@ -248,3 +248,17 @@ fn baking_watches_the_new_version_with_all_traffic() {
     world.happens(&Event::Answer(Said::Continue));
     assert_eq!(world.rollout().phase(), Phase::Ended(End::Succeeded));
 }
+
+#[test]
+fn a_window_that_began_before_its_share_was_ordered_is_no_evidence() {
+    let mut world = World::new(plan(true, true, 0, 0));
+    world.happens(&Event::Tick(0));
+    world.happens(&Event::Tick(30));
+    world.happens(&Event::Endpoints(2, 1));
+    world.happens(&Event::Confirm);
+    let early = world.happens(&Event::OddWindow(10, 29));
+    assert_eq!(early.outcome.ignored, Some(Ignored::Late));
+    let other = world.happens(&Event::OddWindow(11, 30));
+    assert_eq!(other.outcome.ignored, Some(Ignored::OtherShare));
+    assert_eq!(world.happens(&Event::OddWindow(10, 30)).records, 1);
+}

@@ -188,6 +188,13 @@ impl Watcher {
         if let Some(Input::Seen(window)) = &came.input {
             let replayed = before.evidence().windows().contains(window);
             assert!(!replayed || came.records == 0, "I6: a window counted twice");
+            // What was seen at another share, or before it was in force, is not in its stage.
+            let own =
+                window.from >= before.evidence().stage().from && window.weight == before.order().percent;
+            assert!(
+                own || came.records == 0,
+                "I6: a window of another stage: {window:?}"
+            );
         }
     }
 }

@@ -110,7 +110,7 @@ pub(super) fn event() -> impl Strategy<Value = Event> {
         20 => said().prop_map(Event::Answer),
         1 => (0..8_usize, said()).prop_map(|(n, said)| Event::OldAnswer(n, said)),
         1 => (0..8_usize).prop_map(Event::OldWindow),
-        1 => (0..=100_u8, 0..200_u64).prop_map(|(weight, from)| Event::OddWindow(weight, from)),
+        1 => (prop_oneof![Just(10), Just(50), 0..=100_u8], 0..200_u64).prop_map(|(weight, from)| Event::OddWindow(weight, from)),
         16 => Just(Event::Confirm),
         1 => (0..30_u64).prop_map(Event::OldConfirm),
         1 => refusal().prop_map(Event::Refuse),

@@ -10,7 +10,7 @@ use mesh_core::event::EventBus;
 use mesh_core::metric::MetricSource;
 use mesh_core::split::{TrafficSplit, Weights};
 
-use crate::analyzer::CanaryAnalyzer;
+use crate::analyzer::{CanaryAnalyzer, Memory};
 use crate::log::{History, Request};
 use crate::plan::Plan;
 use crate::rollout::{Action, Command, Ignored, Input};
@@ -67,6 +67,8 @@ pub struct Controller<M> {
     events: EventBus,
     custom: Option<Arc<dyn CanaryAnalyzer>>,
     analyzer: Option<(Plan, Arc<dyn CanaryAnalyzer>)>,
+    /// What the analyzer made of the evidence so far.
+    memory: Memory,
     history: History,
     /// Whether what is in memory may differ from the log.
     stale: bool,
@@ -99,6 +101,7 @@ impl<M: MetricSource> Controller<M> {
             events: EventBus::default(),
             custom: None,
             analyzer: None,
+            memory: Memory::default(),
             stale: true,
             endpoints: None,
             counted: None,
@@ -313,7 +316,7 @@ impl<M: MetricSource> Controller<M> {
                 Action::Judge(question) => {
                     if let Some(rollout) = self.history.rollout() {
                         let analyzer = analyzer(&mut self.analyzer, self.custom.as_ref(), rollout.plan());
-                        let verdict = analyzer.judge(rollout.evidence());
+                        let verdict = analyzer.judge_with(rollout.evidence(), &mut self.memory);
                         inputs.push_back(Input::Judged { question, verdict });
                     }
                 }

@@ -10,7 +10,7 @@ use super::draw::binomial;
 use super::report::{Line, Outcome, Report};
 use super::scenario::{What, now};
 use super::traffic::{Arm, edges};
-use crate::analyzer::Window;
+use crate::analyzer::{Memory, Window};
 use crate::log::{Entry, History, Request};
 use crate::rollout::{Action, Command, End, Input, Operation, Phase, Rollout, Step};
 
@@ -27,6 +27,7 @@ pub(super) fn run(simulation: &Simulation, seed: u64) -> Report {
         simulation,
         at: Duration::ZERO,
         timeline: Vec::new(),
+        memory: Memory::default(),
     };
     let mut hurt = 0;
     if let Some(rollout) = history.rollout_mut().filter(|_| started) {
@@ -48,6 +49,7 @@ struct World<'a> {
     simulation: &'a Simulation,
     at: Duration,
     timeline: Vec<Line>,
+    memory: Memory,
 }
 
 impl World<'_> {
@@ -147,7 +149,7 @@ impl World<'_> {
                     Action::SetWeights { order, .. } => inputs.push(Input::SplitSet { order: order.number }),
                     Action::Judge(question) => {
                         let analyzer = Arc::clone(&self.simulation.analyzer);
-                        let verdict = analyzer.judge(rollout.evidence());
+                        let verdict = analyzer.judge_with(rollout.evidence(), &mut self.memory);
                         inputs.push(Input::Judged { question, verdict });
                     }
                     Action::Emit(_) => {}

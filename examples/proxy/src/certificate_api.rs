@@ -4,7 +4,7 @@ use std::net::{SocketAddr, TcpListener as StdListener};
 
 use mesh_core::drain::{DrainTrigger, drain};
 use mesh_core::serve::Server;
-use mesh_tls::remote::{Attestors, CertificateApi, JoinTokens, ProofKind, Renewals};
+use mesh_tls::remote::{ApiLimits, Attestors, CertificateApi, JoinTokens, ProofKind, Renewals};
 use mesh_tls::{ClientCerts, Identity, LocalCa};
 use tokio::net::TcpListener;
 
@@ -86,7 +86,14 @@ fn api(mutual_tls: &MutualTls, ca: &LocalCa, identity: &Identity) -> Result<Cert
     tokens.set_server(identity.id()).map_err(told)?;
     let renewals = Renewals::open(&mutual_tls.state_dir, ca.clone()).map_err(told)?;
     let attestors = Attestors::new().with(ProofKind::JOIN_TOKEN, tokens);
-    Ok(CertificateApi::new(ca.clone(), attestors, renewals))
+    let mut limits = ApiLimits::default();
+    limits.lifetime = mutual_tls.lifetime;
+    Ok(CertificateApi::with_limits(
+        ca.clone(),
+        attestors,
+        renewals,
+        limits,
+    ))
 }
 
 impl Ready {

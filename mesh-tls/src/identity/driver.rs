@@ -60,6 +60,8 @@ pub(super) struct Keeper {
     following: Option<Job<Result<Told, CaError>>>,
     job: Option<Job<Progress>>,
     staged: Option<(PrivateKey, IssuedCert)>,
+    /// A certificate that the bundle in force does not vouch for: the next one may.
+    early: Option<(PrivateKey, IssuedCert)>,
     saving: Option<Job<Result<(), StoreError>>>,
     save_at: Option<Instant>,
     last_error: Option<Arc<str>>,
@@ -96,6 +98,7 @@ impl Keeper {
             following: None,
             job: None,
             staged: None,
+            early: None,
             saving: None,
             save_at: None,
             last_error: None,
@@ -117,7 +120,7 @@ impl Keeper {
             }
             match self.woken().await {
                 Woken::Bundle(Ok(told)) => self.take_bundle(told, &publisher),
-                Woken::Bundle(Err(error)) => self.bundle_failed(&error),
+                Woken::Bundle(Err(error)) => self.bundle_failed(&error, &publisher),
                 Woken::Progress(progress) => self.take_progress(progress, &publisher),
                 Woken::Saved(saved) => self.take_saved(saved),
                 Woken::Time => {
@@ -183,7 +186,8 @@ impl Keeper {
         })
     }
 
-    fn bundle_failed(&mut self, error: &CaError) {
+    fn bundle_failed(&mut self, error: &CaError, publisher: &Publisher<Epoch>) {
+        let epoch = publisher.current();
         let drawn = self.bundle_retry.next(&mut self.random);
         let wait = error.retry_after().map_or(drawn, |asked| {
             // Whoever is refused for an hour would not hear of a revocation.
@@ -192,6 +196,10 @@ impl Keeper {
         tracing::warn!(id = %self.state.id, %error, ?wait, "the trust bundle cannot be followed; the last one stays in force");
         self.unreachable = Some(error.to_string().into());
         self.following = Some(self.follow(wait));
+        // An authority that does not believe this certificate tells it nothing, not even that it was revoked.
+        if error.kind() == CaErrorKind::Denied && epoch.standing() == Standing::Good {
+            self.drive(Input::Trust(Standing::Untrusted), publisher);
+        }
     }
 
     /// A new bundle counts at once, whatever it says of the own certificate: whom it does not trust must not come in
@@ -221,6 +229,7 @@ impl Keeper {
                 publisher.publish(epoch);
                 self.save_soon();
                 self.drive(Input::Trust(standing), publisher);
+                self.install_early(publisher);
             }
             Err(error) => {
                 tracing::error!(id = %self.state.id, sequence = bundle.sequence, %error, "the new bundle is refused; the last one stays in force");
@@ -315,7 +324,7 @@ impl Keeper {
             Ok(epoch) => {
                 let standing = epoch.standing();
                 let lease = self.renewal.lease(&issued);
-                self.last_error = None;
+                (self.last_error, self.early) = (None, None);
                 self.state = StoredCert::new(self.state.id.clone(), key, issued, bundle.clone());
                 tracing::info!(id = %self.state.id, serial = %self.state.cert.serial(), "the certificate was renewed");
                 publisher.publish(epoch);
@@ -327,10 +336,24 @@ impl Keeper {
                 self.save_soon();
                 Input::Installed(lease, standing)
             }
-            Err(error) => self.failed(Failure {
-                error,
-                retry_after: None,
-            }),
+            Err(error) => {
+                self.early = (issued.not_after() >= self.state.cert.not_after()).then_some((key, issued));
+                self.failed(Failure {
+                    error,
+                    retry_after: None,
+                })
+            }
+        }
+    }
+
+    /// A CA that has another generation by now signs with it before its bundle is here: such a certificate is not thrown
+    /// away, since what proved who asked for it may count once.
+    fn install_early(&mut self, publisher: &Publisher<Epoch>) {
+        if let Some(early) = self.early.take() {
+            self.job = None;
+            self.staged = Some(early);
+            let input = self.install(publisher);
+            self.drive(input, publisher);
         }
     }
 

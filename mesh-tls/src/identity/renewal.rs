@@ -95,6 +95,10 @@ impl Renewal {
     /// The authority's bundle, unless it would give back what the stored one takes back: an authority that was restored
     /// from a backup is not to be believed in that until it has caught up.
     fn newer_of(&self, told: TrustBundle, stored: &TrustBundle) -> Result<TrustBundle, IdentityError> {
+        if told.sequence < stored.sequence {
+            tracing::warn!(id = %self.compiler.id, told = told.sequence, stored = stored.sequence, "the authority's bundle is older than the stored one, which is used");
+            return Ok(stored.clone());
+        }
         let verifier = self.compiler.verifier(&told)?;
         let Ok(before) = self.compiler.verifier(stored) else {
             return Ok(told);

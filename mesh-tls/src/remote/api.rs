@@ -53,10 +53,13 @@ pub struct ApiLimits {
     pub patience: Duration,
     /// How long the body of a request may take. Default 10 s.
     pub body: Duration,
-    /// The most requests under way, those for bundles left out. Default 2048.
+    /// The most requests under way of those who show a certificate, and as many of those who do not; those for bundles left
+    /// out. Default 2048.
     pub requests: usize,
     /// The most requests that wait for a bundle. Default 20 000.
     pub followers: usize,
+    /// How long a certificate is good for at most, whatever is asked for. Default 365 days.
+    pub lifetime: Duration,
     /// How long a request waits for a bundle at most. Default 25 s, and never more than 30 s.
     pub poll: Duration,
 }
@@ -73,6 +76,7 @@ impl Default for ApiLimits {
             body: Duration::from_secs(10),
             requests: 2048,
             followers: 20_000,
+            lifetime: Duration::from_secs(365 * 86_400),
             poll: Duration::from_secs(25),
         }
     }
@@ -130,6 +134,7 @@ struct Inner {
     newcomers: Admission,
     under_way: Flights<SerialNumber, Outcome>,
     requests: Semaphore,
+    requests_of_newcomers: Semaphore,
     followers: Semaphore,
     limits: ApiLimits,
     clock: Arc<dyn WallClock>,
@@ -173,6 +178,7 @@ impl CertificateApi {
             newcomers: Admission::new(limits.joins_a_second, limits.join_burst, 0, limits.patience),
             under_way: Flights::new(),
             requests: permits(limits.requests),
+            requests_of_newcomers: permits(limits.requests),
             followers: permits(limits.followers),
             limits,
             clock: Arc::new(clock),

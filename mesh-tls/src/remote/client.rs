@@ -94,10 +94,14 @@ impl Inner {
             Ok(stored) => stored.ok_or("there is no certificate yet")?,
             Err(error) => return Err(format!("the stored certificate cannot be read: {error}")),
         };
-        let server = self
-            .memory
-            .server()
-            .ok_or("it is not known who the server of the CA is")?;
+        let server = match self.memory.server() {
+            Some(server) => server,
+            // Another URL, or a directory that was brought back: who lets this process join knows.
+            None => self
+                .introduced()
+                .await
+                .ok_or("it is not known who the server of the CA is, and no join token tells")?,
+        };
         let newer = self.told.lock().clone();
         let bundle = newer
             .filter(|told| told.sequence >= stored.bundle.sequence)
@@ -122,6 +126,13 @@ impl Inner {
             serial: stored.cert.serial(),
             connect: self.connect(verifier, server, Some(Arc::new(key)))?,
         })
+    }
+
+    /// Who the server of the CA is, as a join token says.
+    async fn introduced(&self) -> Option<SpiffeId> {
+        let introduction = self.proofs.as_ref()?.introduction().await.ok()?;
+        self.memory.remember(introduction.server.clone()).await;
+        Some(introduction.server)
     }
 
     fn verifier(&self, bundle: &TrustBundle) -> Result<Verifier, String> {
@@ -300,8 +311,10 @@ impl CertAuthority for RemoteCa {
                     }
                 }
                 Err(why) => {
-                    // Who has seen a bundle has roots to trust, and gets what is newer with its next certificate.
-                    let Some(proofs) = inner.proofs.as_ref().filter(|_| request.seen == 0) else {
+                    // Who begins gets the roots that its token names. Who follows has a bundle, and gets what is newer with its
+                    // next certificate: roots alone would take the place of lists.
+                    let begins = request.seen == 0 && request.follower.is_none();
+                    let Some(proofs) = inner.proofs.as_ref().filter(|_| begins) else {
                         let message = format!(
                             "{}: the bundle is told to who has a certificate: {why}",
                             inner.address.url

@@ -14,6 +14,7 @@ use http::uri::Authority;
 use http::{Method, StatusCode, Uri};
 use mesh_core::{MeshContext, SpiffeId};
 use mesh_tls::ClientCerts;
+use tokio::io::AsyncReadExt;
 
 use super::problem::Problem;
 use crate::config;
@@ -156,14 +157,17 @@ fn bearer(headers: &HeaderMap) -> Option<&[u8]> {
 }
 
 async fn token(path: &Path) -> Result<Vec<u8>, String> {
-    let length = tokio::fs::metadata(path)
-        .await
-        .map_err(|error| error.to_string())?
-        .len();
-    if length > MAX_TOKEN {
-        return Err(format!("it has {length} bytes: expected up to {MAX_TOKEN}"));
+    let failed = |error: std::io::Error| error.to_string();
+    // A pipe would be waited for, and a device never ends.
+    if !tokio::fs::metadata(path).await.map_err(failed)?.is_file() {
+        return Err("it is no file".into());
     }
-    let content = tokio::fs::read(path).await.map_err(|error| error.to_string())?;
+    let file = tokio::fs::File::open(path).await.map_err(failed)?;
+    let mut content = Vec::new();
+    let read = file.take(MAX_TOKEN + 1).read_to_end(&mut content).await;
+    if read.map_err(failed)? as u64 > MAX_TOKEN {
+        return Err(format!("it has more than {MAX_TOKEN} bytes"));
+    }
     match content.trim_ascii() {
         [] => Err("it is empty: expected a token".into()),
         token => Ok(token.to_vec()),

@@ -5,8 +5,7 @@ use std::time::Duration;
 
 use clap::Args;
 use mesh_core::{BoxError, SpiffeId};
-use mesh_tls::CertAuthority;
-use mesh_tls::authority::{BundleRequest, DnsName};
+use mesh_tls::authority::DnsName;
 use mesh_tls::remote::{JoinTokens, TokenRequest};
 
 use super::StateDir;
@@ -35,8 +34,7 @@ impl Token {
     pub(super) fn run(&self, out: &mut impl Write) -> Result<(), BoxError> {
         let ca = self.at.ca()?;
         let id = SpiffeId::of_service(ca.trust_domain(), &self.namespace, &self.service)?;
-        let runtime = tokio::runtime::Builder::new_current_thread().build()?;
-        let bundle = runtime.block_on(ca.next_bundle(BundleRequest::any()))?;
+        let bundle = ca.bundle();
         let mut request = TokenRequest::new(id).with_ttl(self.ttl);
         request.dns_names.clone_from(&self.dns);
         let token = JoinTokens::open(self.at.path())?.mint(&request, &bundle)?;

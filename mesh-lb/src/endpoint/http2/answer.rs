@@ -41,12 +41,14 @@ impl Body for Answer {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, h2::Error>>> {
-        // An endpoint that has answered without having read all of the request may reset it so (RFC 9113 §8.1).
+        let this = &mut *self;
+        let is_whole = this.left.is_none_or(|left| left == 0);
+        // An endpoint that has answered without having read all of the request may reset it so (RFC 9113 §8.1). A whole
+        // connection that ends is no such answer, and neither is less than the head has told.
         let ended = |error: h2::Error| match error.reason() {
-            Some(Reason::NO_ERROR) => None,
+            Some(Reason::NO_ERROR) if error.is_reset() && is_whole => None,
             _ => Some(Err(error)),
         };
-        let this = &mut *self;
         if !this.trailers {
             match ready!(this.stream.poll_data(cx)) {
                 Some(Ok(data)) => {

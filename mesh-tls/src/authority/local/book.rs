@@ -6,7 +6,7 @@ use std::time::SystemTime;
 use parking_lot::MutexGuard;
 use rustls_pki_types::CertificateDer;
 
-use super::index::Index;
+use super::index::{self, Index};
 use super::lifecycle::Situation;
 use super::material::{Signer, internal};
 use super::record::{Before, Marks, Record};
@@ -134,7 +134,15 @@ impl Inner {
             book.reserve();
             self.publish(book)?;
         }
-        Ok(())
+        match book.record.lost_revocations(&book.index) {
+            0 => Ok(()),
+            lost => Err(index::failed(
+                dir,
+                &format!(
+                    "{lost} revocations that were told are not in it: bring the list back from a backup that has them"
+                ),
+            )),
+        }
     }
 
     /// Tells the bundle, unless it is older than the one that was told: a record that was brought back gets a new

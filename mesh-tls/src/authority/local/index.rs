@@ -217,7 +217,7 @@ impl Index {
     }
 }
 
-fn failed(dir: &SecureDir, why: &str) -> CaError {
+pub(super) fn failed(dir: &SecureDir, why: &str) -> CaError {
     let message = format!(
         "{}: {why}: without this list the CA issues nothing",
         dir.file(FILE).display()

@@ -254,6 +254,11 @@ impl Record {
         self.listed_at.time()
     }
 
+    /// How many revocations of the index are missing that the lists hold: an index that was lost, or is an older one.
+    pub(super) fn lost_revocations(&self, index: &Index) -> u64 {
+        self.listed.saturating_sub(index.revocations().len() as u64)
+    }
+
     /// Whether the lists are missing, or know less than the index does.
     pub(super) fn lists_lack(&self, index: &Index) -> bool {
         let has_lists = |life: &super::lifecycle::Life| self.lists.contains_key(&life.number);

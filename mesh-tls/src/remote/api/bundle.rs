@@ -63,7 +63,7 @@ impl Inner {
     }
 
     pub(super) async fn roots(&self) -> Result<Response<Body>, Refusal> {
-        let Ok(_place) = self.requests.try_acquire() else {
+        let Ok(_place) = self.requests_of_newcomers.try_acquire() else {
             return Err(Refusal::busy());
         };
         json(

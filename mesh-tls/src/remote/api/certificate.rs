@@ -30,7 +30,11 @@ impl Inner {
         request: Request<Body>,
         peer: Arc<PeerInfo>,
     ) -> Result<Response<Body>, Refusal> {
-        let Ok(_place) = self.requests.try_acquire() else {
+        let places = match peer.is_mtls() {
+            true => &self.requests,
+            false => &self.requests_of_newcomers,
+        };
+        let Ok(_place) = places.try_acquire() else {
             tracing::warn!(
                 most = self.limits.requests,
                 "a request for a certificate is sent away: too many are under way"
@@ -181,7 +185,8 @@ impl Inner {
         bundle: TrustBundle,
     ) -> Result<Arc<(IssuedCert, TrustBundle)>, CaError> {
         let ttl = Duration::from_secs(ask.ttl_seconds);
-        let ttl = attested.longest.map_or(ttl, |longest| ttl.min(longest));
+        let longest = attested.longest.unwrap_or(self.limits.lifetime);
+        let ttl = ttl.min(longest).min(self.limits.lifetime);
         let mut request = CertRequest::new(ask.csr, attested.spiffe_id.clone(), ttl)?;
         request.dns_names.clone_from(&attested.dns_names);
         let cert = self.authority.issue(request).await?;

@@ -69,6 +69,6 @@ impl VersionMetrics {
 
     /// Keeps the series on the page.
     pub(crate) fn touch(&self) {
-        self.codes.iter().for_each(|code| code.requests.increment(0));
+        self.codes.settled(|code| code.requests.increment(0));
     }
 }

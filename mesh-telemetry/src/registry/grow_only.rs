@@ -76,6 +76,12 @@ impl<T> GrowOnly<T> {
         .flat_map(|segment| segment.slots.iter().filter_map(OnceLock::get))
     }
 
+    /// Does this to every value, when no value is being made: what a writer has begun is in the table then.
+    pub(crate) fn settled(&self, each: impl FnMut(&T)) {
+        let _turn = self.writing.lock();
+        self.iter().for_each(each);
+    }
+
     /// Has every writer wait until this is dropped.
     #[cfg(test)]
     pub(crate) fn stop_writers(&self) -> parking_lot::MutexGuard<'_, ()> {

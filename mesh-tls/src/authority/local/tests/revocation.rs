@@ -260,3 +260,70 @@ async fn another_process_is_heard_within_seconds_and_a_restored_ca_counts_on_abo
         .expect_err("nonsense");
     assert_eq!(error.kind(), CaErrorKind::InvalidRequest);
 }
+
+/// Case 75.
+#[tokio::test]
+async fn of_two_processes_that_revoke_at_once_each_finds_both_on_the_list() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("ca");
+    let (here, there) = (
+        LocalCa::init(&path, options()).expect("a CA"),
+        LocalCa::open(&path).expect("the CA"),
+    );
+    let certs = [
+        here.issue(request("orders", DAY)).await.expect("issued"),
+        there.issue(request("billing", DAY)).await.expect("issued"),
+    ];
+    let before = here.bundle().sequence;
+    let (first, second) = tokio::join!(
+        here.revoke(RevokeRequest::new(certs[0].serial())),
+        there.revoke(RevokeRequest::new(certs[1].serial())),
+    );
+    let mut numbers = [
+        first.expect("revoked").crl_number,
+        second.expect("revoked").crl_number,
+    ];
+    numbers.sort_unstable();
+    assert_eq!(numbers, [before + 1, before + 2]);
+    for ca in [&here, &there, &LocalCa::open(&path).expect("the CA")] {
+        ca.issued().expect("what the other did is read");
+        let bundle = ca.bundle();
+        assert_eq!(bundle.sequence, before + 2);
+        for cert in &certs {
+            let verdict = verify(&bundle, cert, SystemTime::now());
+            assert_eq!(verdict, Err(VerifyErrorKind::Revoked));
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_list_of_what_was_issued_that_has_lost_a_revocation_is_not_gone_by() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("ca");
+    let ca = LocalCa::init(&path, options()).expect("a CA");
+    let taken = ca.issue(request("orders", DAY)).await.expect("issued");
+    let list = path.join(super::super::index::FILE);
+    let old = std::fs::read(&list).expect("read");
+    ca.revoke(RevokeRequest::new(taken.serial()))
+        .await
+        .expect("revoked");
+    drop(ca);
+    std::fs::write(&list, old).expect("an older one is brought back");
+
+    let ca = LocalCa::open(&path).expect("the CA");
+    let error = ca
+        .issue(request("billing", DAY))
+        .await
+        .expect_err("it issues nothing");
+    assert_eq!(error.kind(), CaErrorKind::Storage);
+    assert!(
+        error
+            .to_string()
+            .contains("1 revocations that were told are not in it"),
+        "{error}"
+    );
+    assert!(ca.revoke(RevokeRequest::new(taken.serial())).await.is_err());
+    // What was told stays told.
+    let verdict = verify(&ca.bundle(), &taken, SystemTime::now());
+    assert_eq!(verdict, Err(VerifyErrorKind::Revoked));
+}

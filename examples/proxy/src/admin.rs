@@ -17,13 +17,11 @@ use arc_swap::ArcSwap;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::middleware;
-use mesh_core::serve::{ServeLimits, Server};
-use mesh_tls::{ClientCerts, Identity};
-use tokio::net::TcpListener;
+use mesh_core::serve::ServeLimits;
 
-use crate::accept::ListenerAccept;
-use crate::config::{self, ListenerTls};
+use crate::config;
 use crate::identity::InUse;
+use crate::side_port::{Ready, SidePort, Wanted};
 use guard::Guard;
 
 pub use process::{Order, Orders, Reloaded, orders};
@@ -43,15 +41,7 @@ struct Shared {
 /// The admin API of this process, from one configuration to the next.
 pub struct Admin {
     shared: Shared,
-    serving: Option<Serving>,
-}
-
-/// What is being served, and from what it was made.
-struct Serving {
-    bind: SocketAddr,
-    tls: Option<(ClientCerts, Identity)>,
-    socket: StdListener,
-    _task: AbortOnDrop,
+    serving: Option<SidePort>,
 }
 
 /// The next state of it: nothing can refuse any more.
@@ -59,19 +49,8 @@ pub struct Prepared(Option<Next>);
 
 struct Next {
     guard: Guard,
-    serving: Change,
-}
-
-/// What becomes of what is served.
-enum Change {
-    Stays,
-    Begins {
-        server: Box<Server<ListenerAccept>>,
-        listener: TcpListener,
-        socket: StdListener,
-        bind: SocketAddr,
-        tls: Option<(ClientCerts, Identity)>,
-    },
+    /// `None`: it is served where it is.
+    port: Option<Ready>,
 }
 
 impl Admin {
@@ -109,67 +88,31 @@ impl Admin {
                 return Err("serviceMesh.admin.tls takes mutualTLS, which gives the certificate".into());
             }
         };
-        let bound = self.serving.as_ref().filter(|serving| serving.bind == admin.bind);
-        if bound.is_some_and(|serving| serving.tls == tls) {
-            let serving = Change::Stays;
-            return Ok(Prepared(Some(Next { guard, serving })));
-        }
-        let socket = match bound {
-            Some(serving) => serving.socket.try_clone().map_err(|error| error.to_string()),
-            None => bind(admin.bind),
+        let wanted = Wanted {
+            bind: admin.bind,
+            tls,
         };
-        let socket = match socket {
-            Ok(socket) => socket,
+        match wanted.prepare(self.serving.as_ref(), bind) {
+            Ok(port) => Ok(Prepared(Some(Next { guard, port }))),
             Err(error) if admin.is_by_default => {
                 tracing::warn!(
                     "there is no admin API: {error} (serviceMesh.admin.bind names another address)"
                 );
-                return Ok(Prepared(None));
+                Ok(Prepared(None))
             }
-            Err(error) => return Err(error),
-        };
-        let listener = socket
-            .try_clone()
-            .and_then(TcpListener::from_std)
-            .map_err(|error| format!("the admin API cannot be served on {}: {error}", admin.bind))?;
-        let accept = match &tls {
-            None => ListenerAccept::new(ListenerTls::Off, ClientCerts::Optional, None)?,
-            Some((certs, own)) => ListenerAccept::new(ListenerTls::Strict, *certs, Some(own))?,
-        };
-        let serving = Change::Begins {
-            server: Box::new(Server::accepting(accept).limits(limits())),
-            listener,
-            socket,
-            bind: admin.bind,
-            tls,
-        };
-        Ok(Prepared(Some(Next { guard, serving })))
+            Err(error) => Err(error),
+        }
     }
 
-    /// Serves what was prepared.
+    /// Serves what was prepared. Calls that are under way are answered.
     pub fn adopt(&mut self, prepared: Prepared) {
         let Some(next) = prepared.0 else {
             self.serving = None;
             return;
         };
         self.shared.guard.store(Arc::new(next.guard));
-        if let Change::Begins {
-            server,
-            listener,
-            socket,
-            bind,
-            tls,
-        } = next.serving
-        {
-            let address = listener.local_addr().unwrap_or(bind);
-            tracing::info!(%address, tls = tls.is_some(), "serving the admin API");
-            let task = tokio::spawn(server.serve(listener, routes(self.shared.clone())));
-            self.serving = Some(Serving {
-                bind,
-                tls,
-                socket,
-                _task: AbortOnDrop(task),
-            });
+        if let Some(port) = next.port {
+            self.serving = Some(port.serve("the admin API", limits(), routes(self.shared.clone())));
         }
     }
 }
@@ -195,13 +138,4 @@ fn routes(shared: Shared) -> Router {
             guard::admit,
         ))
         .with_state(shared)
-}
-
-/// A task that ends when this is dropped.
-struct AbortOnDrop(tokio::task::JoinHandle<()>);
-
-impl Drop for AbortOnDrop {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
 }

@@ -11,7 +11,7 @@ use mesh_tls::{AnyAuthority, AnyStore, FileStore, Identity, IdentityFiles, Local
 
 use crate::config::{Authority, HttpUrl, Join, Mesh, MutualTls};
 
-pub use figures::{figures, troubles};
+pub use figures::{days_until, figures, troubles};
 
 /// The identity that is in use, and what it was made from.
 #[derive(Clone)]

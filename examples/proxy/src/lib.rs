@@ -30,5 +30,6 @@ pub mod retries;
 pub mod routing;
 pub mod run;
 mod seldom;
+pub mod side_port;
 pub mod upstream;
 pub mod worker;

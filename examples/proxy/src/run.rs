@@ -32,6 +32,7 @@ use crate::plan::{ListenerPlan, Plan, Policies};
 use crate::rate_limits::RateLimits;
 use crate::reload::FileWatch;
 use crate::retries::RetryBudgets;
+use crate::side_port::SidePort;
 use crate::worker::Worker;
 
 /// How long a configuration waits for endpoints that are looked for before it is served without them.
@@ -87,7 +88,7 @@ struct Process {
     figures: Option<BeforeScrape>,
     admin: Admin,
     orders: mpsc::Receiver<Order>,
-    certificate_api: Option<certificate_api::Serving>,
+    certificate_api: Option<SidePort>,
     workers: Vec<Worker>,
     listeners: Vec<Listening>,
     metrics: Option<(SocketAddr, StdListener)>,
@@ -317,9 +318,7 @@ impl Process {
             .as_ref()
             .map(|in_use| figures(&self.telemetry, &config.mesh.identity.service, in_use.identity()));
         self.identity.store(Arc::new(identity));
-        if let certificate_api::Next::Changed(next) = api {
-            self.certificate_api = next.map(|ready| ready.serve());
-        }
+        api.adopt(&mut self.certificate_api);
         for worker in &self.workers {
             worker.adopt(&plan).await;
         }

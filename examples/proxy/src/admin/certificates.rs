@@ -17,11 +17,10 @@ use utoipa::{IntoParams, ToSchema};
 use super::Shared;
 use super::problem::Problem;
 use crate::cert::told;
-use crate::identity::{InUse, troubles};
+use crate::identity::{InUse, days_until, troubles};
 
 /// How many of the issued certificates are listed, unless told otherwise.
 const LISTED: usize = 1000;
-const DAY: f64 = 86_400.0;
 
 /// The identity of this process, whom it trusts, and the CA it has.
 #[derive(Debug, Serialize, ToSchema)]
@@ -183,25 +182,18 @@ fn own(identity: &Identity, now: SystemTime) -> Own {
     let roots = status.trust.roots.iter().map(|root| Root {
         subject: root.subject.clone(),
         not_after: told(root.not_after),
-        days_left: days_left(root.not_after, now),
+        days_left: days_until(root.not_after, now),
     });
     Own {
         spiffe_id: identity.id().to_string(),
         serial: certificate.serial().to_string(),
         not_before: told(certificate.not_before()),
         not_after: told(certificate.not_after()),
-        days_left: days_left(certificate.not_after(), now),
+        days_left: days_until(certificate.not_after(), now),
         roots: roots.collect(),
         renewal_due: status.renewal.due.map(told),
         sequence: status.trust.sequence,
         troubles: troubles(identity),
-    }
-}
-
-fn days_left(end: SystemTime, now: SystemTime) -> f64 {
-    match end.duration_since(now) {
-        Ok(left) => left.as_secs_f64() / DAY,
-        Err(over) => -over.duration().as_secs_f64() / DAY,
     }
 }
 

@@ -98,7 +98,8 @@ fn ca(status: &IdentityStatus) -> Option<&RootStatus> {
         .find(|root| root.subject == top.issuer())
 }
 
-fn days_until(end: SystemTime, now: SystemTime) -> f64 {
+/// Days until then; negative when it is over.
+pub fn days_until(end: SystemTime, now: SystemTime) -> f64 {
     match end.duration_since(now) {
         Ok(left) => left.as_secs_f64() / 86_400.0,
         Err(over) => -over.duration().as_secs_f64() / 86_400.0,

@@ -40,6 +40,8 @@ struct State {
     revoked: Vec<u64>,
     crl_number: u64,
     fails: Option<CaErrorKind>,
+    /// What who follows is told instead of a bundle.
+    refuses: Option<CaErrorKind>,
     asked: u64,
 }
 
@@ -86,6 +88,7 @@ impl TestAuthority {
             revoked: Vec::new(),
             crl_number: 0,
             fails: None,
+            refuses: None,
             asked: 0,
         };
         let (publisher, bundle) = live(TrustBundle::new(0, []));
@@ -164,13 +167,16 @@ impl TestAuthority {
 
     /// One more root, which signs nothing yet.
     pub(crate) fn prepare(&self) {
-        {
-            let mut state = self.0.state.lock();
-            state.generation += 1;
-            let root = Root::new(state.generation, &self.0.clock);
-            state.roots.push(root);
-        }
+        self.prepare_untold();
         self.publish();
+    }
+
+    /// The same, and nobody is told.
+    pub(crate) fn prepare_untold(&self) {
+        let mut state = self.0.state.lock();
+        state.generation += 1;
+        let root = Root::new(state.generation, &self.0.clock);
+        state.roots.push(root);
     }
 
     /// From now on the newest root signs.
@@ -204,6 +210,11 @@ impl TestAuthority {
 
     pub(crate) fn fail(&self, kind: Option<CaErrorKind>) {
         self.0.state.lock().fails = kind;
+    }
+
+    /// From the next call on, who follows is told this instead of a bundle.
+    pub(crate) fn refuse(&self, kind: Option<CaErrorKind>) {
+        self.0.state.lock().refuses = kind;
     }
 
     /// How often it was asked for a certificate.
@@ -260,6 +271,9 @@ impl CertAuthority for TestAuthority {
     }
 
     async fn next_bundle(&self, request: BundleRequest) -> Result<TrustBundle, CaError> {
+        if let Some(kind) = self.0.state.lock().refuses {
+            return Err(CaError::new(kind, "told to refuse"));
+        }
         Ok(newer(&self.0.bundle, request.seen).await)
     }
 }

@@ -122,6 +122,56 @@ async fn an_expired_identity_recovers_by_itself_and_says_how_it_is_meanwhile() {
     ask(&mut io, "/", "hello").await;
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_certificate_of_a_ca_that_the_bundle_does_not_name_yet_is_kept_until_it_does() {
+    let clock = TokioClock::new();
+    let authority = TestAuthority::new(&clock);
+    let orders = identity(&authority, &clock, "orders", 3600 * SECOND).await;
+    let before = orders.certificate().serial();
+    authority.prepare_untold();
+    authority.activate();
+    until("it is refused", 3600 * SECOND, || {
+        orders.status().renewal.last_error.is_some()
+    })
+    .await;
+    // What proved who asks counted once: there is no second certificate.
+    authority.fail(Some(CaErrorKind::Denied));
+    assert_eq!(orders.certificate().serial(), before);
+    authority.publish();
+    until("the one there is serves", SECOND, || {
+        orders.certificate().serial() != before
+    })
+    .await;
+    until("all is well", SECOND, || orders.status().is_well()).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_is_told_nothing_since_its_certificate_is_not_believed_asks_for_another() {
+    let clock = TokioClock::new();
+    let authority = TestAuthority::new(&clock);
+    let orders = identity(&authority, &clock, "orders", 90 * DAY).await;
+    let before = orders.certificate().serial();
+    // It does not answer now, which says nothing of the certificate.
+    authority.refuse(Some(CaErrorKind::Unavailable));
+    authority.publish();
+    until("it is told of", 90 * SECOND, || {
+        orders.status().trust.unreachable.is_some()
+    })
+    .await;
+    sleep(300 * SECOND).await;
+    assert_eq!(
+        (orders.certificate().serial(), orders.status().standing),
+        (before, Standing::Good)
+    );
+    authority.refuse(Some(CaErrorKind::Denied));
+    until("another one", 90 * SECOND, || {
+        orders.certificate().serial() != before
+    })
+    .await;
+    authority.refuse(None);
+    until("all is well", 90 * SECOND, || orders.status().is_well()).await;
+}
+
 /// A store whose disk is full.
 #[derive(Clone)]
 struct Full(AnyStore, Arc<AtomicBool>);

@@ -7,14 +7,14 @@ use mesh_core::SpiffeId;
 use mesh_core::clock::{SystemClock, WallClock};
 use mesh_core::serve::Server;
 use mesh_core::testkit::ManualClock;
-use mesh_tls::authority::{BundleRequest, LocalCaOptions};
+use mesh_tls::authority::{BundleRequest, Follower, LocalCaOptions, ManagedAuthority, RevokeRequest};
 use mesh_tls::remote::{
     ApiLimits, Attestors, CertificateApi, JoinToken, JoinTokens, ProofKind, RemoteCa, Renewals, TokenFile,
     TokenRequest,
 };
 use mesh_tls::{
-    AnyStore, CertAuthority, CertRequest, ClientCerts, FileStore, Identity, KeyType, LocalCa, MemoryStore,
-    PrivateKey,
+    AnyStore, CaErrorKind, CertAuthority, CertRequest, CertStore, ClientCerts, FileStore, Identity, KeyType,
+    LocalCa, MemoryStore, PrivateKey,
 };
 use tokio::net::TcpListener;
 
@@ -243,5 +243,67 @@ fn only_https_leads_to_a_ca() {
         "https://[::1]:9443",
     ] {
         assert!(RemoteCa::builder(id("orders"), url).is_ok(), "{url}");
+    }
+}
+
+#[tokio::test]
+async fn who_follows_is_given_no_roots_in_the_place_of_a_bundle() {
+    let ca = Ca::start().await;
+    let builder = RemoteCa::builder(id("orders"), &ca.url).expect("a URL");
+    let builder = builder.join(ca.token("orders").await);
+    let remote = builder.store(MemoryStore::new()).build().expect("an authority");
+    let roots = remote.next_bundle(BundleRequest::any()).await.expect("roots");
+    assert_eq!((roots.sequence, roots.roots.len(), roots.crls.len()), (0, 1, 0));
+    let follows = BundleRequest::after(0).by(Follower::new(id("orders"), 1));
+    let error = remote
+        .next_bundle(follows)
+        .await
+        .expect_err("it has no certificate");
+    assert_eq!(error.kind(), CaErrorKind::Denied, "{error}");
+}
+
+#[tokio::test]
+async fn a_ca_that_moved_takes_nothing_of_the_trust_that_is_stored() {
+    let ca = Ca::start().await;
+    let dir = tempfile::tempdir().expect("a directory");
+    let store = || AnyStore::new(FileStore::open(dir.path().join("identities")).expect("a store"));
+    let token_file = dir.path().join("token");
+    let start = async |ca: &Ca| {
+        std::fs::write(&token_file, ca.token("orders").await.expose_secret().as_bytes()).expect("written");
+        let builder = RemoteCa::builder(id("orders"), &ca.url).expect("a URL");
+        let builder = builder.join(TokenFile::new(&token_file)).store(store());
+        let remote = builder.state_dir(dir.path().join("state")).build();
+        let identity = Identity::builder(id("orders")).authority(remote.expect("an authority"));
+        identity.store(store()).start().await.expect("an identity")
+    };
+    let first = start(&ca).await;
+    let serial = first.certificate().serial();
+    let taken = ca.ca.issue(request()).await.expect("issued").serial();
+    let revoked = ca.ca.revoke(RevokeRequest::new(taken)).await.expect("revoked");
+    loop {
+        let stored = store().load(&id("orders")).await.expect("read").expect("stored");
+        if stored.bundle.sequence >= revoked.sequence {
+            break;
+        }
+        tokio::task::yield_now().await;
+    }
+    drop(first);
+
+    let elsewhere = Ca::by(&ca.ca, "ca").await;
+    let again = start(&elsewhere).await;
+    let trust = again.status().trust.clone();
+    assert!(trust.sequence >= revoked.sequence, "{trust:?}");
+    assert_eq!(
+        trust.crls.iter().map(|list| list.revoked).sum::<usize>(),
+        1,
+        "{trust:?}"
+    );
+    assert_eq!(again.certificate().serial(), serial);
+    // And it follows there: what is taken back from now on is told.
+    let taken = ca.ca.issue(request()).await.expect("issued").serial();
+    let revoked = ca.ca.revoke(RevokeRequest::new(taken)).await.expect("revoked");
+    let mut status = again.follow_status();
+    while again.status().trust.sequence < revoked.sequence {
+        status.changed().await;
     }
 }

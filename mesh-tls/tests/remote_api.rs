@@ -42,11 +42,16 @@ struct Mesh {
 
 impl Mesh {
     fn start() -> Self {
+        Self::with_limits(ApiLimits::default())
+    }
+
+    fn with_limits(limits: ApiLimits) -> Self {
         let ca = LocalCa::in_memory("cluster.local").expect("a CA");
         let tokens = JoinTokens::in_memory();
         tokens.set_server(&id("ca")).expect("kept");
         let attestors = Attestors::new().with(ProofKind::JOIN_TOKEN, tokens.clone());
-        let api = CertificateApi::new(ca.clone(), attestors, Renewals::in_memory(ca.clone()));
+        let renewals = Renewals::in_memory(ca.clone());
+        let api = CertificateApi::with_limits(ca.clone(), attestors, renewals, limits);
         Self { ca, tokens, api }
     }
 
@@ -257,6 +262,37 @@ async fn what_is_too_large_is_refused() {
         .ask(None, &with_token(&"x".repeat(Proof::MAX_LEN + 1), &self::csr()))
         .await;
     assert_eq!(answer.status, StatusCode::PAYLOAD_TOO_LARGE);
+}
+
+#[tokio::test]
+async fn however_many_newcomers_are_under_way_a_member_is_served() {
+    let mut limits = ApiLimits::default();
+    limits.requests = 2;
+    let mesh = Mesh::with_limits(limits);
+    let member = mesh.join("orders").await.shown();
+    let slow = || {
+        let never = futures_util::stream::pending::<Result<http_body::Frame<Bytes>, std::io::Error>>();
+        let request = Request::post("/v1/certificates")
+            .header("content-type", "application/json")
+            .body(Body::new(http_body_util::StreamBody::new(never)));
+        let api = mesh.api.clone();
+        tokio::spawn(async move { call(&api, None, request.expect("a request")).await })
+    };
+    let slow = [slow(), slow()];
+    tokio::task::yield_now().await;
+    let answer = mesh.ask(None, &with_token("", &csr())).await;
+    assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE, "{answer:?}");
+    Issued::of(&mesh.ask(Some(&member), &with_certificate(&csr())).await);
+    slow.iter().for_each(|slow| assert!(!slow.is_finished()));
+}
+
+#[tokio::test]
+async fn who_asks_for_more_than_the_ca_lets_a_certificate_live_gets_that() {
+    let mut limits = ApiLimits::default();
+    limits.lifetime = Duration::from_secs(3600);
+    let issued = Mesh::with_limits(limits).join("orders").await;
+    let longest = SystemTime::now() + Duration::from_secs(3600);
+    assert!(issued.leaf.not_after() <= longest);
 }
 
 /// Believes a token of a service account that was made for this API, by way of what a review of it says.

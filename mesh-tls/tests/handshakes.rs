@@ -323,11 +323,18 @@ async fn a_chain_of_more_than_four_certificates_is_refused_before_it_is_looked_a
     let ca = ca();
     let orders = identity(&ca, "orders").await;
     let config = many_certificates(&ca, 60).await;
+    let accepted = met_by(&orders, config).await;
+    let error = refused(accepted);
+    assert!(error.contains("61") && error.contains('4'), "{error}");
+}
+
+/// What this identity makes of a client that is not ours, and that speaks as soon as it may.
+async fn met_by(identity: &Identity, config: rustls::ClientConfig) -> io::Result<()> {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a socket");
     let address = listener.local_addr().expect("bound");
     let serve = async {
         let (stream, remote) = listener.accept().await.expect("accepted");
-        orders.accept().accept(stream, remote).await.map(|_| ())
+        identity.accept().accept(stream, remote).await.map(|_| ())
     };
     let call = async {
         let tcp = TcpStream::connect(address).await.expect("connected");
@@ -336,12 +343,24 @@ async fn a_chain_of_more_than_four_certificates_is_refused_before_it_is_looked_a
             .connect(name, tcp)
             .await;
         if let Ok(mut stream) = stream {
+            // In TLS 1.3 it learns later that it is refused.
+            let _ = stream.write_all(b"GET / HTTP/1.1\r\n\r\n").await;
             let _ = stream.read(&mut [0; 1]).await;
         }
     };
-    let (accepted, ()) = tokio::join!(serve, call);
-    let error = refused(accepted);
-    assert!(error.contains("61") && error.contains('4'), "{error}");
+    tokio::join!(serve, call).0
+}
+
+type Wants = rustls::ConfigBuilder<rustls::ClientConfig, rustls::client::WantsClientCert>;
+
+/// A client that trusts this CA, by one version.
+fn stranger(ca: &LocalCa, version: &'static rustls::SupportedProtocolVersion) -> Wants {
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add(ca.root()).expect("a root");
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let builder = rustls::ClientConfig::builder_with_provider(provider);
+    let builder = builder.with_protocol_versions(&[version]);
+    builder.expect("a version").with_root_certificates(roots)
 }
 
 async fn many_certificates(ca: &LocalCa, more: usize) -> rustls::ClientConfig {
@@ -349,12 +368,53 @@ async fn many_certificates(ca: &LocalCa, more: usize) -> rustls::ClientConfig {
     let (cert, key) = issue(ca, "frontend", dir.path()).await;
     let mut chain: Vec<CertificateDer<'static>> = vec![cert];
     chain.extend(std::iter::repeat_n(ca.root(), more));
-    let mut roots = rustls::RootCertStore::empty();
-    roots.add(ca.root()).expect("a root");
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let builder = rustls::ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
-    let builder = builder.expect("versions").with_root_certificates(roots);
+    let builder = stranger(ca, &rustls::version::TLS13);
     builder.with_client_auth_cert(chain, key).expect("a key")
+}
+
+const VERSIONS: [&rustls::SupportedProtocolVersion; 2] = [&rustls::version::TLS13, &rustls::version::TLS12];
+
+/// Case 52: it shows a list without a certificate, and speaks all the same.
+#[tokio::test]
+async fn who_shows_an_empty_list_of_certificates_and_speaks_on_is_not_heard() {
+    let ca = ca();
+    let orders = identity(&ca, "orders").await;
+    for version in VERSIONS {
+        let error = refused(met_by(&orders, stranger(&ca, version).with_no_client_auth()).await);
+        assert!(error.contains("showed no certificate"), "{version:?}: {error}");
+    }
+}
+
+/// Shows a certificate whose key it does not have.
+#[derive(Debug)]
+struct Thief(Arc<rustls::sign::CertifiedKey>);
+
+impl rustls::client::ResolvesClientCert for Thief {
+    fn resolve(&self, _: &[&[u8]], _: &[rustls::SignatureScheme]) -> Option<Arc<rustls::sign::CertifiedKey>> {
+        Some(Arc::clone(&self.0))
+    }
+
+    fn has_certs(&self) -> bool {
+        true
+    }
+}
+
+/// Case 58.
+#[tokio::test]
+async fn who_signs_the_handshake_with_another_key_than_that_of_its_certificate_is_refused() {
+    let ca = ca();
+    let orders = identity(&ca, "orders").await;
+    let dir = tempfile::tempdir().expect("a directory");
+    let (theirs, _) = issue(&ca, "frontend", dir.path()).await;
+    let (_, own) = issue(&ca, "billing", dir.path()).await;
+    let own = rustls::crypto::aws_lc_rs::sign::any_supported_type(&own).expect("a key");
+    let stolen = Arc::new(rustls::sign::CertifiedKey::new(vec![theirs], own));
+    for version in VERSIONS {
+        let thief = Arc::new(Thief(Arc::clone(&stolen)));
+        let config = stranger(&ca, version).with_client_cert_resolver(thief);
+        let error = refused(met_by(&orders, config).await);
+        assert!(error.contains("BadSignature"), "{version:?}: {error}");
+    }
 }
 
 /// A certificate and its key, also as PEM files in this directory.

@@ -9,7 +9,7 @@ use mesh_core::{EventBus, SpiffeId, live};
 use super::driver::Keeper;
 use super::epoch::Compiler;
 use super::peers::LivePeers;
-use super::renewal::Renewal;
+use super::renewal::{First, Renewal};
 use super::{Identity, IdentityError};
 use crate::authority::{AnyAuthority, CertAuthority, DnsName, Follower};
 use crate::key::KeyType;
@@ -133,8 +133,9 @@ impl IdentityBuilder {
                 .unwrap_or_else(|| rotation::renew_before(self.ttl)),
             events: self.events.clone(),
         };
-        let (state, epoch) = renewal.first().await?;
+        let First { state, epoch, saved } = renewal.first().await?;
         let mut keeper = Keeper::new(renewal, state, &epoch);
+        keeper.take_saved(saved);
         let (tell_status, status) = live(keeper.first_status(&epoch));
         let peers = LivePeers::new(epoch.trust_number, self.events);
         let (publisher, epoch) = live(epoch);

@@ -362,7 +362,7 @@ impl Keeper {
     }
 
     /// What cannot be saved serves all the same, until the next restart.
-    fn take_saved(&mut self, saved: Result<(), StoreError>) {
+    pub(super) fn take_saved(&mut self, saved: Result<(), StoreError>) {
         match saved {
             Ok(()) => self.unsaved = None,
             Err(error) => {

@@ -17,7 +17,7 @@ use crate::authority::{
 use crate::certificate::Certificate;
 use crate::key::{KeyType, PrivateKey};
 use crate::rotation::{renewal_due, share};
-use crate::store::{AnyStore, CertStore, StoreErrorKind, StoredCert};
+use crate::store::{AnyStore, CertStore, StoreError, StoreErrorKind, StoredCert};
 
 /// How long an authority may take for an answer.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -42,9 +42,17 @@ pub(super) struct Failure {
     pub(super) retry_after: Option<Duration>,
 }
 
+/// What an identity begins with.
+pub(super) struct First {
+    pub(super) state: StoredCert,
+    pub(super) epoch: Epoch,
+    /// What became of saving it.
+    pub(super) saved: Result<(), StoreError>,
+}
+
 impl Renewal {
     /// The first state: the one that is stored, if it still serves, or a new one.
-    pub(super) async fn first(&mut self) -> Result<(StoredCert, Epoch), IdentityError> {
+    pub(super) async fn first(&mut self) -> Result<First, IdentityError> {
         let id = self.compiler.id.clone();
         let stored = match self.store.load(&id).await {
             Ok(stored) => stored,
@@ -72,16 +80,29 @@ impl Renewal {
             }
         };
         if let Some(mut stored) = stored {
+            let is_newer = stored.bundle.sequence != bundle.sequence;
             stored.bundle = bundle.clone();
             let compiled = self
                 .compiler
                 .compile(&stored.key, &stored.cert, &stored.bundle, None);
             match compiled.and_then(|epoch| epoch.fit(&id)) {
-                Ok(epoch) if self.is_as_asked(&stored) => return Ok((stored, epoch)),
                 Ok(epoch) => {
-                    return self.renewed(bundle).await.or_else(|error| {
-                        tracing::warn!(%error, "the stored certificate is of another kind or lives longer than asked for, and stays in use");
-                        Ok((stored, epoch))
+                    if !self.is_as_asked(&stored) {
+                        match self.renewed(bundle).await {
+                            Ok(first) => return Ok(first),
+                            Err(error) => {
+                                tracing::warn!(%error, "the stored certificate is of another kind or lives longer than asked for, and stays in use");
+                            }
+                        }
+                    }
+                    let saved = match is_newer {
+                        true => self.store.save(&stored).await,
+                        false => Ok(()),
+                    };
+                    return Ok(First {
+                        state: stored,
+                        epoch,
+                        saved,
                     });
                 }
                 Err(error) => {
@@ -121,17 +142,15 @@ impl Renewal {
         key.is_ok_and(|key| key.is_of(self.key_type)) && stored.cert.lifetime() <= longest
     }
 
-    /// A new key, with a new certificate, saved.
-    async fn renewed(&self, bundle: TrustBundle) -> Result<(StoredCert, Epoch), IdentityError> {
+    /// A new key, with a new certificate, saved if that is possible.
+    async fn renewed(&self, bundle: TrustBundle) -> Result<First, IdentityError> {
         let id = &self.compiler.id;
         let key = self.make_key().await.map_err(|failure| failure.error)?;
         let (key, issued) = self.request(key).await.map_err(|failure| failure.error)?;
         let epoch = self.compiler.compile(&key, &issued, &bundle, None)?.fit(id)?;
         let state = StoredCert::new(id.clone(), key, issued, bundle);
-        if let Err(error) = self.store.save(&state).await {
-            tracing::error!(id = %state.id, %error, "the identity could not be saved; a restart asks for a new one");
-        }
-        Ok((state, epoch))
+        let saved = self.store.save(&state).await;
+        Ok(First { state, epoch, saved })
     }
 
     fn failure(&self, cause: impl Into<BoxError>) -> Failure {

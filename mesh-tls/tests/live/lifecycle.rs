@@ -225,6 +225,23 @@ async fn an_identity_that_cannot_be_saved_serves_and_says_so_until_it_can() {
     assert_eq!(saved.cert.serial(), orders.certificate().serial());
 }
 
+/// Case 77, from the first certificate on.
+#[tokio::test(start_paused = true)]
+async fn a_first_identity_that_cannot_be_saved_says_so_and_is_saved_as_soon_as_it_can() {
+    let clock = TokioClock::new();
+    let store = Full(AnyStore::new(MemoryStore::new()), Arc::new(true.into()));
+    let builder = Identity::builder(id("orders"))
+        .authority(TestAuthority::new(&clock))
+        .store(store.clone());
+    let orders = builder.clock(clock.clone()).start().await.expect("it serves");
+    let status = orders.status();
+    assert!(!status.is_well() && status.unsaved.is_some());
+    store.1.store(false, Ordering::Relaxed);
+    until("saved", 61 * SECOND, || orders.status().is_well()).await;
+    let saved = store.load(&id("orders")).await.expect("readable").expect("there");
+    assert_eq!(saved.cert.serial(), orders.certificate().serial());
+}
+
 /// Case 41, in a running process and over a restart.
 #[tokio::test(start_paused = true)]
 async fn a_bundle_that_goes_back_is_refused_and_told_of_and_a_restart_does_not_fall_for_it() {

@@ -109,3 +109,57 @@ pub fn days_until(end: SystemTime, now: SystemTime) -> f64 {
 fn age(since: SystemTime, now: SystemTime) -> Duration {
     now.duration_since(since).unwrap_or_default()
 }
+
+#[cfg(test)]
+mod tests {
+    use mesh_core::SpiffeId;
+    use mesh_tls::{CertStore, LocalCa, StoreError, StoreErrorKind, StoredCert};
+
+    use super::*;
+
+    /// A store on a disk without space.
+    struct Full;
+
+    impl CertStore for Full {
+        async fn load(&self, _: &SpiffeId) -> Result<Option<StoredCert>, StoreError> {
+            Ok(None)
+        }
+
+        async fn save(&self, _: &StoredCert) -> Result<(), StoreError> {
+            Err(StoreError::new(StoreErrorKind::Unavailable, "no space is left"))
+        }
+    }
+
+    /// Case 77.
+    #[tokio::test]
+    async fn an_identity_that_cannot_be_saved_serves_is_in_trouble_and_is_shown() {
+        let ca = LocalCa::in_memory("cluster.local").expect("a CA");
+        let id: SpiffeId = "spiffe://cluster.local/ns/dept-barc/sa/gate"
+            .parse()
+            .expect("an ID");
+        let builder = Identity::builder(id).authority(ca).store(Full);
+        let identity = builder.start().await.expect("it serves");
+        let mut status = identity.follow_status();
+        while identity.status().unsaved.is_none() {
+            status.changed().await;
+        }
+        assert_eq!(
+            troubles(&identity),
+            ["the identity cannot be saved: no space is left"]
+        );
+
+        let telemetry = Telemetry::new();
+        let _figures = figures(&telemetry, &"gate".parse().expect("a name"), &identity);
+        let page = telemetry.render();
+        let value = |name: &str| {
+            let line = page.lines().find(|line| line.starts_with(name)).expect(name);
+            let (_, value) = line.rsplit_once(' ').expect("a value");
+            value.parse::<f64>().expect("a number")
+        };
+        let days = r#"service_mesh_certificate_expiry_days{service="gate",kind="#;
+        assert!((89.9..=90.0).contains(&value(&format!("{days}\"leaf\""))));
+        assert!((3649.9..=3650.0).contains(&value(&format!("{days}\"ca\""))));
+        let age = value("service_mesh_crl_age_seconds{");
+        assert!((300.0..310.0).contains(&age), "dated back by five minutes: {age}");
+    }
+}

@@ -10,6 +10,7 @@ use tokio::time::Instant;
 use crate::endpoint::EndpointId;
 use crate::name::{ServiceName, Version};
 use crate::peer::PeerInfo;
+use crate::split::Assignment;
 
 /// Whether a listener serves others (`inbound`) or the application beside it (`outbound`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -102,6 +103,8 @@ pub struct MeshContext {
     pub own_service: Option<ServiceName>,
     /// Where it goes.
     pub target: Option<Target>,
+    /// How it came to the version it goes to.
+    pub assignment: Assignment,
     /// When it must be answered.
     pub deadline: Option<Instant>,
     /// How often it had been tried before, anywhere in the call tree.
@@ -118,6 +121,7 @@ impl MeshContext {
             client: None,
             own_service: None,
             target: None,
+            assignment: Assignment::default(),
             deadline: None,
             attempt: 0,
         }

@@ -84,7 +84,7 @@ pub use name::{ServiceName, Version};
 pub use outcome::{GrpcCode, Outcome};
 pub use peer::PeerInfo;
 pub use request_key::{KeyBy, KeyExtractor, RequestKey};
-pub use split::{SplitError, TrafficSplit, Weights};
+pub use split::{Assignment, SplitError, TrafficSplit, Weights};
 
 /// The version of the mesh, as the header `x-service-mesh-version` and `service_mesh_build_info` tell it.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");

@@ -94,7 +94,8 @@ pub enum Samples {
     Vector(Vec<f64>),
 }
 
-/// Counted requests of one version: attempts, each counted for the version that served it.
+/// Counted requests of one version: attempts, each counted for the version that served it. Only those that a version
+/// got by its share: who asked for it is no fair sample.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Traffic {
     /// How many ended.
@@ -106,6 +107,9 @@ pub struct Traffic {
     /// How many different users had an error, where users stay with a version and the source tells them
     /// apart: one user that fails a hundred times is one.
     pub failed_users: Option<u64>,
+    /// How many more there were that asked for this version, by a header, a cookie or a rule. They are in none of the
+    /// other numbers.
+    pub pinned: u64,
     /// How long they took.
     pub latency: Histogram,
     /// How long it was counted: shorter than the window if the source has not run for so long.
@@ -129,6 +133,7 @@ impl Traffic {
                 (Some(now), Some(then)) => Some(now.checked_sub(then)?),
                 _ => None,
             },
+            pinned: self.pinned.checked_sub(earlier.pinned)?,
             latency: self.latency.since(&earlier.latency)?,
             covered: self.covered.checked_sub(earlier.covered)?,
         })

@@ -6,6 +6,12 @@ use http::{HeaderMap, StatusCode};
 
 use crate::error::ErrorKind;
 
+#[cfg(feature = "http")]
+mod answered;
+
+#[cfg(feature = "http")]
+pub use answered::Answered;
+
 /// A gRPC status code.
 ///
 /// ```

@@ -38,6 +38,19 @@ pub trait TrafficSplit: Send + Sync + 'static {
 
 const _: fn(&dyn TrafficSplit) = |_| {};
 
+/// How a request came to its version: what may be compared with the requests of another version, and what may not.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Assignment {
+    /// By the shares: it was drawn, or there was nothing to draw.
+    #[default]
+    Drawn,
+    /// By the shares, as all requests of its user, who has this key. The key says nothing about the version: it is no
+    /// part of what was drawn by.
+    Kept(u64),
+    /// It asked for it by a header or a cookie, or a rule sent it there. Such requests are no fair sample.
+    Asked,
+}
+
 /// The shares of a service's versions, in percent. Each version once, 100 in all.
 ///
 /// ```

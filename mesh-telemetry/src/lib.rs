@@ -4,6 +4,7 @@
 //!   ([`Telemetry::route`]); a request then costs three counters and no allocation.
 //! - [`MetricsLayer`] counts what passes a tower service; [`RequestRecord`] is the same for a proxy, which
 //!   knows the target only after it has routed.
+//! - [`Evidence`] tells how attempts at each version of a service went: what a canary is judged by.
 //! - [`serve_metrics`] serves `/metrics`, `/healthz` and `/readyz`, read-only, on a port of its own.
 //!
 //! Nothing a client sends becomes a label as it is: see [`labels`].
@@ -26,11 +27,13 @@
 //! # Ok::<(), mesh_core::BoxError>(())
 //! ```
 
+pub mod evidence;
 pub mod exporter;
 pub mod labels;
 pub mod metrics;
 pub mod registry;
 
+pub use evidence::{Evidence, ServiceEvidence};
 pub use exporter::{Readiness, serve_metrics};
 pub use metrics::{
     MetricsBody, MetricsFuture, MetricsLayer, MetricsService, ProcessMetrics, RequestRecord, RouteMetrics,

@@ -57,6 +57,7 @@ pub use route::RouteMetrics;
 pub use service::MetricsService;
 pub use upstream::{EndpointCounts, ServiceMetrics};
 
+pub(crate) use future::mesh_error;
 pub(crate) use histogram::write_head as write_duration_head;
 pub(crate) use route::RouteKey;
 pub(crate) use version::{VersionKey, VersionMetrics};

@@ -21,6 +21,7 @@ use metrics_util::MetricKindMask;
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
+use crate::evidence::Evidence;
 use crate::labels::SourceId;
 use crate::metrics::{
     EDGES, IdentityMetrics, MetricsLayer, ProcessMetrics, RouteKey, RouteMetrics, ServiceMetrics, VersionKey,
@@ -61,6 +62,7 @@ struct Shared {
     retention: Duration,
     alive: Mutex<Alive>,
     hooks: Hooks,
+    evidence: Evidence,
 }
 
 struct Alive {
@@ -134,6 +136,7 @@ impl TelemetryBuilder {
                     identities: Leases::new(),
                 }),
                 hooks: Hooks::default(),
+                evidence: Evidence::new(),
             }),
         }
     }
@@ -201,6 +204,11 @@ impl Telemetry {
         alive.identities.get_or_insert_with(service.shared(), |name| {
             IdentityMetrics::new(&self.shared.series, name)
         })
+    }
+
+    /// How attempts at each version of each service went.
+    pub fn evidence(&self) -> Evidence {
+        self.shared.evidence.clone()
     }
 
     /// The metrics of the process as a whole.

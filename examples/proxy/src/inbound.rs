@@ -4,6 +4,7 @@ mod again;
 mod attempt;
 mod compressed;
 mod mirrored;
+mod tries;
 mod wait;
 
 use std::convert::Infallible;
@@ -24,7 +25,7 @@ use mesh_core::forward::{self, Outgoing};
 use mesh_core::forwarded::{PeerMarks, RequestMarks, mark_response};
 use mesh_core::reject::{RejectBody, is_grpc};
 use mesh_core::upgrade::tunnel;
-use mesh_core::{BoxError, Error, ErrorKind, MeshContext, PeerInfo, RequestHead};
+use mesh_core::{Assignment, BoxError, Error, ErrorKind, MeshContext, PeerInfo, RequestHead};
 use mesh_lb::Balance;
 use mesh_telemetry::labels::{MethodLabel, Protocol, SourceId};
 use mesh_telemetry::metrics::{MetricsBody, RequestRecord, RouteMetrics};
@@ -89,6 +90,8 @@ struct Place {
     service: usize,
     /// Among the table's decisions.
     decision: usize,
+    /// How the request came to the version it goes to.
+    assignment: Assignment,
 }
 
 /// What its answer depends on.
@@ -166,6 +169,8 @@ impl Connection {
             breaker: place.serving.plan.services[place.service].breaker.as_ref(),
             balance: &place.serving.balancers[place.service],
             version: decision.target().and_then(|target| target.version.as_ref()),
+            evidence: &place.serving.plan.services[place.service].evidence,
+            assignment: place.assignment,
             received: order.received,
             due: prepared.timeout.map(|limit| order.received + limit),
         };
@@ -271,7 +276,7 @@ impl Connection {
                 return Err(self.refuse(&parts, self.record(unrouted, &context, &parts), &error));
             }
         };
-        let decision = routed.decision();
+        let (decision, assignment) = (routed.decision(), routed.assignment());
         let cookie = routed.cookie().and_then(|cookie| cookie.set_cookie());
         let cors = decision.cors().map(|cors| CrossOrigin::of(cors, &parts.headers));
         let cors = cors.map(Box::new);
@@ -360,6 +365,7 @@ impl Connection {
                 serving,
                 service,
                 decision,
+                assignment,
             },
             request: Request::from_parts(parts, body),
             upgrade,

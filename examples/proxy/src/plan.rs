@@ -12,8 +12,8 @@ use mesh_core::serve::ServeLimits;
 use mesh_core::{KeyBy, ServiceName};
 use mesh_lb::endpoint::Limits;
 use mesh_lb::{Fleet, PoolSettings, Protocol};
-use mesh_telemetry::Telemetry;
 use mesh_telemetry::metrics::{RouteMetrics, ServiceMetrics};
+use mesh_telemetry::{ServiceEvidence, Telemetry};
 use mesh_tls::{ClientCerts, Identity};
 use mesh_traffic::compression::CompressionRule;
 use mesh_traffic::fault::FaultLayer;
@@ -143,8 +143,12 @@ pub struct ServicePlan {
     pub expected: usize,
     /// The shares of its versions, if it has several.
     pub split: Option<LiveSplit>,
+    /// Whether users stay with the version they got.
+    pub users_stay: bool,
     /// Where attempts are counted.
     pub metrics: Arc<ServiceMetrics>,
+    /// Where they are counted for the versions that met them.
+    pub evidence: Arc<ServiceEvidence>,
     /// Where what concerns the whole process is counted.
     pub telemetry: Telemetry,
 }
@@ -224,7 +228,15 @@ impl Plan {
                     Source::of(service).map_err(|error| format!("service {}: {error}", service.name))?;
                 let split = splits.get(&service.name).cloned();
                 let plan = plan(service, mesh, tls, source, telemetry, fleets, policies.breakers);
-                Ok(ServicePlan { split, ..plan })
+                if let Some(split) = &split {
+                    plan.evidence.know(split.versions().iter().map(Option::as_ref));
+                }
+                let users_stay = routing::pins(service, config).is_sticky();
+                Ok(ServicePlan {
+                    split,
+                    users_stay,
+                    ..plan
+                })
             })
             .collect::<Result<Vec<ServicePlan>, String>>()?;
         let by_name: HashMap<&str, usize> = services
@@ -336,7 +348,9 @@ fn plan(
         tls,
         expected: service.replicas.unwrap_or(0) as usize,
         split: None,
+        users_stay: false,
         metrics,
+        evidence: telemetry.evidence().service(&service.name),
         telemetry: telemetry.clone(),
     }
 }

@@ -101,7 +101,7 @@ fn named<'c>(service: &'c config::Service, config: &'c Config) -> impl Iterator<
 }
 
 /// `canaryDeployment.routing`, for the services that are rolled out.
-fn pins(service: &config::Service, config: &Config) -> Pins {
+pub fn pins(service: &config::Service, config: &Config) -> Pins {
     let of_service = |canary: &&config::Canary| {
         let listed = canary.services.as_ref();
         canary.enabled && listed.is_none_or(|listed| listed.contains(&service.name))

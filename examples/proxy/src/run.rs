@@ -323,6 +323,7 @@ impl Process {
             worker.adopt(&plan).await;
         }
         for service in &plan.services {
+            service.evidence.set_users_stay(service.users_stay);
             let (found, expected) = (service.fleet.endpoints().endpoints.len(), service.expected);
             if service.source.found.is_none() && found < expected {
                 let service = service.name.clone();

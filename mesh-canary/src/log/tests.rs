@@ -158,6 +158,7 @@ proptest! {
             requests: counts.0,
             errors: counts.1,
             failed_users: counts.2,
+            pinned: counts.0 / 7,
             latency: Histogram::new(edges.into(), latencies).expect("rising"),
             covered: Duration::from_micros(times.0.into()),
         };

@@ -25,10 +25,17 @@ struct WrittenTraffic {
     errors: u64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     failed_users: Option<u64>,
+    #[serde(default, skip_serializing_if = "is_none")]
+    pinned: u64,
     covered: u64,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     edges: Vec<u64>,
     latencies: Vec<u64>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+fn is_none(count: &u64) -> bool {
+    *count == 0
 }
 
 /// 584 years fit; what is longer is not from this mesh.
@@ -41,6 +48,7 @@ fn written(traffic: &Traffic) -> WrittenTraffic {
         requests: traffic.requests,
         errors: traffic.errors,
         failed_users: traffic.failed_users,
+        pinned: traffic.pinned,
         covered: nanos(traffic.covered),
         edges: traffic.latency.edges().iter().copied().map(nanos).collect(),
         latencies: traffic.latency.counts().to_vec(),
@@ -53,6 +61,7 @@ fn read(traffic: WrittenTraffic) -> Result<Traffic, &'static str> {
         requests: traffic.requests,
         errors: traffic.errors,
         failed_users: traffic.failed_users,
+        pinned: traffic.pinned,
         latency: Histogram::new(edges, traffic.latencies).ok_or("latencies do not fit their edges")?,
         covered: Duration::from_nanos(traffic.covered),
     })

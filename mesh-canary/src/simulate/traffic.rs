@@ -71,6 +71,7 @@ impl Arm {
             requests,
             errors,
             failed_users: None,
+            pinned: 0,
             latency: Histogram::new(Arc::clone(&self.edges), counts).unwrap_or_default(),
             covered: length,
         }

@@ -17,6 +17,7 @@ fn traffic(requests: u64, errors: u64, counts: [u64; 4]) -> Traffic {
         requests,
         errors,
         failed_users: Some(errors),
+        pinned: errors,
         latency: histogram(counts),
         covered: ms(requests),
     }

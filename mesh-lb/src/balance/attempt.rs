@@ -29,6 +29,10 @@ const MAX_ATTEMPTS: usize = 4;
 pub struct Attempt<'a> {
     /// The endpoint.
     pub endpoint: &'a EndpointId,
+    /// The version of that endpoint.
+    pub version: Option<&'a Version>,
+    /// How long it took, to the head of the answer.
+    pub took: Duration,
     /// How it ended.
     pub outcome: Outcome,
     /// Which attempt at its request it was, from 1.
@@ -37,6 +41,9 @@ pub struct Attempt<'a> {
 
 /// Who is told of attempts.
 pub(super) type Observer = Box<dyn Fn(&Attempt<'_>) + Send + Sync>;
+
+/// Who is told of the attempts at one request, besides.
+pub(super) type Watch<'w> = &'w mut (dyn FnMut(&Attempt<'_>) + Send);
 
 impl Balance {
     /// Sends a request to an endpoint of this version; without one, to a stable endpoint.
@@ -53,8 +60,22 @@ impl Balance {
     /// attempts are used up.
     pub async fn send(
         &self,
+        request: Request<Body>,
+        version: Option<&Version>,
+    ) -> Result<(Response<Body>, AttemptInfo), Error> {
+        self.send_watched(request, version, &mut |_| {}).await
+    }
+
+    /// The same, and `watch` is told of each attempt at this request when it has ended, as the
+    /// [observer](super::BalanceBuilder::observe) is of those at all.
+    ///
+    /// # Errors
+    /// As [`Balance::send`].
+    pub async fn send_watched(
+        &self,
         mut request: Request<Body>,
         version: Option<&Version>,
+        watch: Watch<'_>,
     ) -> Result<(Response<Body>, AttemptInfo), Error> {
         let blame = Patience::with(&request);
         let mut tried = Tried::of(&request);
@@ -75,7 +96,7 @@ impl Balance {
                 begun: attempt.begun(),
                 patience: *patience.get_or_insert_with(|| self.patience(attempt.begun())),
             };
-            let under_way = self.under_way(endpoint, attempt, number, &blame);
+            let under_way = self.under_way(endpoint, attempt, number, &blame, &mut *watch);
             let guards = Guards {
                 _in_flight: in_flight,
                 _permit: permit,
@@ -139,8 +160,21 @@ impl Balance {
     /// As [`Balance::send`]. Only connecting is tried again.
     pub async fn send_upgrade(
         &self,
+        request: Request<Body>,
+        version: Option<&Version>,
+    ) -> Result<(Response<Incoming>, AttemptInfo), Error> {
+        self.send_upgrade_watched(request, version, &mut |_| {}).await
+    }
+
+    /// The same, and `watch` is told of each attempt at this request when it has ended.
+    ///
+    /// # Errors
+    /// As [`Balance::send_upgrade`].
+    pub async fn send_upgrade_watched(
+        &self,
         mut request: Request<Body>,
         version: Option<&Version>,
+        watch: Watch<'_>,
     ) -> Result<(Response<Incoming>, AttemptInfo), Error> {
         let blame = Patience::with(&request);
         let mut tried = Tried::of(&request);
@@ -155,7 +189,7 @@ impl Balance {
             } = self.begin(&mut request, version, tried.endpoints()).await?;
             tried.begun(endpoint.id());
             let patience = *patience.get_or_insert_with(|| self.patience(attempt.begun()));
-            let under_way = self.under_way(endpoint, attempt, number, &blame);
+            let under_way = self.under_way(endpoint, attempt, number, &blame, &mut *watch);
             let guards = Guards {
                 _in_flight: in_flight,
                 _permit: permit,
@@ -281,15 +315,17 @@ impl Balance {
         Error::new(ErrorKind::NoHealthyEndpoint, message)
     }
 
-    fn under_way(
-        &self,
+    fn under_way<'a>(
+        &'a self,
         endpoint: Arc<Endpoint>,
         attempt: Unjudged,
         number: u32,
         patience: &Patience,
-    ) -> UnderWay<'_> {
+        watch: Watch<'a>,
+    ) -> UnderWay<'a> {
         UnderWay {
             balance: self,
+            watch,
             endpoint,
             attempt: Some(attempt),
             number,

@@ -7,6 +7,7 @@ use mesh_core::due::Due;
 use mesh_core::{AttemptInfo, Endpoint, ErrorKind, MeshContext, Outcome, PeerInfo};
 use tokio::time::Instant;
 
+use super::attempt::Watch;
 use super::{Attempt, Balance};
 use crate::fleet::Unjudged;
 
@@ -14,6 +15,7 @@ use crate::fleet::Unjudged;
 /// endpoint has missed that.
 pub(super) struct UnderWay<'a> {
     pub(super) balance: &'a Balance,
+    pub(super) watch: Watch<'a>,
     pub(super) endpoint: Arc<Endpoint>,
     /// None when it has ended.
     pub(super) attempt: Option<Unjudged>,
@@ -75,14 +77,19 @@ impl UnderWay<'_> {
         let Some(attempt) = self.attempt.take() else {
             return;
         };
+        let took = now.saturating_duration_since(attempt.begun());
         self.balance.fleet().judge(attempt, outcome, now);
+        let attempt = Attempt {
+            endpoint: self.endpoint.id(),
+            version: self.endpoint.version.as_ref(),
+            took,
+            outcome,
+            number: self.number,
+        };
         if let Some(observe) = &self.balance.shared.observe {
-            observe(&Attempt {
-                endpoint: self.endpoint.id(),
-                outcome,
-                number: self.number,
-            });
+            observe(&attempt);
         }
+        (self.watch)(&attempt);
     }
 }
 

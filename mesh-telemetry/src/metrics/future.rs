@@ -55,11 +55,16 @@ where
 }
 
 fn count_error(mut record: RequestRecord, error: &dyn Any) {
-    let boxed = error
-        .downcast_ref::<BoxError>()
-        .and_then(|error| error.downcast_ref::<Error>());
-    match error.downcast_ref::<Error>().or(boxed) {
+    match mesh_error(error) {
         Some(error) => record.failed(error),
         None => record.answered(StatusCode::INTERNAL_SERVER_ERROR, None),
     }
+}
+
+/// The mesh's error that this is, boxed or not.
+pub(crate) fn mesh_error(error: &dyn Any) -> Option<&Error> {
+    let boxed = error
+        .downcast_ref::<BoxError>()
+        .and_then(|error| error.downcast_ref::<Error>());
+    error.downcast_ref::<Error>().or(boxed)
 }

@@ -1,11 +1,11 @@
 //! One request from leave to verdict.
 
-use http::{Response, StatusCode};
+use http::Response;
 use http_body::Body;
 use mesh_core::body_end::{End, EndBody, OnEnd};
 use mesh_core::breaker::Permit;
-use mesh_core::reject::{is_grpc, refusal_of};
-use mesh_core::{Error, ErrorKind, GrpcCode, Outcome};
+use mesh_core::outcome::Answered;
+use mesh_core::{Error, ErrorKind, Outcome};
 use tokio::time::Instant;
 
 use super::service_breaker::ServiceBreaker;
@@ -50,12 +50,12 @@ impl Admitted {
     pub fn response<B: Body>(mut self, response: Response<B>) -> Response<BreakerBody<B>> {
         // In time: what becomes of the body is not the deadline's business.
         self.deadline = None;
-        let verdict = match judge(&response) {
-            Head::Final(outcome) => {
+        let verdict = match Answered::by(&response) {
+            Answered::Ended(outcome) => {
                 self.settle(outcome, Instant::now());
                 Verdict(None)
             }
-            Head::Good { grpc } => Verdict(Some((self, grpc))),
+            open @ Answered::Open { .. } => Verdict(Some((self, open))),
         };
         response.map(|body| EndBody::new(body, verdict))
     }
@@ -91,44 +91,15 @@ pub type BreakerBody<B> = EndBody<B, Verdict>;
 
 /// Tells the breaker when the body is over. The default is that of no breaker: nobody is told.
 #[derive(Debug, Default)]
-pub struct Verdict(Option<(Admitted, bool)>);
+pub struct Verdict(Option<(Admitted, Answered)>);
 
 impl OnEnd for Verdict {
     fn on_end(self, end: End) {
-        let Some((admitted, grpc)) = self.0 else { return };
-        let outcome = match end {
-            // Without a status a gRPC call did not succeed: to its client it is UNKNOWN.
-            End::Complete(code) if grpc => Outcome::of_grpc(code.unwrap_or(GrpcCode::UNKNOWN)),
-            End::Complete(_) => Outcome::Success,
-            End::Failed => Outcome::Refused(ErrorKind::UpstreamReset),
-            // How the call went nobody will know.
-            End::Dropped if grpc => return,
-            // It answered, and nothing went wrong while anybody looked. Event streams end no other way: if they said
-            // nothing, their service would never be well again.
-            End::Dropped => Outcome::Success,
+        let Some((admitted, answered)) = self.0 else {
+            return;
         };
-        admitted.settle(outcome, Instant::now());
-    }
-}
-
-enum Head {
-    Final(Outcome),
-    Good { grpc: bool },
-}
-
-fn judge<B>(response: &Response<B>) -> Head {
-    if let Some(kind) = refusal_of(response) {
-        return Head::Final(Outcome::Refused(kind));
-    }
-    let grpc = is_grpc(response.headers());
-    if grpc && let Some(code) = GrpcCode::in_fields(response.headers()) {
-        return Head::Final(Outcome::of_grpc(code));
-    }
-    if grpc && response.status() != StatusCode::OK {
-        return Head::Final(Outcome::of_grpc(GrpcCode::of_http_status(response.status())));
-    }
-    match Outcome::of_status(response.status()) {
-        Outcome::Success => Head::Good { grpc },
-        failed => Head::Final(failed),
+        if let Some(outcome) = answered.at(end) {
+            admitted.settle(outcome, Instant::now());
+        }
     }
 }

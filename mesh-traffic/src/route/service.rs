@@ -83,7 +83,7 @@ fn decide<T: Routes, ReqBody, ResBody>(
         Ok(routed) => routed,
         Err(nothing) => return Err(reject(&Error::from(nothing), is_grpc(head.headers))),
     };
-    let decision = routed.decision();
+    let (decision, assignment) = (routed.decision(), routed.assignment());
     let finish = Finish {
         changes: decision.changes().cloned(),
         cookie: routed.cookie().and_then(|cookie| cookie.set_cookie()),
@@ -100,6 +100,7 @@ fn decide<T: Routes, ReqBody, ResBody>(
             let extensions = request.extensions_mut();
             if let Some(context) = extensions.get_mut::<MeshContext>() {
                 context.target = Some(target.clone());
+                context.assignment = assignment;
                 if let Some(timeout) = decision.timeout() {
                     require_within(context, timeout);
                 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mesh_core::context::Target;
-use mesh_core::{Error, ErrorKind};
+use mesh_core::{Assignment, Error, ErrorKind};
 
 use super::changes::Changes;
 use super::cors::Cors;
@@ -84,12 +84,19 @@ impl Decision {
 pub struct Routed<'t> {
     pub(crate) decision: &'t Decision,
     pub(crate) cookie: Option<StickyCookie<'t>>,
+    pub(crate) assignment: Assignment,
 }
 
 impl<'t> Routed<'t> {
     /// The decision.
     pub fn decision(&self) -> &'t Decision {
         self.decision
+    }
+
+    /// How the request came to its version. What a rule or the client itself names was asked for; what the versions of
+    /// a service share was drawn.
+    pub fn assignment(&self) -> Assignment {
+        self.assignment
     }
 
     /// The cookie that keeps the client to its version, if it is to get one.

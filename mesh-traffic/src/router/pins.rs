@@ -4,9 +4,9 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use http::header::{COOKIE, HeaderName, HeaderValue};
-use mesh_core::RequestKey;
 use mesh_core::cookie::{cookies, is_cookie_name};
 use mesh_core::reject::is_grpc;
+use mesh_core::{Assignment, RequestKey};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::asking::Asking;
@@ -206,6 +206,7 @@ pub(crate) struct Drawn {
     pub(crate) why: Why,
     /// The value the client is given.
     pub(crate) value: Option<u128>,
+    pub(crate) assignment: Assignment,
 }
 
 /// How many values are tried for one that leads where the address led: enough for a share of 1 %.
@@ -213,10 +214,11 @@ const TRIES: u32 = 1024;
 
 impl Drawing<'_> {
     pub(crate) fn draw(&self, asking: &Asking<'_>) -> Drawn {
-        let drawn = |place, why| Drawn {
+        let drawn = |place, why, assignment| Drawn {
             place,
             why,
             value: None,
+            assignment,
         };
         let said = self
             .pinned
@@ -227,25 +229,30 @@ impl Drawing<'_> {
                 Side::Stable => pinned.stable,
                 Side::Canary => pinned.canary.unwrap_or(pinned.stable),
             };
-            return drawn(place, *why);
+            return drawn(place, *why, Assignment::Asked);
         }
         if let Some(place) = self.weights.only() {
-            return drawn(place, Why::Only);
+            return drawn(place, Why::Only, Assignment::Drawn);
         }
         match said {
             Some((pinned, said)) if pinned.pins.sticky => self.stick(pinned, &said, asking),
             // The upper bits: those of a weak generator are better than the lower.
-            _ => drawn(self.weights.choose((asking.random >> 96) as u32), Why::Drawn),
+            _ => {
+                let place = self.weights.choose((asking.random >> 96) as u32);
+                drawn(place, Why::Drawn, Assignment::Drawn)
+            }
         }
     }
 
     fn stick(&self, pinned: &Pinned<'_>, said: &Said, asking: &Asking<'_>) -> Drawn {
         let place_of = |value: u128| self.weights.choose(point(&value.to_be_bytes(), pinned.salt));
+        let kept = |value: u128| Assignment::Kept(key(&value.to_be_bytes(), pinned.salt));
         if let Said::Value(value) = said {
             return Drawn {
                 place: place_of(*value),
                 why: Why::Sticky,
                 value: None,
+                assignment: kept(*value),
             };
         }
         // Calls between services keep no cookies.
@@ -258,6 +265,7 @@ impl Drawing<'_> {
                 place: place_of(asking.random),
                 why: Why::New,
                 value: takes_cookies.then_some(asking.random),
+                assignment: kept(asking.random),
             },
             Some(client) => {
                 let place = self.weights.choose(point_of(client, pinned.salt));
@@ -269,6 +277,10 @@ impl Drawing<'_> {
                     place,
                     why: Why::Client,
                     value: value.and_then(|mut values| values.find(same)),
+                    // Not by the value it is given: it may throw that away every time.
+                    assignment: Assignment::Kept(
+                        RequestKey::address(client).with_bytes(|bytes| key(bytes, pinned.salt)),
+                    ),
                 }
             }
         }
@@ -278,6 +290,11 @@ impl Drawing<'_> {
 /// A point on the line of all `u32`, which the weights divide.
 fn point(bytes: &[u8], salt: u64) -> u32 {
     (xxh3_64_with_seed(bytes, salt) >> 32) as u32
+}
+
+/// What tells users apart, and nothing about their points: the seed is another.
+fn key(bytes: &[u8], salt: u64) -> u64 {
+    xxh3_64_with_seed(bytes, !salt)
 }
 
 fn point_of(client: IpAddr, salt: u64) -> u32 {

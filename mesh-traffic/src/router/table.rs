@@ -7,6 +7,8 @@ mod problem;
 
 use std::collections::HashMap;
 
+use mesh_core::Assignment;
+
 use self::choice::{Choice, Versions};
 use self::compile::Compiler;
 pub use self::explain::{Explanation, SplitTaken, Tried, Verdict};
@@ -161,16 +163,25 @@ impl RouteTable {
             Some(place) => self.rules[place].choice.decide(asking, recorder)?,
             None => (self.hosts.find(view.host.as_bytes())?, None),
         };
-        let (index, cookie) = match self.versions.get(index) {
-            None | Some(None) => (index, cookie),
+        let (index, cookie, assignment) = match self.versions.get(index) {
+            None | Some(None) => (index, cookie, None),
             Some(Some(versions)) => {
-                let (index, own) = versions.decide(asking, recorder);
+                let (index, own, assignment) = versions.decide(asking, recorder);
                 // One value is enough for all that draw by that cookie.
-                (index, cookie.or(own))
+                (index, cookie.or(own), Some(assignment))
             }
         };
         let decision = self.decisions.get(index)?;
-        Some(Routed { decision, cookie })
+        let named = || decision.target().is_some_and(|target| target.version.is_some());
+        let assignment = assignment.unwrap_or_else(|| match named() {
+            true => Assignment::Asked,
+            false => Assignment::Drawn,
+        });
+        Some(Routed {
+            decision,
+            cookie,
+            assignment,
+        })
     }
 
     /// The first rule that holds; every one before it is told of.

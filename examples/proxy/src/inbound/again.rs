@@ -10,7 +10,7 @@ use mesh_traffic::fault::Asked;
 use mesh_traffic::retry::Retries;
 use tokio::time::Instant;
 
-use super::attempt::{Attempt, SentBody};
+use super::attempt::{Attempt, SentBody, uncounted};
 use super::wait::in_trouble;
 use crate::authorization::Standing;
 
@@ -69,7 +69,8 @@ pub(super) async fn send(
         }
     };
     match retries.send(request, send).await {
-        Ok(response) => Ok(asked.answered(response)),
+        // Each try was counted for itself.
+        Ok(response) => Ok(asked.answered(response.map(uncounted))),
         Err(error) => Err(asked.failed(error)),
     }
 }

@@ -1,5 +1,7 @@
 //! One try at a service: leave of its breaker, an endpoint, an answer.
 
+use std::sync::Arc;
+
 use http::{Request, Response};
 use http_body::Body as _;
 use hyper::body::Incoming;
@@ -8,15 +10,18 @@ use mesh_core::body_end::EndBody;
 use mesh_core::breaker::State;
 use mesh_core::due::Due;
 use mesh_core::hop::check_response;
-use mesh_core::{AttemptInfo, Error, MeshContext, Version};
+use mesh_core::{Assignment, AttemptInfo, Error, MeshContext, Version};
 use mesh_lb::Balance;
+use mesh_telemetry::ServiceEvidence;
+use mesh_telemetry::evidence::{EvidenceBody, EvidenceRecord};
 use mesh_traffic::breaker::{Admitted, BreakerBody, Verdict};
 use tokio::time::Instant;
 
+use super::tries::Tries;
 use crate::breakers::Watched;
 
-/// The body of an answer: the breaker learns from it how the request ended.
-pub(super) type SentBody = BreakerBody<Body>;
+/// The body of an answer: the breaker, and who judges versions, learn from it how the request ended.
+pub(super) type SentBody = BreakerBody<EvidenceBody<Body>>;
 
 /// Where a request is tried.
 #[derive(Clone, Copy)]
@@ -24,6 +29,9 @@ pub(super) struct Attempt<'a> {
     pub(super) breaker: Option<&'a Watched>,
     pub(super) balance: &'a Balance,
     pub(super) version: Option<&'a Version>,
+    pub(super) evidence: &'a Arc<ServiceEvidence>,
+    /// How the request came to that version.
+    pub(super) assignment: Assignment,
     pub(super) received: Instant,
     /// When the service is to have answered by its configuration. A caller that waits less does not make it worse.
     pub(super) due: Option<Instant>,
@@ -40,14 +48,27 @@ impl Attempt<'_> {
     ) -> Result<(Response<SentBody>, AttemptInfo), Error> {
         let mut asked = self.ask()?;
         let request = asked.watch(request);
-        let sent = self.balance.send(request, self.version).await;
+        let mut tries = Tries::of(self);
+        let sent = self
+            .balance
+            .send_watched(request, self.version, &mut |tried| tries.tried(tried))
+            .await;
         let sent = sent.and_then(|(response, info)| {
-            check_response(response.status(), response.version(), response.headers(), false)?;
-            Ok((response, info))
+            let checked = check_response(response.status(), response.version(), response.headers(), false);
+            match checked {
+                Ok(()) => Ok((tries.answered(response, &info), info)),
+                Err(error) => {
+                    tries.malformed(&info);
+                    Err(error)
+                }
+            }
         });
         match sent {
             Ok((response, info)) => Ok((asked.answered(response), info)),
-            Err(error) => Err(asked.failed(error)),
+            Err(error) => {
+                tries.failed(&error);
+                Err(asked.failed(error))
+            }
         }
     }
 
@@ -60,9 +81,20 @@ impl Attempt<'_> {
         request: Request<Body>,
     ) -> Result<Response<BreakerBody<Incoming>>, Error> {
         let asked = self.ask()?;
-        match self.balance.send_upgrade(request, self.version).await {
-            Ok((response, _)) => Ok(asked.answered(response)),
-            Err(error) => Err(asked.failed(error)),
+        let mut tries = Tries::of(self);
+        let sent = self
+            .balance
+            .send_upgrade_watched(request, self.version, &mut |tried| tries.tried(tried))
+            .await;
+        match sent {
+            Ok((response, info)) => {
+                tries.upgraded(&info);
+                Ok(asked.answered(response))
+            }
+            Err(error) => {
+                tries.failed(&error);
+                Err(asked.failed(error))
+            }
         }
     }
 
@@ -95,7 +127,8 @@ impl Attempt<'_> {
                 State::Closed => self.received,
                 _ => Instant::now(),
             };
-            asked.admitted = Some(breaker.admit(now)?);
+            let admitted = breaker.admit(now);
+            asked.admitted = Some(admitted.inspect_err(|refused| Tries::of(self).failed(refused))?);
         }
         Ok(asked)
     }
@@ -155,7 +188,12 @@ impl Drop for Asked {
     }
 }
 
-/// A body that no breaker waits for.
+/// A body whose end says nothing about a version, or nothing new.
+pub(super) fn uncounted(body: Body) -> EvidenceBody<Body> {
+    EndBody::new(body, EvidenceRecord::default())
+}
+
+/// A body that no breaker waits for either.
 pub(super) fn unwatched(body: Body) -> SentBody {
-    EndBody::new(body, Verdict::default())
+    EndBody::new(uncounted(body), Verdict::default())
 }

@@ -189,3 +189,39 @@ fn a_million_requests_and_a_million_clients_are_split_by_the_shares() {
         assert!(is_fair(stuck, DRAWS, share), "{stuck} for {canary} %");
     }
 }
+
+#[test]
+fn what_was_asked_for_is_told_from_what_was_drawn() {
+    let client = Some(IpAddr::from([203, 0, 113, 7]));
+    for (sticky, fields, expected) in [
+        (false, &[][..], Some(Assignment::Drawn)),
+        (true, &[("x-canary-user", "true")], Some(Assignment::Asked)),
+        (false, &[("cookie", "canary=never")], Some(Assignment::Asked)),
+        (true, &[], None),
+    ] {
+        let drawn = drawn(&Pins::default().sticky(sticky), 30, fields, 7, client);
+        match expected {
+            Some(expected) => assert_eq!(drawn.assignment, expected, "{fields:?}"),
+            None => assert!(matches!(drawn.assignment, Assignment::Kept(_)), "{fields:?}"),
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn a_user_has_one_key_with_or_without_cookies_and_another_has_another(
+        random: u128, again: u128, value in 1_u128.., address: [u8; 4],
+    ) {
+        let pins = Pins::default().sticky(true);
+        let (client, other) = (Some(IpAddr::from(address)), Some(IpAddr::from([address[0] ^ 1, 2, 3, 4])));
+        let by_address = drawn(&pins, 30, &[], random, client).assignment;
+        prop_assert_eq!(drawn(&pins, 60, &[], again, client).assignment, by_address, "it keeps no cookies");
+        prop_assert_ne!(drawn(&pins, 30, &[], random, other).assignment, by_address);
+        let cookie = format!("canary={value:032x}");
+        let by_cookie = drawn(&pins, 30, &[("cookie", &cookie)], random, client).assignment;
+        prop_assert_eq!(drawn(&pins, 60, &[("cookie", &cookie)], again, other).assignment, by_cookie);
+        // The first answer gave the cookie that comes with the next request.
+        let first = drawn(&pins, 30, &[], value, None);
+        prop_assert_eq!((first.value, first.assignment), (Some(value), by_cookie));
+    }
+}

@@ -1,5 +1,7 @@
 //! Which of the decisions a rule, or a service, takes.
 
+use mesh_core::Assignment;
+
 use crate::router::asking::Asking;
 use crate::router::live_split::LiveSplit;
 use crate::router::pins::{Drawing, Pinned, Pins, StickyCookie, cookie_of};
@@ -45,6 +47,9 @@ pub(super) struct Versions {
 /// A decision's index, and the cookie that keeps a client to it.
 pub(super) type Chosen<'t> = (usize, Option<StickyCookie<'t>>);
 
+/// The same, of a service's versions, and how the request came to it.
+pub(super) type ChosenVersion<'t> = (usize, Option<StickyCookie<'t>>, Assignment);
+
 impl Choice {
     pub(super) fn decide<'t, R: Recorder<'t>>(
         &'t self,
@@ -87,7 +92,11 @@ impl Arms {
 }
 
 impl Versions {
-    pub(super) fn decide<'t, R: Recorder<'t>>(&'t self, asking: &Asking<'_>, recorder: &mut R) -> Chosen<'t> {
+    pub(super) fn decide<'t, R: Recorder<'t>>(
+        &'t self,
+        asking: &Asking<'_>,
+        recorder: &mut R,
+    ) -> ChosenVersion<'t> {
         let shares = self.split.load();
         let drawn = Drawing {
             weights: &shares.weights,
@@ -111,6 +120,7 @@ impl Versions {
         (
             index(drawn.place),
             drawn.value.map(|value| cookie_of(&self.pins, value)),
+            drawn.assignment,
         )
     }
 }

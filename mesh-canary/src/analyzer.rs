@@ -1,11 +1,13 @@
 //! Who judges a canary, on what evidence, with what verdict.
 
+mod analysed;
 mod evidence;
 mod finding;
 mod mark;
 mod memory;
 mod verdict;
 
+pub use analysed::{Analysed, Standing};
 pub use evidence::{Evidence, EvidenceError, EvidenceErrorKind, Observed, Stage, Window};
 pub use finding::{Bound, Finding, Number};
 pub use mark::Mark;

@@ -10,18 +10,24 @@ use mesh_core::event::EventBus;
 use mesh_core::metric::MetricSource;
 use mesh_core::split::{TrafficSplit, Weights};
 
-use crate::analyzer::{CanaryAnalyzer, Memory};
-use crate::log::{History, Request};
+use crate::analyzer::{CanaryAnalyzer, Memory, Verdict};
+use crate::log::{Entry, History, Record, Request};
 use crate::plan::Plan;
 use crate::rollout::{Action, Command, Ignored, Input};
 use crate::store::{AnyStore, RolloutStore};
+use crate::template::Template;
 
+mod analyses;
 mod counted;
 mod error;
 
 pub use error::ControllerError;
 
+use analyses::Analyses;
 use counted::Counted;
+
+/// So many of the last decisions are kept to be shown.
+const MOST_DECISIONS: usize = 100;
 
 /// The rollouts of one service. All it decides is decided by [`Rollout`](crate::rollout::Rollout); this only waits.
 ///
@@ -69,7 +75,13 @@ pub struct Controller<M> {
     analyzer: Option<(Plan, Arc<dyn CanaryAnalyzer>)>,
     /// What the analyzer made of the evidence so far.
     memory: Memory,
+    analyses: Analyses,
     history: History,
+    /// The newest of the last rollout, with their positions.
+    decisions: VecDeque<(u64, Record)>,
+    /// Up to which position somebody was told of them.
+    told: Option<u64>,
+    verdict: Option<Verdict>,
     /// Whether what is in memory may differ from the log.
     stale: bool,
     /// As it was told last.
@@ -102,6 +114,10 @@ impl<M: MetricSource> Controller<M> {
             custom: None,
             analyzer: None,
             memory: Memory::default(),
+            analyses: Analyses::default(),
+            decisions: VecDeque::new(),
+            told: None,
+            verdict: None,
             stale: true,
             endpoints: None,
             counted: None,
@@ -132,9 +148,38 @@ impl<M: MetricSource> Controller<M> {
         self
     }
 
+    /// Judged by these analysis templates too: [`WithTemplates`](crate::judge::WithTemplates) says how. Their queries go to
+    /// the source of the numbers.
+    #[must_use]
+    pub fn with_templates(mut self, templates: impl IntoIterator<Item = Template>) -> Self {
+        self.analyses = Analyses::new(templates);
+        self
+    }
+
     /// What has happened so far.
     pub fn history(&self) -> &History {
         &self.history
+    }
+
+    /// The newest decisions of the last rollout, the oldest first.
+    pub fn decisions(&self) -> impl DoubleEndedIterator<Item = &Record> {
+        self.decisions.iter().map(|(_, record)| record)
+    }
+
+    /// The decisions that were made since this was asked last, those of an earlier run left out.
+    pub fn take_news(&mut self) -> impl Iterator<Item = &Record> {
+        let next = self.history.position();
+        let told = self.told.replace(next).unwrap_or(next);
+        let news = self
+            .decisions
+            .iter()
+            .filter(move |(position, _)| *position >= told);
+        news.map(|(_, record)| record)
+    }
+
+    /// What the analyzer said last of the rollout that is under way, and what it waits for; nothing before it was asked.
+    pub fn verdict(&self) -> Option<&Verdict> {
+        self.verdict.as_ref()
     }
 
     /// Starts a rollout.
@@ -144,7 +189,8 @@ impl<M: MetricSource> Controller<M> {
     pub async fn start(&mut self, request: Request) -> Result<(), ControllerError> {
         self.refresh().await?;
         let outcome = self.history.start(request, self.clock.now())?;
-        (self.counted, self.settled) = (None, false);
+        (self.counted, self.settled, self.verdict) = (None, false, None);
+        self.decisions.clear();
         let mut inputs = VecDeque::new();
         self.perform(outcome.actions, &mut inputs).await?;
         inputs.extend(self.known_endpoints());
@@ -193,28 +239,36 @@ impl<M: MetricSource> Controller<M> {
     }
 
     /// What was seen since the window began, or that it could not be.
-    async fn window(&mut self) -> Option<Input> {
-        let rollout = self.history.rollout().filter(|rollout| rollout.takes_pinned())?;
-        let before = self
-            .counted
-            .take()
-            .filter(|counted| counted.order() == rollout.order())?;
+    async fn window(&mut self) -> Vec<Input> {
+        let Some(rollout) = self.history.rollout().filter(|rollout| rollout.takes_pinned()) else {
+            return Vec::new();
+        };
+        let order = rollout.order();
+        let Some(before) = self.counted.take().filter(|counted| counted.order() == order) else {
+            return Vec::new();
+        };
+        let not_measured = |why: String| vec![Input::NotMeasured { why }];
+        let at = rollout.clock_at(self.clock.now());
+        self.analyses
+            .measure(&self.metrics, at, rollout.plan().interval())
+            .await;
         match Counted::now(&self.metrics, rollout, &*self.clock).await {
             Ok(now) => match now.since(&before) {
                 Some(window) => {
                     self.counted = Some(now);
-                    Some(Input::Seen(window))
+                    let window = window.with_analysed(self.analyses.standing());
+                    let why = window.analysed.as_ref().filter(|_| !window.is_measured());
+                    let why = why.map(ToString::to_string).map(not_measured);
+                    let mut inputs = vec![Input::Seen(window)];
+                    inputs.extend(why.into_iter().flatten());
+                    inputs
                 }
-                None => Some(Input::NotMeasured {
-                    why: "the counters began anew".to_owned(),
-                }),
+                None => not_measured("the counters began anew".to_owned()),
             },
             // The window only becomes longer.
             Err(error) => {
                 self.counted = Some(before);
-                Some(Input::NotMeasured {
-                    why: error.to_string(),
-                })
+                not_measured(error.to_string())
             }
         }
     }
@@ -223,8 +277,12 @@ impl<M: MetricSource> Controller<M> {
     async fn begin_window(&mut self) {
         let Some(rollout) = self.history.rollout().filter(|rollout| rollout.takes_pinned()) else {
             self.counted = None;
+            self.analyses.end();
             return;
         };
+        if rollout.is_in_force() {
+            self.analyses.begin(rollout, rollout.clock_at(self.clock.now()));
+        }
         let begun = self
             .counted
             .as_ref()
@@ -258,7 +316,12 @@ impl<M: MetricSource> Controller<M> {
             return Ok(());
         }
         let records = self.store.read(&self.service).await?;
+        self.decisions.clear();
+        for (position, record) in &records {
+            keep(&mut self.decisions, *position, record);
+        }
         self.history = History::read(self.service.clone(), records)?;
+        self.told.get_or_insert(self.history.position());
         self.stale = false;
         (self.counted, self.settled) = (None, false);
         let resumed = self.history.rollout().map(|rollout| rollout.resumed().actions);
@@ -301,6 +364,7 @@ impl<M: MetricSource> Controller<M> {
                     self.stale = true;
                     self.store.append(&self.service, position, &record).await?;
                     self.stale = false;
+                    keep(&mut self.decisions, position, &record);
                 }
                 Action::SetWeights { order, weights } => {
                     let order = order.number;
@@ -317,6 +381,7 @@ impl<M: MetricSource> Controller<M> {
                     if let Some(rollout) = self.history.rollout() {
                         let analyzer = analyzer(&mut self.analyzer, self.custom.as_ref(), rollout.plan());
                         let verdict = analyzer.judge_with(rollout.evidence(), &mut self.memory);
+                        self.verdict = Some(verdict.clone());
                         inputs.push_back(Input::Judged { question, verdict });
                     }
                 }
@@ -324,6 +389,20 @@ impl<M: MetricSource> Controller<M> {
             }
         }
         Ok(())
+    }
+}
+
+/// Keeps a decision among the newest of its rollout.
+fn keep(decisions: &mut VecDeque<(u64, Record)>, position: u64, record: &Record) {
+    match record.entry {
+        Entry::Started(_) => decisions.clear(),
+        Entry::Seen(_) => {}
+        Entry::Decided(_) => {
+            if decisions.len() >= MOST_DECISIONS {
+                decisions.pop_front();
+            }
+            decisions.push_back((position, record.clone()));
+        }
     }
 }
 

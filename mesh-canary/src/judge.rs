@@ -5,11 +5,13 @@
 //! the `successCriteria` and `rollbackCriteria` of a configuration say. It is easy to explain and it does not look
 //! at the stable version: an outage that hits both rolls the canary back.
 
+mod analysed;
 mod criteria;
 mod observation;
 pub mod sequential;
 pub mod threshold;
 
+pub use analysed::WithTemplates;
 pub use criteria::{Criteria, CriteriaError};
 pub(crate) use criteria::{FEWEST, proving};
 pub use sequential::Sequential;

@@ -51,6 +51,6 @@ pub mod store;
 pub mod template;
 
 pub use analyzer::{
-    Bound, CanaryAnalyzer, Doubt, Evidence, EvidenceError, Finding, Mark, Memory, Number, Observed, Reason,
-    Stage, Verdict, Window,
+    Analysed, Bound, CanaryAnalyzer, Doubt, Evidence, EvidenceError, Finding, Mark, Memory, Number, Observed,
+    Reason, Stage, Standing, Verdict, Window,
 };

@@ -8,7 +8,7 @@ use mesh_core::duration::display;
 use serde::{Deserialize, Serialize};
 
 use crate::analyzer::CanaryAnalyzer;
-use crate::judge::{Criteria, FEWEST, Sequential, Threshold, proving};
+use crate::judge::{Criteria, FEWEST, Sequential, Threshold, WithTemplates, proving};
 
 mod builder;
 mod problem;
@@ -174,7 +174,7 @@ impl Plan {
         criteria.into_iter().filter_map(Criteria::response_time_limit)
     }
 
-    /// The analyzer it asks for.
+    /// The analyzer it asks for, and what analysis templates say beside it.
     ///
     /// ```
     /// use mesh_canary::plan::Plan;
@@ -187,11 +187,15 @@ impl Plan {
         let (success, rollback) = (self.0.success, self.0.rollback);
         match self.0.judge {
             // What the builder checked is what they check: the limits of the documentation are not reached.
-            Judge::Threshold => Arc::new(Threshold::new(success, rollback).unwrap_or_default()),
+            Judge::Threshold => Arc::new(WithTemplates::beside(
+                Threshold::new(success, rollback).unwrap_or_default(),
+            )),
             Judge::Sequential => {
                 let judge = Sequential::new(success, rollback).unwrap_or_default();
                 let strict = judge.clone().false_rollback(self.0.false_rollback);
-                Arc::new(strict.unwrap_or(judge).sticky(self.0.sticky))
+                Arc::new(WithTemplates::beside(
+                    strict.unwrap_or(judge).sticky(self.0.sticky),
+                ))
             }
         }
     }

@@ -159,6 +159,7 @@ impl Rollout {
 
     fn event_of(&self, change: &Change, cause: &Cause) -> Option<MeshEvent> {
         let (service, version) = (self.state.service.clone(), self.state.canary.clone());
+        let cause_of = || cause.to_string().into();
         let step = |stage: usize| {
             let weight = self.state.plan.stages().get(stage)?.weight;
             Some(MeshEvent::CanaryStep {
@@ -166,9 +167,10 @@ impl Rollout {
                 version: version.clone(),
                 stage: stage.saturating_add(1),
                 weight,
+                cause: cause_of(),
             })
         };
-        let cause = || cause.to_string().into();
+        let cause = cause_of;
         match change {
             Change::Begin => step(0),
             Change::Advance { to } => step(*to),
@@ -192,7 +194,11 @@ impl Rollout {
                 version,
                 running_for: self.session.clock,
             }),
-            Change::Finish { end: End::Succeeded } => Some(MeshEvent::CanaryPromoted { service, version }),
+            Change::Finish { end: End::Succeeded } => Some(MeshEvent::CanaryPromoted {
+                service,
+                version,
+                cause: cause(),
+            }),
             Change::Finish { end: End::Halted } => Some(MeshEvent::CanaryHalted {
                 service,
                 version,

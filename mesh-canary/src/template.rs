@@ -143,6 +143,51 @@ impl Template {
         TemplateError::of(&self.name, problems)?;
         Ok(Analysis::new(metrics))
     }
+
+    /// As [`bind`](Self::bind), with the arguments that are known of every rollout, as far as the template has them:
+    /// `service` and `service-name` are the service, `version` and `canary-version` the new version. Others keep their
+    /// values.
+    ///
+    /// ```
+    /// use mesh_canary::template::Template;
+    ///
+    /// let template = Template::read(&serde_json::json!({
+    ///     "apiVersion": "argoproj.io/v1alpha1", "kind": "AnalysisTemplate", "metadata": { "name": "errors" },
+    ///     "spec": {
+    ///         "args": [{ "name": "service-name" }],
+    ///         "metrics": [{
+    ///             "name": "errors", "successCondition": "result[0] < 0.05",
+    ///             "provider": { "prometheus": { "query": "errors{service=\"{{args.service-name}}\"}" } },
+    ///         }],
+    ///     },
+    /// }))?;
+    /// let analysis = template.bind_known("orders", "v2")?;
+    /// assert_eq!(analysis.metrics()[0].query, r#"errors{service="orders"}"#);
+    /// # Ok::<(), mesh_canary::template::TemplateError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`bind`](Self::bind).
+    pub fn bind_known(&self, service: &str, version: &str) -> Result<Analysis, TemplateError> {
+        let known = [
+            ("service", service),
+            ("service-name", service),
+            ("version", version),
+            ("canary-version", version),
+        ];
+        let has = |(name, _): &(&str, &str)| self.arguments.iter().any(|argument| argument.name == *name);
+        let arguments: Vec<(&str, &str)> = known.into_iter().filter(has).collect();
+        self.bind(service, version, &arguments)
+    }
+
+    /// The servers that it names, which [`Metric::address`] tells of each metric.
+    pub fn addresses(&self) -> impl Iterator<Item = String> {
+        let metrics = self
+            .metrics
+            .iter()
+            .filter_map(|metric| metric.bind(None, &mut Vec::new()));
+        metrics.filter_map(|metric| metric.address)
+    }
 }
 
 #[cfg(test)]

@@ -182,6 +182,8 @@ pub enum MeshEvent {
         stage: usize,
         /// The share, in percent.
         weight: u8,
+        /// Why.
+        cause: Cow<'static, str>,
     },
     /// A rollout waits for somebody.
     CanaryPaused {
@@ -198,6 +200,8 @@ pub enum MeshEvent {
         service: ServiceName,
         /// The new version.
         version: Version,
+        /// Why.
+        cause: Cow<'static, str>,
     },
     /// The new version gets no requests any more.
     CanaryRolledBack {
@@ -437,10 +441,11 @@ impl fmt::Display for MeshEvent {
                 version,
                 stage,
                 weight,
+                cause,
             } => {
                 write!(
                     f,
-                    "rollout of {service} {version}: stage {stage}, {weight}% of the requests"
+                    "rollout of {service} {version}: stage {stage}, {weight}% of the requests: {cause}"
                 )
             }
             Self::CanaryPaused {
@@ -450,7 +455,11 @@ impl fmt::Display for MeshEvent {
             } => {
                 write!(f, "rollout of {service} {version} is paused: {cause}")
             }
-            Self::CanaryPromoted { service, version } => write!(f, "{service} {version} is promoted"),
+            Self::CanaryPromoted {
+                service,
+                version,
+                cause,
+            } => write!(f, "{service} {version} is promoted: {cause}"),
             Self::CanaryRolledBack {
                 service,
                 version,

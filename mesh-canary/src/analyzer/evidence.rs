@@ -7,6 +7,7 @@ use std::time::Duration;
 use mesh_core::duration::display;
 use mesh_core::metric::Traffic;
 
+use super::analysed::{Analysed, Standing};
 use super::mark::{Mark, Numbers};
 
 /// What was seen of the stable version and of the canary between two moments.
@@ -29,6 +30,8 @@ pub struct Window {
     pub stable: Traffic,
     /// The canary.
     pub canary: Traffic,
+    /// What the analysis templates had come to at its end, if there are any.
+    pub analysed: Option<Analysed>,
 }
 
 impl Window {
@@ -62,9 +65,22 @@ impl Window {
         self
     }
 
+    /// With what the analysis templates had come to at its end.
+    #[must_use]
+    pub fn with_analysed(mut self, analysed: impl Into<Option<Analysed>>) -> Self {
+        self.analysed = analysed.into();
+        self
+    }
+
     /// How long it is.
     pub fn length(&self) -> Duration {
         self.until.saturating_sub(self.from)
+    }
+
+    /// Whether all that was asked about it was answered.
+    pub(crate) fn is_measured(&self) -> bool {
+        let standing = self.analysed.as_ref().map(|analysed| analysed.standing);
+        standing != Some(Standing::Unmeasured)
     }
 }
 

@@ -51,13 +51,15 @@ fn milliseconds(latency: Duration) -> f64 {
 }
 
 /// What a number should be.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Bound {
     /// No more than this.
     AtMost(Number),
     /// No less than this.
     AtLeast(Number),
+    /// What a condition says of an answer; the answer stands in [`Finding::what`].
+    Condition(String),
 }
 
 impl fmt::Display for Bound {
@@ -65,6 +67,7 @@ impl fmt::Display for Bound {
         match self {
             Self::AtMost(number) => write!(f, "at most {number}"),
             Self::AtLeast(number) => write!(f, "at least {number}"),
+            Self::Condition(condition) => f.write_str(condition),
         }
     }
 }
@@ -141,9 +144,10 @@ impl Finding {
 
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.measured {
-            Some(measured) => write!(f, "{} {measured}", self.what)?,
-            None => write!(f, "{} not measured", self.what)?,
+        match (self.measured, &self.bound) {
+            (Some(measured), _) => write!(f, "{} {measured}", self.what)?,
+            (None, Bound::Condition(_)) => f.write_str(&self.what)?,
+            (None, _) => write!(f, "{} not measured", self.what)?,
         }
         write!(f, " ({}", self.bound)?;
         if let Some(stable) = self.stable {

@@ -21,6 +21,8 @@ struct World {
     counts: Mutex<[(u64, u64); 2]>,
     silent: AtomicBool,
     refusing: AtomicBool,
+    /// What a query is answered; without one the server is away.
+    answer: Mutex<Option<f64>>,
 }
 
 #[derive(Clone)]
@@ -32,7 +34,11 @@ impl MetricSource for Shared {
             return Err(MetricError::new(MetricErrorKind::Unavailable, "no answer"));
         }
         let MetricQuery::Traffic(query) = query else {
-            panic!("traffic was asked for")
+            let answer = *self.0.answer.lock().expect("not poisoned");
+            let away = || MetricError::new(MetricErrorKind::Unavailable, "the server is away");
+            return answer
+                .map(|answer| Samples::Vector(vec![answer]))
+                .ok_or_else(away);
         };
         let counts = self.0.counts.lock().expect("not poisoned");
         let (requests, errors) = counts[usize::from(query.version.as_str() == "v2")];
@@ -66,6 +72,10 @@ impl Shared {
         counts[0].0 += all * (100 - percent) / 100;
         counts[1].0 += all * percent / 100;
         counts[1].1 += errors;
+    }
+
+    fn answers(&self, answer: Option<f64>) {
+        *self.0.answer.lock().expect("not poisoned") = answer;
     }
 
     fn told(&self) -> Vec<String> {
@@ -165,6 +175,21 @@ impl Stage {
         self.clock.advance(Duration::from_secs(5));
         self.controller.tick().await?;
         Ok(self.phase())
+    }
+
+    /// Judged by the documented template too.
+    fn with_template(mut self) -> Self {
+        let template = Template::inline(
+            "success-rate",
+            r#"rate{job="{{.Service}}-{{.Version}}"}"#,
+            Some("result[0] >= 99"),
+            Some("result[0] < 95"),
+        );
+        self.controller = self
+            .controller
+            .with_analyzer(crate::judge::WithTemplates::beside(ThreeErrors))
+            .with_templates([template.expect("a template")]);
+        self
     }
 
     fn phase(&self) -> Phase {
@@ -342,4 +367,102 @@ async fn a_router_that_cannot_now_is_asked_again() {
     stage.world.0.refusing.store(false, Ordering::Relaxed);
     stage.tick(0, 0).await.expect("kept");
     assert_eq!(stage.phase(), Phase::Ended(End::RolledBack));
+}
+
+#[tokio::test]
+async fn a_template_that_fails_rolls_back_and_its_answer_is_the_cause() {
+    let mut stage = begun().await.with_template();
+    stage.world.answers(Some(99.5));
+    stage.tick(1000, 0).await.expect("kept");
+    stage.world.answers(Some(94.2));
+    for _ in 0..3 {
+        stage.tick(1000, 0).await.expect("kept");
+    }
+    assert_eq!(stage.phase(), Phase::Ended(End::RolledBack));
+    let causes: Vec<String> = stage
+        .controller
+        .decisions()
+        .filter_map(|record| match &record.entry {
+            Entry::Decided(decision) => Some(decision.cause.to_string()),
+            _ => None,
+        })
+        .collect();
+    assert!(
+        causes[1].starts_with(
+            "rollback: success-rate answered [94.2] (well if result[0] >= 99, fails if result[0] < 95)"
+        ),
+        "{causes:?}"
+    );
+    assert_eq!(stage.controller.take_news().count(), 3);
+    assert_eq!(stage.controller.take_news().count(), 0);
+}
+
+#[tokio::test]
+async fn a_good_canary_with_a_template_that_is_well_is_promoted() {
+    let mut stage = begun().await.with_template();
+    stage.world.answers(Some(99.5));
+    for _ in 0..12 {
+        stage.tick(1000, 0).await.expect("kept");
+    }
+    assert_eq!(stage.phase(), Phase::Ended(End::Succeeded));
+}
+
+#[tokio::test]
+async fn while_a_template_cannot_be_asked_nothing_is_promoted_and_errors_still_count() {
+    let mut stage = begun().await.with_template();
+    for _ in 0..20 {
+        stage.tick(1000, 0).await.expect("kept");
+    }
+    assert_eq!(stage.phase(), Phase::Running(Step::Analyzing));
+    let said = stage.controller.verdict().expect("asked").to_string();
+    assert!(
+        said.starts_with("continue: success-rate could not be measured: the server is away"),
+        "{said}"
+    );
+    for _ in 0..60 {
+        stage.tick(1000, 0).await.expect("kept");
+    }
+    assert!(
+        matches!(
+            stage.phase(),
+            Phase::Paused {
+                reason: PauseReason::MetricsUnavailable,
+                ..
+            }
+        ),
+        "{:?}",
+        stage.phase()
+    );
+    stage.world.answers(Some(99.5));
+    stage.tick(1000, 0).await.expect("kept");
+    stage.tick(1000, 0).await.expect("kept");
+    assert_eq!(stage.phase(), Phase::Running(Step::Analyzing));
+    assert_eq!(stage.controller.history().rollout().expect("one").stage(), 1);
+
+    stage.world.answers(None);
+    stage.tick(1000, 3).await.expect("kept");
+    assert_eq!(stage.phase(), Phase::Ended(End::RolledBack));
+}
+
+#[tokio::test]
+async fn whoever_goes_on_in_spite_of_an_inconclusive_template_has_it_measured_anew() {
+    let mut stage = begun().await.with_template();
+    stage.world.answers(Some(97.0));
+    for _ in 0..3 {
+        stage.tick(1000, 0).await.expect("kept");
+    }
+    assert!(matches!(
+        stage.phase(),
+        Phase::Paused {
+            reason: PauseReason::Inconclusive,
+            ..
+        }
+    ));
+    stage.world.answers(Some(99.5));
+    let resume = Command::new(Operation::Resume, "ann");
+    assert_eq!(stage.controller.command(resume).await.expect("written"), None);
+    for _ in 0..3 {
+        stage.tick(1000, 0).await.expect("kept");
+    }
+    assert!(stage.controller.history().rollout().expect("one").stage() >= 1);
 }

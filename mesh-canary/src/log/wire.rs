@@ -6,7 +6,7 @@ use std::time::Duration;
 use mesh_core::metric::{Histogram, Traffic};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
-use crate::analyzer::Window;
+use crate::analyzer::{Analysed, Window};
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -16,6 +16,8 @@ struct WrittenWindow {
     weight: u8,
     stable: WrittenTraffic,
     canary: WrittenTraffic,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    analysed: Option<Analysed>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -74,6 +76,7 @@ pub(super) fn serialize<S: Serializer>(window: &Window, serializer: S) -> Result
         weight: window.weight,
         stable: written(&window.stable),
         canary: written(&window.canary),
+        analysed: window.analysed.clone(),
     };
     written.serialize(serializer)
 }
@@ -87,7 +90,8 @@ pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<
     Ok(window
         .with_weight(written.weight)
         .with_stable(read(written.stable).map_err(D::Error::custom)?)
-        .with_canary(read(written.canary).map_err(D::Error::custom)?))
+        .with_canary(read(written.canary).map_err(D::Error::custom)?)
+        .with_analysed(written.analysed))
 }
 
 /// A name as its text.

@@ -133,12 +133,22 @@ impl Rollout {
             }
             return Err(Ignored::Full);
         }
+        let is_measured = window.is_measured();
         self.record(Entry::Seen(window), now, actions)
             .map_err(|problem| match problem {
                 LogProblem::Evidence(error) => Ignored::Window(error),
                 _ => Ignored::Late,
             })?;
-        self.session.outage = None;
+        if is_measured {
+            self.session.outage = None;
+            self.resume_as_measured(now, actions);
+        }
+        self.session.answered = None;
+        actions.push(Action::Judge(self.state.question()));
+        Ok(())
+    }
+
+    fn resume_as_measured(&mut self, now: SystemTime, actions: &mut Vec<Action>) {
         if let Phase::Paused {
             reason: PauseReason::MetricsUnavailable,
             ..
@@ -146,9 +156,6 @@ impl Rollout {
         {
             self.decide(Change::Resume, Cause::Measured, now, actions);
         }
-        self.session.answered = None;
-        actions.push(Action::Judge(self.state.question()));
-        Ok(())
     }
 
     fn not_measured(&mut self, why: &str, now: SystemTime, actions: &mut Vec<Action>) -> Handled {

@@ -14,6 +14,7 @@ fn step(stage: usize) -> MeshEvent {
         version,
         stage,
         weight: 5,
+        cause: "the new version has 2 endpoints".into(),
     }
 }
 
@@ -209,7 +210,7 @@ fn every_event() -> Vec<(MeshEvent, &'static str, &'static str)> {
         (
             step(1),
             "canary_step",
-            "rollout of orders v2: stage 1, 5% of the requests",
+            "rollout of orders v2: stage 1, 5% of the requests: the new version has 2 endpoints",
         ),
         (
             MeshEvent::CanaryPaused {
@@ -224,9 +225,10 @@ fn every_event() -> Vec<(MeshEvent, &'static str, &'static str)> {
             MeshEvent::CanaryPromoted {
                 service: service.clone(),
                 version: version.clone(),
+                cause: "the new version gets 100%".into(),
             },
             "canary_promoted",
-            "orders v2 is promoted",
+            "orders v2 is promoted: the new version gets 100%",
         ),
         (
             MeshEvent::CanaryRolledBack {

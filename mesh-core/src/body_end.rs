@@ -3,6 +3,7 @@
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use bytes::Buf;
 use http_body::{Body, Frame, SizeHint};
 
 use crate::outcome::GrpcCode;
@@ -20,6 +21,11 @@ pub enum End {
 
 /// What is to happen when a body is over.
 pub trait OnEnd {
+    /// So many bytes of it went by.
+    fn on_data(&mut self, bytes: usize) {
+        let _ = bytes;
+    }
+
     /// Called once.
     fn on_end(self, end: End);
 }
@@ -90,6 +96,9 @@ impl<B: Body, F: OnEnd> Body for EndBody<B, F> {
             None => Some(End::Complete(*this.grpc)),
             Some(Err(_)) => Some(End::Failed),
             Some(Ok(frame)) => {
+                if let (Some(data), Some(on_end)) = (frame.data_ref(), this.on_end.as_mut()) {
+                    on_end.on_data(data.remaining());
+                }
                 if let Some(trailers) = frame.trailers_ref() {
                     *this.grpc = GrpcCode::in_fields(trailers);
                 }

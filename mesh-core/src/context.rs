@@ -11,6 +11,7 @@ use crate::endpoint::EndpointId;
 use crate::name::{ServiceName, Version};
 use crate::peer::PeerInfo;
 use crate::split::Assignment;
+use crate::trace::SpanContext;
 
 /// Whether a listener serves others (`inbound`) or the application beside it (`outbound`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -109,6 +110,8 @@ pub struct MeshContext {
     pub deadline: Option<Instant>,
     /// How often it had been tried before, anywhere in the call tree.
     pub attempt: u32,
+    /// The span it goes on from, if one is made of it here; else it goes on as a part of the span it came from.
+    pub span: Option<SpanContext>,
 }
 
 impl MeshContext {
@@ -124,6 +127,7 @@ impl MeshContext {
             assignment: Assignment::default(),
             deadline: None,
             attempt: 0,
+            span: None,
         }
     }
 

@@ -15,10 +15,13 @@ mod trace;
 mod trace_fields;
 mod trust;
 
+use http::HeaderMap;
 use http::header::HeaderName;
 
+use crate::trace::SpanContext;
+
 pub use believed::{Believed, inherit};
-pub use marks::{PeerMarks, RequestMarks, TargetMarks, mark_request, mark_response};
+pub use marks::{PeerMarks, RequestMarks, TargetMarks, mark_request, mark_response, set_parent_span};
 pub use trust::Trust;
 
 pub(crate) use believed::request_id;
@@ -44,6 +47,11 @@ const X_TARGET_SERVICE: HeaderName = HeaderName::from_static("x-target-service")
 const X_SERVICE_MESH_VERSION: HeaderName = HeaderName::from_static("x-service-mesh-version");
 const X_MESH_MTLS: HeaderName = HeaderName::from_static("x-mesh-mtls");
 const X_MESH_CERT_FINGERPRINT: HeaderName = HeaderName::from_static("x-mesh-cert-fingerprint");
+
+/// The span these fields say a request came from: W3C Trace Context, or B3 where there is none. Anybody may say so.
+pub fn parent_span(headers: &HeaderMap) -> Option<SpanContext> {
+    trace::of(headers)?.span_context()
+}
 
 /// Whether only the mesh sets this field.
 pub(crate) fn is_own(name: &str) -> bool {

@@ -34,6 +34,7 @@ pub mod request_key;
 pub mod size;
 pub mod split;
 pub mod stall;
+pub mod trace;
 pub mod tried;
 
 #[cfg(feature = "http")]

@@ -13,6 +13,7 @@ use super::{
 use crate::context::MeshContext;
 use crate::edge::Facts;
 use crate::reject::is_grpc;
+use crate::trace::SpanContext;
 
 /// The longest request id taken over, in bytes.
 const MAX_REQUEST_ID: usize = 128;
@@ -26,6 +27,13 @@ pub struct Believed {
     pub(super) chain: bool,
     /// There is an `x-forwarded-proto` that says `http` or `https`, of a trusted peer.
     pub(super) proto: bool,
+}
+
+impl Believed {
+    /// The span it came from.
+    pub fn parent_span(&self) -> Option<SpanContext> {
+        self.trace.as_ref()?.span_context()
+    }
 }
 
 /// Takes over what this peer may say of a request, and removes what it may not: call it before the rules, which

@@ -4,6 +4,7 @@ use bytes::Bytes;
 use http::header::HeaderValue;
 
 use super::trace::TraceContext;
+use crate::trace::{SampleRatio, SpanContext, SpanId, TraceId};
 
 const REQUEST_ID: usize = 36;
 const TRACEPARENT: usize = 55;
@@ -11,29 +12,23 @@ const TRACEPARENT: usize = 55;
 /// `<request id><traceparent>`
 pub(super) struct Ids(Bytes);
 
+/// What a request goes on as.
+pub(super) enum Parent<'t> {
+    /// A part of this span.
+    Span(SpanContext),
+    /// A part of the span it came from.
+    Same(&'t TraceContext),
+    /// The first of a new trace, of which this share is sampled.
+    New(SampleRatio),
+}
+
 impl Ids {
-    /// Of this trace, or of a new one, which is sampled at this threshold: 0 is never, `u64::MAX` always.
-    pub(super) fn new(trace: Option<&TraceContext>, threshold: u64) -> Self {
+    /// A new request id, and this parent.
+    pub(super) fn new(parent: &Parent<'_>) -> Self {
         let mut text = [b'-'; REQUEST_ID + TRACEPARENT];
-        let (id, parent) = text.split_at_mut(REQUEST_ID);
+        let (id, field) = text.split_at_mut(REQUEST_ID);
         write_uuid(id);
-        parent[..2].copy_from_slice(b"00");
-        let sampled = match trace {
-            Some(trace) => {
-                parent[3..35].copy_from_slice(&trace.trace);
-                parent[36..52].copy_from_slice(&trace.span);
-                trace.sampled
-            }
-            None => {
-                let low = fastrand::u64(..);
-                // An id of zeros only is none; one bit prevents it.
-                write_hex(&mut parent[3..19], fastrand::u64(..) | 1);
-                write_hex(&mut parent[19..35], low);
-                write_hex(&mut parent[36..52], fastrand::u64(..) | 1);
-                threshold == u64::MAX || low < threshold
-            }
-        };
-        parent[53..].copy_from_slice(if sampled { b"01" } else { b"00" });
+        write_parent(field, parent);
         Self(Bytes::from_owner(text))
     }
 
@@ -56,6 +51,41 @@ impl Ids {
     fn slice(&self, from: usize, to: usize) -> HeaderValue {
         value(self.0.slice(from..to))
     }
+}
+
+/// The fields of a parent alone: `traceparent`, `x-trace-id`, `x-span-id`.
+pub(super) fn of_parent(parent: SpanContext) -> [HeaderValue; 3] {
+    let mut text = [b'-'; TRACEPARENT];
+    write_parent(&mut text, &Parent::Span(parent));
+    let text = Bytes::from_owner(text);
+    [text.clone(), text.slice(3..35), text.slice(36..52)].map(value)
+}
+
+fn write_parent(field: &mut [u8], parent: &Parent<'_>) {
+    field[..2].copy_from_slice(b"00");
+    let sampled = match parent {
+        Parent::Span(parent) => write_ids(field, *parent),
+        Parent::Same(parent) => {
+            field[3..35].copy_from_slice(&parent.trace);
+            field[36..52].copy_from_slice(&parent.span);
+            parent.sampled
+        }
+        Parent::New(ratio) => {
+            let mut random = fastrand::Rng::new();
+            let (trace, span) = (TraceId::random(&mut random), SpanId::random(&mut random));
+            let sampled = ratio.chooses(trace);
+            write_ids(field, SpanContext { trace, span, sampled })
+        }
+    };
+    field[53..].copy_from_slice(if sampled { b"01" } else { b"00" });
+}
+
+fn write_ids(field: &mut [u8], parent: SpanContext) -> bool {
+    let trace = parent.trace.get();
+    write_hex(&mut field[3..19], (trace >> 64) as u64);
+    write_hex(&mut field[19..35], trace as u64);
+    write_hex(&mut field[36..52], parent.span.get());
+    parent.sampled
 }
 
 /// A new request id alone.

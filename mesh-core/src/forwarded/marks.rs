@@ -8,7 +8,7 @@ use http::HeaderMap;
 use http::header::HeaderValue;
 
 use super::believed::{self, Believed};
-use super::ids::{self, Ids};
+use super::ids::{self, Ids, Parent};
 use super::{
     TRACEPARENT, Trust, X_FORWARDED_CLIENT_CERT, X_FORWARDED_FOR, X_FORWARDED_PROTO, X_MESH_ATTEMPT,
     X_MESH_CERT_FINGERPRINT, X_MESH_DEADLINE_MS, X_MESH_MTLS, X_REQUEST_ID, X_SERVICE_MESH_VERSION,
@@ -18,6 +18,7 @@ use crate::VERSION;
 use crate::context::{Direction, MeshContext};
 use crate::name::ServiceName;
 use crate::peer::PeerInfo;
+use crate::trace::{SampleRatio, SpanContext};
 
 /// What is told of a request's sender; made once a connection.
 #[derive(Clone, Debug)]
@@ -98,8 +99,8 @@ fn client_cert(peer: &PeerInfo) -> Option<HeaderValue> {
 #[derive(Clone, Debug)]
 pub struct TargetMarks {
     service: HeaderValue,
-    /// New traces whose id's second half is below it are sampled.
-    threshold: u64,
+    /// How many of the new traces are sampled.
+    ratio: SampleRatio,
 }
 
 impl TargetMarks {
@@ -110,7 +111,7 @@ impl TargetMarks {
             HeaderValue::from_str(service.as_str()).unwrap_or_else(|_| HeaderValue::from_static("unknown"));
         Self {
             service,
-            threshold: 0,
+            ratio: SampleRatio::NEVER,
         }
     }
 
@@ -118,8 +119,7 @@ impl TargetMarks {
     /// elsewhere stays as it was decided there.
     #[must_use]
     pub fn with_sampling(mut self, ratio: f64) -> Self {
-        // The cast saturates, and makes 0 of what is no number.
-        self.threshold = (ratio.clamp(0.0, 1.0) * u64::MAX as f64) as u64;
+        self.ratio = SampleRatio::new(ratio);
         self
     }
 }
@@ -148,6 +148,8 @@ impl RequestMarks {
 /// Sets every field a forwarded request carries. Call it after the hop-by-hop fields are gone, with what
 /// [`inherit`](super::inherit) left.
 ///
+/// It goes on as a part of the span in [`MeshContext::span`], and without one as a part of the span it came from.
+///
 /// `x-mesh-deadline-ms` is what was left of the time when the request's head was complete, absent without a
 /// deadline; `x-mesh-attempt` is absent at the first attempt.
 pub fn mark_request(
@@ -174,8 +176,13 @@ pub fn mark_request(
     if !proto {
         headers.insert(X_FORWARDED_PROTO, peer.proto.clone());
     }
-    let ids = Ids::new(trace.as_ref(), target.threshold);
-    if !trace.is_some_and(|trace| trace.exact) {
+    let parent = match (context.span, &trace) {
+        (Some(span), _) => Parent::Span(span),
+        (None, Some(trace)) => Parent::Same(trace),
+        (None, None) => Parent::New(target.ratio),
+    };
+    let ids = Ids::new(&parent);
+    if context.span.is_some() || !trace.is_some_and(|trace| trace.exact) {
         headers.insert(TRACEPARENT, ids.traceparent());
     }
     headers.insert(X_TRACE_ID, ids.trace_id());
@@ -205,6 +212,25 @@ pub fn mark_request(
         headers.insert(X_MESH_ATTEMPT, HeaderValue::from(context.attempt));
     }
     RequestMarks { request_id }
+}
+
+/// Has a request go on as a part of this span: for who sends it again, as another try with a span of its own.
+///
+/// ```
+/// use mesh_core::forwarded::{parent_span, set_parent_span};
+/// use mesh_core::trace::{SpanContext, SpanId, TraceId};
+///
+/// let span = SpanContext { trace: TraceId::new(7).expect("not zero"), span: SpanId::new(9).expect("not zero"), sampled: true };
+/// let mut headers = http::HeaderMap::new();
+/// set_parent_span(&mut headers, span);
+/// assert_eq!(headers["traceparent"], "00-00000000000000000000000000000007-0000000000000009-01");
+/// assert_eq!(parent_span(&headers), Some(span));
+/// ```
+pub fn set_parent_span(headers: &mut HeaderMap, span: SpanContext) {
+    let [parent, trace_id, span_id] = ids::of_parent(span);
+    headers.insert(TRACEPARENT, parent);
+    headers.insert(X_TRACE_ID, trace_id);
+    headers.insert(X_SPAN_ID, span_id);
 }
 
 /// Sets the fields a response carries back: the request's id, the mesh's version, whether mutual TLS was used.

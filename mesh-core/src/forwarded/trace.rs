@@ -5,6 +5,7 @@ use http::header::HeaderName;
 
 use super::believed::one;
 use super::{TRACEPARENT, TRACESTATE};
+use crate::trace::{SpanContext, SpanId, TraceId};
 
 /// The trace a request belongs to, as its fields tell it: lower-case hexadecimal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,6 +17,23 @@ pub(super) struct TraceContext {
     pub(super) w3c: bool,
     /// It came as a `traceparent` that can be passed on as it is.
     pub(super) exact: bool,
+}
+
+impl TraceContext {
+    pub(super) fn span_context(&self) -> Option<SpanContext> {
+        Some(SpanContext {
+            trace: TraceId::new(number(&self.trace)?)?,
+            span: SpanId::new(number(&self.span)? as u64)?,
+            sampled: self.sampled,
+        })
+    }
+}
+
+/// The number of hexadecimal digits.
+fn number(digits: &[u8]) -> Option<u128> {
+    digits.iter().try_fold(0, |number, digit| {
+        Some(number << 4 | u128::from(char::from(*digit).to_digit(16)?))
+    })
 }
 
 /// The well-formed trace context in these fields. `traceparent` counts before B3.

@@ -151,7 +151,7 @@ fn a_new_request_id_is_a_random_uuid() {
             let id = if i % 2 == 0 {
                 ids::request_id()
             } else {
-                ids::Ids::new(None, 0).request_id()
+                ids::Ids::new(&ids::Parent::New(crate::trace::SampleRatio::NEVER)).request_id()
             };
             let id = id.to_str().expect("ASCII").to_owned();
             let groups: Vec<usize> = id.split('-').map(str::len).collect();

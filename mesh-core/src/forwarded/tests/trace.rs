@@ -213,6 +213,52 @@ fn the_ratio_does_not_change_what_was_decided_elsewhere() {
     assert!(text(&headers, "traceparent").expect("set").ends_with("-00"));
 }
 
+#[test]
+fn a_request_of_which_a_span_is_made_goes_on_as_a_part_of_that() {
+    let span = parent_span(&headers(&[(
+        "traceparent",
+        "00-4bf92f3577b34da6a3ce929d0e0e4736-1111111111111111-00",
+    )]));
+    for fields in [&[("traceparent", TRACE), ("tracestate", "a=1")][..], &[]] {
+        let (mut headers, mut context, peer) = (headers(fields), context(), nobody(stranger()));
+        let facts = Facts::of(&headers);
+        let believed = inherit(&mut headers, facts, &peer, &mut context);
+        context.span = span;
+        mark_request(&mut headers, believed, &context, &peer, &orders());
+        assert_eq!(
+            text(&headers, "traceparent"),
+            Some("00-4bf92f3577b34da6a3ce929d0e0e4736-1111111111111111-00")
+        );
+        assert_eq!(
+            text(&headers, "x-trace-id"),
+            Some("4bf92f3577b34da6a3ce929d0e0e4736")
+        );
+        assert_eq!(text(&headers, "x-span-id"), Some("1111111111111111"));
+        assert_eq!(
+            text(&headers, "tracestate"),
+            fields.get(1).map(|(_, state)| *state)
+        );
+    }
+}
+
+#[test]
+fn what_is_believed_tells_the_span_a_request_came_from() {
+    let single = "4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-1";
+    for fields in [[("traceparent", TRACE)], [("b3", single)]] {
+        let (mut headers, mut context, peer) = (headers(&fields), context(), nobody(stranger()));
+        let told = parent_span(&headers).expect("well-formed");
+        assert_eq!(told.trace.to_string(), "4bf92f3577b34da6a3ce929d0e0e4736");
+        assert_eq!(
+            (told.span.to_string().as_str(), told.sampled),
+            ("00f067aa0ba902b7", true)
+        );
+        let facts = Facts::of(&headers);
+        let believed = inherit(&mut headers, facts, &peer, &mut context);
+        assert_eq!(believed.parent_span(), Some(told));
+    }
+    assert_eq!(Believed::default().parent_span(), None);
+}
+
 proptest! {
     #[test]
     fn any_trace_fields_give_one_well_formed_trace(

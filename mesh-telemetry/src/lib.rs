@@ -5,6 +5,7 @@
 //! - [`MetricsLayer`] counts what passes a tower service; [`RequestRecord`] is the same for a proxy, which
 //!   knows the target only after it has routed.
 //! - [`Evidence`] tells how attempts at each version of a service went: what a canary is judged by.
+//! - A [`Teller`](story::Teller) tells of single requests: as spans for a collector ([`trace`]), and in an [`access_log`].
 //! - [`serve_metrics`] serves `/metrics`, `/healthz` and `/readyz`, read-only, on a port of its own.
 //!
 //! Nothing a client sends becomes a label as it is: see [`labels`].
@@ -27,11 +28,14 @@
 //! # Ok::<(), mesh_core::BoxError>(())
 //! ```
 
+pub mod access_log;
 pub mod evidence;
 pub mod exporter;
 pub mod labels;
 pub mod metrics;
 pub mod registry;
+pub mod story;
+pub mod trace;
 
 pub use evidence::{Evidence, ServiceEvidence};
 pub use exporter::{Readiness, serve_metrics};

@@ -15,6 +15,8 @@
 //! | `service_mesh_authorization_audited_total` | |
 //! | `service_mesh_faults_injected_total` | `kind` |
 //! | `service_mesh_mirrored_total` | `outcome` |
+//! | `service_mesh_spans_total` | `outcome` |
+//! | `service_mesh_access_log_lines_total` | `outcome` |
 //! | `service_mesh_config_reloads_total` | `result` |
 //! | `service_mesh_certificate_expiry_days`, `service_mesh_certificate_lifetime_days` | `service, kind` |
 //! | `service_mesh_certificate_renewal_overdue_seconds`, `service_mesh_crl_age_seconds` | `service` |
@@ -51,7 +53,7 @@ pub use future::MetricsFuture;
 pub use histogram::EDGES;
 pub use identity::{IdentityMetrics, Remaining, Untrusted};
 pub use layer::MetricsLayer;
-pub use process::{Fault, Mirrored, ProcessMetrics, Reload, Retry};
+pub use process::{Fault, LineOutcome, Mirrored, ProcessMetrics, Reload, Retry, SpanOutcome};
 pub use record::{MetricsBody, RequestRecord};
 pub use route::RouteMetrics;
 pub use service::MetricsService;

@@ -24,6 +24,8 @@ pub struct ProcessMetrics {
     retries: Family<Retry, 6>,
     faults: Family<Fault, 4>,
     mirrored: Family<Mirrored, 6>,
+    spans: Family<SpanOutcome, 3>,
+    log_lines: Family<LineOutcome, 3>,
     rate_limited: Counter,
     rate_limits_alone: Counter,
     authorization_audited: Counter,
@@ -86,6 +88,44 @@ pub enum Mirrored {
     Failed,
 }
 
+/// What became of a span: the label `outcome`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SpanOutcome {
+    /// A collector has it.
+    Exported,
+    /// There was no room for it, since its collector is slow or away.
+    Dropped,
+    /// Its collector did not take it.
+    Failed,
+}
+
+/// What became of a line of the access log: the label `outcome`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LineOutcome {
+    /// It is written.
+    Written,
+    /// There was no room for it, since whoever reads the log is slow.
+    Dropped,
+    /// It could not be written.
+    Failed,
+}
+
+impl SpanOutcome {
+    const ALL: [(Self, &'static str); 3] = [
+        (Self::Exported, "exported"),
+        (Self::Dropped, "dropped"),
+        (Self::Failed, "failed"),
+    ];
+}
+
+impl LineOutcome {
+    const ALL: [(Self, &'static str); 3] = [
+        (Self::Written, "written"),
+        (Self::Dropped, "dropped"),
+        (Self::Failed, "failed"),
+    ];
+}
+
 impl Reload {
     const ALL: [(Self, &'static str); 2] = [(Self::Success, "success"), (Self::Failure, "failure")];
 }
@@ -130,8 +170,12 @@ impl<T: Copy + PartialEq, const N: usize> Family<T, N> {
     }
 
     fn increment(&self, value: T) {
+        self.add(value, 1);
+    }
+
+    fn add(&self, value: T, count: usize) {
         if let Some((_, counter)) = self.0.iter().find(|(known, _)| *known == value) {
-            counter.increment(1);
+            counter.increment(count as u64);
         }
     }
 
@@ -147,6 +191,8 @@ impl ProcessMetrics {
             retries: Family::new(series, names::RETRIES, "outcome", Retry::ALL),
             faults: Family::new(series, names::FAULTS, "kind", Fault::ALL),
             mirrored: Family::new(series, names::MIRRORED, "outcome", Mirrored::ALL),
+            spans: Family::new(series, names::SPANS, "outcome", SpanOutcome::ALL),
+            log_lines: Family::new(series, names::LOG_LINES, "outcome", LineOutcome::ALL),
             rate_limited: series.counter(names::RATE_LIMITED, &[]),
             rate_limits_alone: series.counter(names::RATE_LIMITS_ALONE, &[]),
             authorization_audited: series.counter(names::AUTHORIZATION_AUDITED, &[]),
@@ -174,6 +220,16 @@ impl ProcessMetrics {
         self.mirrored.increment(outcome);
     }
 
+    /// Counts spans.
+    pub fn spans(&self, outcome: SpanOutcome, count: usize) {
+        self.spans.add(outcome, count);
+    }
+
+    /// Counts lines of the access log.
+    pub fn log_lines(&self, outcome: LineOutcome, count: usize) {
+        self.log_lines.add(outcome, count);
+    }
+
     /// Counts a request over its rate limit, refused or, in a dry run, not.
     pub fn rate_limited(&self) {
         self.rate_limited.increment(1);
@@ -195,6 +251,8 @@ impl ProcessMetrics {
         self.retries.touch();
         self.faults.touch();
         self.mirrored.touch();
+        self.spans.touch();
+        self.log_lines.touch();
         self.rate_limited.increment(0);
         self.rate_limits_alone.increment(0);
         self.authorization_audited.increment(0);

@@ -10,6 +10,7 @@ use tokio::time::Instant;
 
 use crate::labels::{MethodLabel, Protocol, RequestLabels, SourceId, StatusLabel};
 use crate::metrics::route::RouteMetrics;
+use crate::story::{Story, Telling};
 
 /// A response body that counts its request when it is over.
 pub type MetricsBody<B> = EndBody<B, RequestRecord>;
@@ -27,6 +28,7 @@ pub struct RequestRecord {
     method: MethodLabel,
     protocol: Protocol,
     answer: Option<Answer>,
+    telling: Telling,
 }
 
 #[derive(Clone, Copy)]
@@ -50,7 +52,14 @@ impl RequestRecord {
             method,
             protocol,
             answer: None,
+            telling: Telling::default(),
         }
+    }
+
+    /// Has this story told when the request is over.
+    pub fn tell(mut self, story: Option<Arc<Story>>) -> Self {
+        self.telling = Telling::of(story);
+        self
     }
 
     /// The head of the response is there: its status, and the reason if the mesh
@@ -59,6 +68,7 @@ impl RequestRecord {
     /// For a gRPC call the status is that of HTTP. After an upgrade (101) the request is over at once.
     pub fn on_response<B: Body>(mut self, response: Response<B>) -> Response<MetricsBody<B>> {
         self.answered(response.status(), reject::refusal_of(&response));
+        self.telling.head(response.headers());
         response.map(|body| EndBody::new(body, self))
     }
 
@@ -68,6 +78,7 @@ impl RequestRecord {
             status: StatusLabel::of(status),
             reason,
         });
+        self.telling.answered(status, reason);
     }
 
     /// There is no response but an error: its status and kind count.
@@ -77,8 +88,14 @@ impl RequestRecord {
 }
 
 impl OnEnd for RequestRecord {
-    /// However the body ended: the client has seen the status.
-    fn on_end(self, _: End) {}
+    fn on_data(&mut self, bytes: usize) {
+        self.telling.on_data(bytes);
+    }
+
+    /// However the body ended, the client has seen the status: it counts.
+    fn on_end(mut self, end: End) {
+        self.telling.ended(end);
+    }
 }
 
 impl Drop for RequestRecord {

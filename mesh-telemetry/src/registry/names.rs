@@ -18,6 +18,8 @@ pub(crate) const RATE_LIMITS_ALONE: &str = "service_mesh_rate_limits_alone_total
 pub(crate) const AUTHORIZATION_AUDITED: &str = "service_mesh_authorization_audited_total";
 pub(crate) const FAULTS: &str = "service_mesh_faults_injected_total";
 pub(crate) const MIRRORED: &str = "service_mesh_mirrored_total";
+pub(crate) const SPANS: &str = "service_mesh_spans_total";
+pub(crate) const LOG_LINES: &str = "service_mesh_access_log_lines_total";
 pub(crate) const CONFIG_RELOADS: &str = "service_mesh_config_reloads_total";
 pub(crate) const CERTIFICATE_EXPIRY: &str = "service_mesh_certificate_expiry_days";
 pub(crate) const CERTIFICATE_LIFETIME: &str = "service_mesh_certificate_lifetime_days";
@@ -55,7 +57,7 @@ const fn family(name: &'static str, kind: Kind, unit: Unit, help: &'static str) 
     }
 }
 
-const FAMILIES: [Family; 25] = [
+const FAMILIES: [Family; 27] = [
     family(
         REQUESTS,
         Kind::Counter,
@@ -141,6 +143,18 @@ const FAMILIES: [Family; 25] = [
         Kind::Counter,
         Unit::Count,
         "Copies of requests by how they ended.",
+    ),
+    family(
+        SPANS,
+        Kind::Counter,
+        Unit::Count,
+        "Spans that were kept, by what became of them.",
+    ),
+    family(
+        LOG_LINES,
+        Kind::Counter,
+        Unit::Count,
+        "Lines of the access log by what became of them.",
     ),
     family(
         CONFIG_RELOADS,

@@ -321,7 +321,7 @@ impl<M: MetricSource> Controller<M> {
             keep(&mut self.decisions, *position, record);
         }
         self.history = History::read(self.service.clone(), records)?;
-        self.told.get_or_insert(self.history.position());
+        self.told.get_or_insert_with(|| self.history.position());
         self.stale = false;
         (self.counted, self.settled) = (None, false);
         let resumed = self.history.rollout().map(|rollout| rollout.resumed().actions);

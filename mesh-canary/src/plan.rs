@@ -126,6 +126,27 @@ impl Plan {
         self.0.auto_rollback
     }
 
+    /// Which analyzer judges.
+    pub fn judge(&self) -> Judge {
+        self.0.judge
+    }
+
+    /// How strong the evidence against a canary has to be for a rollback; nothing if the analyzer weighs none.
+    ///
+    /// ```
+    /// use mesh_canary::plan::{Judge, Plan};
+    ///
+    /// assert_eq!(Plan::default().evidence_limit(), Some(100.0)); // one of a hundred good ones is rolled back
+    /// assert_eq!(Plan::builder().judge(Judge::Threshold).build()?.evidence_limit(), None);
+    /// # Ok::<(), mesh_canary::plan::PlanError>(())
+    /// ```
+    pub fn evidence_limit(&self) -> Option<f64> {
+        match self.0.judge {
+            Judge::Sequential => Some(1.0 / self.0.false_rollback),
+            Judge::Threshold => None,
+        }
+    }
+
     /// How long evidence is not counted after the canary got its first traffic.
     pub fn warm_up(&self) -> Duration {
         self.0.warm_up

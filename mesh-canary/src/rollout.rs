@@ -288,6 +288,16 @@ impl Rollout {
         self.state.cause.as_ref()
     }
 
+    /// How long this stage was looked at, so far as it counts.
+    pub fn sampled(&self) -> Duration {
+        self.state.sampled
+    }
+
+    /// When it began, as the clock on the wall showed.
+    pub fn begun(&self) -> SystemTime {
+        self.state.begun
+    }
+
     /// How many requests of the new version were seen in this stage.
     pub fn samples(&self) -> u64 {
         self.state.requests

@@ -81,9 +81,9 @@ impl Template {
         &self.name
     }
 
-    /// What is allowed in its conditions and does not do what it seems to: the path of the condition and the
-    /// warning. Conditions with placeholders are not looked at.
-    pub fn warnings(&self) -> Vec<(String, crate::expression::Warning)> {
+    /// What is allowed in its conditions and does not do what it seems to: the path of the condition, the character in it,
+    /// counted from 1, and the warning. Conditions with placeholders are not looked at.
+    pub fn warnings(&self) -> Vec<(String, usize, crate::expression::Warning)> {
         self.metrics.iter().flat_map(MetricTemplate::warnings).collect()
     }
 

@@ -22,6 +22,9 @@
 //! | `service_mesh_certificate_renewal_overdue_seconds`, `service_mesh_crl_age_seconds` | `service` |
 //! | `service_mesh_trust_bundle_sequence`, `service_mesh_trust_bundles_refused_total` | `service` |
 //! | `service_mesh_connections_ended_total` | `service, cause` |
+//! | `canary_deployment_status` | `service, version, status` |
+//! | `canary_deployment_error_rate`, `canary_deployment_response_time_p95`, `canary_deployment_duration_seconds`, `canary_deployment_weight`, `canary_deployment_samples`, `canary_deployment_evidence`, `canary_deployment_evidence_limit` | `service, version` |
+//! | `canary_deployment_decisions_total` | `service, decision, cause` |
 //! | `service_mesh_build_info` | `version` |
 //!
 //! A request is counted once, when its response is over: at the end of the body, at its error, or when the
@@ -38,6 +41,7 @@
 //!
 //! Which values the labels can have: [`labels`](crate::labels).
 
+mod canary;
 mod future;
 mod histogram;
 mod identity;
@@ -49,6 +53,7 @@ mod service;
 mod upstream;
 mod version;
 
+pub use canary::{CanaryFigures, CanaryMetrics, CanaryStatus};
 pub use future::MetricsFuture;
 pub use histogram::EDGES;
 pub use identity::{IdentityMetrics, Remaining, Untrusted};

@@ -24,8 +24,8 @@ use tokio::time::Instant;
 use crate::evidence::Evidence;
 use crate::labels::SourceId;
 use crate::metrics::{
-    EDGES, IdentityMetrics, MetricsLayer, ProcessMetrics, RouteKey, RouteMetrics, ServiceMetrics, VersionKey,
-    VersionMetrics,
+    CanaryMetrics, EDGES, IdentityMetrics, MetricsLayer, ProcessMetrics, RouteKey, RouteMetrics,
+    ServiceMetrics, VersionKey, VersionMetrics,
 };
 
 mod grow_only;
@@ -70,6 +70,7 @@ struct Alive {
     versions: Leases<VersionKey, VersionMetrics>,
     services: Leases<Arc<str>, ServiceMetrics>,
     identities: Leases<Arc<str>, IdentityMetrics>,
+    canaries: Leases<Arc<str>, CanaryMetrics>,
 }
 
 /// The bounds of a [`Telemetry`].
@@ -134,6 +135,7 @@ impl TelemetryBuilder {
                     versions: Leases::new(),
                     services: Leases::new(),
                     identities: Leases::new(),
+                    canaries: Leases::new(),
                 }),
                 hooks: Hooks::default(),
                 evidence: Evidence::new(),
@@ -209,6 +211,14 @@ impl Telemetry {
     /// How attempts at each version of each service went.
     pub fn evidence(&self) -> Evidence {
         self.shared.evidence.clone()
+    }
+
+    /// The metrics of the rollouts of a service. For when a service is published.
+    pub fn canary(&self, service: &ServiceName) -> Arc<CanaryMetrics> {
+        let mut alive = self.shared.alive.lock();
+        alive.canaries.get_or_insert_with(service.shared(), |name| {
+            CanaryMetrics::new(&self.shared.series, name)
+        })
     }
 
     /// The metrics of the process as a whole.
@@ -299,6 +309,7 @@ impl Alive {
         self.versions.sweep(now, retention);
         self.services.sweep(now, retention);
         self.identities.sweep(now, retention);
+        self.canaries.sweep(now, retention);
     }
 
     fn touch(&self) {
@@ -306,6 +317,7 @@ impl Alive {
         self.versions.values().for_each(VersionMetrics::touch);
         self.services.values().for_each(ServiceMetrics::touch);
         self.identities.values().for_each(IdentityMetrics::touch);
+        self.canaries.values().for_each(CanaryMetrics::touch);
     }
 
     fn write_durations(&self, page: &mut String) {

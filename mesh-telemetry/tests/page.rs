@@ -9,7 +9,7 @@ use mesh_core::context::{Direction, Target};
 use mesh_core::{ErrorKind, MeshContext, ServiceName};
 use mesh_telemetry::Telemetry;
 use mesh_telemetry::labels::{MethodLabel, Protocol, RequestLabels, SourceId, StatusLabel};
-use mesh_telemetry::metrics::{EDGES, Remaining};
+use mesh_telemetry::metrics::{CanaryFigures, CanaryStatus, EDGES, Remaining};
 
 #[path = "support/exposition.rs"]
 mod exposition;
@@ -87,8 +87,12 @@ fn every_family_has_a_help_text() {
     identity.set_leaf(left);
     identity.set_ca(left);
     identity.set_crl_age(Duration::ZERO);
+    let canary = telemetry.canary(&target().service);
+    let version = "v2".parse().expect("valid");
+    canary.set(&version, &CanaryFigures::new(CanaryStatus::Pending));
+    canary.decided("begin", "ready");
     let page = page(&telemetry);
-    assert_eq!(page.families.len(), 25);
+    assert_eq!(page.families.len(), 34);
     for (name, family) in &page.families {
         assert!(
             family.help.as_ref().is_some_and(|help| help.ends_with('.')),

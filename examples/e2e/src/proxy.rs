@@ -1,6 +1,7 @@
 //! The proxy as a process of its own, on free ports of the loopback.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
 use std::process::{ExitStatus, Stdio};
 
 use axum::Router;
@@ -39,6 +40,7 @@ pub struct Proxy {
     /// Where its metrics are.
     pub metrics: SocketAddr,
     process: Child,
+    arguments: Vec<String>,
     folder: tempfile::TempDir,
 }
 
@@ -72,27 +74,39 @@ impl Proxy {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("mesh.yaml");
         std::fs::write(&path, file(address, metrics)).expect("writable");
-        let process = Command::new(binary("mesh-proxy"))
-            .args(["run", "--config"])
-            .arg(&path)
-            .args(arguments)
-            .env("RUST_LOG", "warn")
-            .stdin(Stdio::null())
-            .kill_on_drop(true)
-            .spawn()
-            .expect("the proxy starts");
+        let arguments: Vec<String> = arguments.iter().map(ToString::to_string).collect();
         let proxy = Self {
             address,
             metrics,
-            process,
+            process: spawn(&path, &arguments),
+            arguments,
             folder,
         };
+        proxy.ready().await;
+        proxy
+    }
+
+    /// Ends it as a crash does, and starts it again with the file as it is.
+    ///
+    /// # Panics
+    /// If it does not end, or does not get ready.
+    pub async fn crash(&mut self) {
+        self.process.kill().await.expect("it runs");
+        self.process = spawn(&self.folder().join("mesh.yaml"), &self.arguments);
+        self.ready().await;
+    }
+
+    /// Where its file lies.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    async fn ready(&self) {
         until("the proxy is ready", async || {
-            let page = proxy.page("/readyz").await?;
+            let page = self.page("/readyz").await?;
             page.starts_with("HTTP/1.1 200").then_some(())
         })
         .await;
-        proxy
     }
 
     /// Replaces the services of its configuration and tells it to read the file.
@@ -176,6 +190,18 @@ impl Proxy {
             .map(|series| series.value)
             .sum()
     }
+}
+
+fn spawn(config: &Path, arguments: &[String]) -> Child {
+    Command::new(binary("mesh-proxy"))
+        .args(["run", "--config"])
+        .arg(config)
+        .args(arguments)
+        .env("RUST_LOG", "warn")
+        .stdin(Stdio::null())
+        .kill_on_drop(true)
+        .spawn()
+        .expect("the proxy starts")
 }
 
 fn configuration(address: SocketAddr, metrics: SocketAddr, services: &str) -> String {

@@ -1,6 +1,7 @@
 //! The admin API: what runs now, and what can be done about it. Every call stands in `docs/admin-api.md` and in the
 //! OpenAPI document at `/api/v1/openapi.json`.
 
+mod canaries;
 mod certificates;
 mod guard;
 mod openapi;
@@ -19,6 +20,7 @@ use axum::extract::DefaultBodyLimit;
 use axum::middleware;
 use mesh_core::serve::ServeLimits;
 
+use crate::canary::Desk;
 use crate::config;
 use crate::identity::InUse;
 use crate::side_port::{Ready, SidePort, Wanted};
@@ -34,6 +36,7 @@ const BODY: usize = 64 * 1024;
 struct Shared {
     /// What this process is to its peers, and the CA it has.
     identity: Arc<ArcSwap<Option<InUse>>>,
+    canaries: Desk,
     guard: Arc<ArcSwap<Guard>>,
     orders: Orders,
 }
@@ -54,11 +57,13 @@ struct Next {
 }
 
 impl Admin {
-    /// About this identity, which others change. It is served nowhere before the first configuration is adopted.
-    pub fn new(identity: Arc<ArcSwap<Option<InUse>>>, orders: Orders) -> Self {
+    /// About this identity, which others change, and these rollouts. It is served nowhere before the first configuration
+    /// is adopted.
+    pub fn new(identity: Arc<ArcSwap<Option<InUse>>>, canaries: Desk, orders: Orders) -> Self {
         Self {
             shared: Shared {
                 identity,
+                canaries,
                 guard: Arc::default(),
                 orders,
             },

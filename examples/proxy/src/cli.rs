@@ -1,5 +1,8 @@
 //! The command line.
 
+mod admin;
+mod canary;
+
 use std::io::Write;
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -54,6 +57,9 @@ enum Command {
     /// Make a CA and replace it, issue certificates, revoke them, look at them and verify them
     #[command(subcommand)]
     Cert(Cert),
+    /// Roll new versions out, through the admin API of a proxy that runs
+    #[command(subcommand)]
+    Canary(canary::Canary),
 }
 
 #[derive(Debug, clap::Args)]
@@ -137,6 +143,7 @@ pub fn main() -> ExitCode {
             core_dumps::forbid_or_tell();
             cert::main(&cert)
         }
+        Command::Canary(canary) => canary::main(&canary),
     }
 }
 

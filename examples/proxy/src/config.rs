@@ -93,6 +93,15 @@ pub struct Config {
     pub analysis_templates: Vec<AnalysisTemplate>,
 }
 
+impl Config {
+    /// All analysis templates, those in files too.
+    pub fn templates(&self) -> impl Iterator<Item = &mesh_canary::template::Template> {
+        self.analysis_templates
+            .iter()
+            .flat_map(AnalysisTemplate::templates)
+    }
+}
+
 /// A configuration that can be used, and what should be known about it.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
@@ -108,7 +117,7 @@ pub const LARGEST_FILE: u64 = 4 * 1024 * 1024;
 
 /// Reads a configuration from a file of at most [`LARGEST_FILE`] bytes, and the routes of the files it names in
 /// `trafficManagement.gatewayApi`: they become rules behind its own. Relative paths in it are left as they
-/// are, to be looked up from where the process runs.
+/// are, to be looked up from where the process runs; those of `analysisTemplates` begin where the file lies.
 ///
 /// # Errors
 /// Everything that is wrong with it, or why it could not be read.
@@ -116,6 +125,7 @@ pub fn load(path: &Path) -> Result<Loaded, Report> {
     let (name, text) = read_text(path)?;
     let mut loaded = parse(&name, &text)?;
     gateway::extend(&mut loaded.config.mesh, &mut loaded.warnings)?;
+    analysis::extend(&mut loaded.config, path, &mut loaded.warnings)?;
     Ok(loaded)
 }
 
@@ -202,6 +212,7 @@ fn read(root: &Node, context: &mut Context) -> Option<Config> {
     let config = root_shape(&names, has_rollouts).read(root, context);
     unique::check(root, context);
     if let Some(config) = &config {
+        analysis::check(root, config, context);
         honoured::check(root, config, context);
         authorization::check(config, context);
     }

@@ -4,12 +4,13 @@
 //! all workers share, a [`worker`] is one core's runtime, [`inbound`] is what happens to a request ([`authorization`],
 //! [`rate_limits`], [`faults`], [`retries`], [`breakers`] and [`mirrors`] are what it meets), and [`run`] is the process:
 //! signals, reloads, draining.
-//! [`admin`] is its API, [`cert`] the life of certificates from the shell, [`identity`] what the process is to its peers, [`accept`] how they come in, [`upstream`] how it goes on to them.
+//! [`canary`] rolls new versions out, [`admin`] is its API, [`cert`] the life of certificates from the shell, [`identity`] what the process is to its peers, [`accept`] how they come in, [`upstream`] how it goes on to them.
 
 pub mod accept;
 pub mod admin;
 pub mod authorization;
 pub mod breakers;
+pub mod canary;
 pub mod cert;
 pub mod certificate_api;
 pub mod cli;

@@ -22,6 +22,7 @@ use tokio::sync::mpsc;
 use crate::accept::ListenerAccept;
 use crate::admin::{self, Admin, Order, Reloaded};
 use crate::breakers::Breakers;
+use crate::canary::{AnySource, Canaries, Desk};
 use crate::certificate_api;
 use crate::config::{self, Config};
 use crate::faults::Faults;
@@ -83,6 +84,7 @@ struct Process {
     breakers: Breakers,
     mirrors: Mirrors,
     retries: RetryBudgets,
+    canaries: Canaries,
     /// What this process is to its peers.
     identity: Arc<ArcSwap<Option<InUse>>>,
     figures: Option<BeforeScrape>,
@@ -116,15 +118,19 @@ impl Process {
         };
         let (give, orders) = admin::orders();
         let identity = Arc::default();
+        let (telemetry, fleets) = (Telemetry::new(), Fleets::default());
+        let counted = AnySource::new(telemetry.evidence());
+        let canaries = Canaries::new(counted, fleets.events().clone(), telemetry.clone());
         Ok(Self {
-            telemetry: Telemetry::new(),
-            fleets: Fleets::default(),
+            telemetry,
+            fleets,
             limits: RateLimits::default(),
             faults: Faults::new(),
             breakers: Breakers::default(),
             mirrors: Mirrors::default(),
             retries: RetryBudgets::default(),
-            admin: Admin::new(Arc::clone(&identity), give),
+            admin: Admin::new(Arc::clone(&identity), canaries.desk().clone(), give),
+            canaries,
             identity,
             figures: None,
             orders,
@@ -194,9 +200,9 @@ impl Process {
             socket.map_err(|error| RunError(format!("metrics cannot be served on {address}: {error}")))?;
         let (telemetry, ready) = (self.telemetry.clone(), Arc::clone(ready));
         tracing::info!(address = %socket.local_addr().unwrap_or(address), "serving /metrics, /healthz and /readyz");
-        let identity = Arc::clone(&self.identity);
+        let (identity, desk) = (Arc::clone(&self.identity), self.canaries.desk().clone());
         let serving = serve_metrics(socket, telemetry, move || match ready.load(Ordering::Acquire) {
-            true => readiness(&identity.load()),
+            true => readiness(&identity.load(), &desk),
             false => Readiness::NotReady,
         });
         Ok(Some(AbortOnDrop(tokio::spawn(async move {
@@ -313,6 +319,11 @@ impl Process {
         self.breakers.adopt(kept);
         self.mirrors.adopt(&plan.mirrors);
         self.retries.adopt(&plan.retries);
+        // Before any worker routes by the plan: a rollout that goes on has its shares from the first request on.
+        self.canaries
+            .adopt(config, &plan.services)
+            .await
+            .map_err(RunError)?;
         self.admin.adopt(admin);
         self.figures = identity
             .as_ref()
@@ -407,10 +418,12 @@ impl Process {
     }
 }
 
-/// A process whose identity is in trouble serves on: who watches it is told.
-fn readiness(identity: &Option<InUse>) -> Readiness {
+/// A process whose identity or whose rollouts are in trouble serves on: who watches it is told.
+fn readiness(identity: &Option<InUse>, canaries: &Desk) -> Readiness {
     let troubles = identity.as_ref().map(|in_use| troubles(in_use.identity()));
-    match troubles.unwrap_or_default() {
+    let mut troubles = troubles.unwrap_or_default();
+    troubles.extend(canaries.troubles());
+    match troubles {
         none if none.is_empty() => Readiness::Ready,
         some => Readiness::Degraded(some.join("; ").into()),
     }

@@ -545,7 +545,6 @@ fn what_a_terminal_would_act_on_is_shown_and_not_done() {
 fn stages_rise_to_all_of_the_traffic() {
     let stages = |stages: &str| parse("x", &format!("canaryDeployment: {{ stages: [{stages}] }}"));
     for good in [
-        "{ weight: 100 }",
         "{ weight: 5, duration: 1m }, { weight: 100 }",
         "{ weight: 5, duration: 1m }, { weight: 100, duration: 1m }",
     ] {
@@ -553,6 +552,7 @@ fn stages_rise_to_all_of_the_traffic() {
     }
     for bad in [
         "",
+        "{ weight: 100 }",
         "{ weight: 0, duration: 1m }, { weight: 100 }",
         "{ weight: 5, duration: 1m }",
         "{ weight: 5 }, { weight: 100 }",

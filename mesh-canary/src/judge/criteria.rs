@@ -277,6 +277,14 @@ impl CriteriaError {
     pub fn key(&self) -> &str {
         &self.key
     }
+
+    pub(crate) fn found(&self) -> &str {
+        &self.found
+    }
+
+    pub(crate) fn expected(&self) -> &str {
+        self.expected
+    }
 }
 
 impl fmt::Display for CriteriaError {

@@ -35,15 +35,16 @@ impl std::error::Error for PlanError {}
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PlanProblem {
     key: String,
-    message: String,
+    found: String,
+    expected: String,
 }
 
 impl PlanProblem {
     pub(super) fn new(key: impl Into<String>, found: impl fmt::Display, expected: impl fmt::Display) -> Self {
-        let key = key.into();
         Self {
-            message: format!("{key} is {found}: expected {expected}"),
-            key,
+            key: key.into(),
+            found: found.to_string(),
+            expected: expected.to_string(),
         }
     }
 
@@ -51,19 +52,26 @@ impl PlanProblem {
     pub fn key(&self) -> &str {
         &self.key
     }
+
+    /// What is written there.
+    pub fn found(&self) -> &str {
+        &self.found
+    }
+
+    /// What was expected.
+    pub fn expected(&self) -> &str {
+        &self.expected
+    }
 }
 
 impl From<CriteriaError> for PlanProblem {
     fn from(error: CriteriaError) -> Self {
-        Self {
-            key: error.key().to_owned(),
-            message: error.to_string(),
-        }
+        Self::new(error.key(), error.found(), error.expected())
     }
 }
 
 impl fmt::Display for PlanProblem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.message)
+        write!(f, "{} is {}: expected {}", self.key, self.found, self.expected)
     }
 }

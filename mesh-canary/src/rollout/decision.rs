@@ -59,6 +59,30 @@ pub enum Change {
     CallStuck,
 }
 
+impl Change {
+    /// One word for a machine: `begin`, `approve`, `await_promotion`, `advance`, `pause`, `resume`, `roll_back`, `succeed`,
+    /// `rolled_back`, `halt`, `supersede`, `replan` or `call_stuck`.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Begin => "begin",
+            Self::Approve => "approve",
+            Self::AwaitPromotion => "await_promotion",
+            Self::Advance { .. } => "advance",
+            Self::Pause { .. } => "pause",
+            Self::Resume => "resume",
+            Self::RollBack => "roll_back",
+            Self::Finish { end } => match end {
+                End::Succeeded => "succeed",
+                End::RolledBack => "rolled_back",
+                End::Halted => "halt",
+                End::Superseded => "supersede",
+            },
+            Self::Replan { .. } => "replan",
+            Self::CallStuck => "call_stuck",
+        }
+    }
+}
+
 impl fmt::Display for Change {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -157,6 +181,25 @@ pub enum Cause {
 }
 
 impl Cause {
+    /// One word for a machine: `ready`, `verdict`, `operator`, `no_endpoints`, `not_measured`, `measured`, `split_set`,
+    /// `split_refused`, `newer`, `late`, `configuration` or `full`.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Ready { .. } => "ready",
+            Self::Verdict { .. } => "verdict",
+            Self::Operator { .. } => "operator",
+            Self::NoEndpoints { .. } => "no_endpoints",
+            Self::NotMeasured { .. } => "not_measured",
+            Self::Measured => "measured",
+            Self::SplitSet { .. } => "split_set",
+            Self::SplitRefused { .. } => "split_refused",
+            Self::Newer { .. } => "newer",
+            Self::Late { .. } => "late",
+            Self::Configuration => "configuration",
+            Self::Full { .. } => "full",
+        }
+    }
+
     pub(super) fn verdict(verdict: &Verdict, sampled: Duration, requests: u64) -> Self {
         Self::Verdict {
             verdict: Cow::Borrowed(verdict.word()),

@@ -179,7 +179,7 @@ impl MetricTemplate {
         }
     }
 
-    pub(super) fn warnings(&self) -> Vec<(String, Warning)> {
+    pub(super) fn warnings(&self) -> Vec<(String, usize, Warning)> {
         let conditions = self.texts.iter().filter(|(key, _)| key.ends_with("Condition"));
         let mut all = Vec::new();
         for (key, text) in conditions {
@@ -190,10 +190,14 @@ impl MetricTemplate {
                 .parse()
                 .map(|condition: Expression| condition.warnings())
                 .unwrap_or_default();
+            let column = |warning: &Warning| {
+                let before = text.get(..warning.span().start).unwrap_or_default();
+                before.chars().count().saturating_add(1)
+            };
             all.extend(
                 warnings
                     .into_iter()
-                    .map(|warning| (format!("{}.{key}", self.path), warning)),
+                    .map(|warning| (format!("{}.{key}", self.path), column(&warning), warning)),
             );
         }
         all

@@ -28,6 +28,15 @@ pub(crate) const CRL_AGE: &str = "service_mesh_crl_age_seconds";
 pub(crate) const BUNDLE_SEQUENCE: &str = "service_mesh_trust_bundle_sequence";
 pub(crate) const BUNDLES_REFUSED: &str = "service_mesh_trust_bundles_refused_total";
 pub(crate) const CONNECTIONS_ENDED: &str = "service_mesh_connections_ended_total";
+pub(crate) const CANARY_STATUS: &str = "canary_deployment_status";
+pub(crate) const CANARY_ERROR_RATE: &str = "canary_deployment_error_rate";
+pub(crate) const CANARY_RESPONSE_TIME: &str = "canary_deployment_response_time_p95";
+pub(crate) const CANARY_DURATION: &str = "canary_deployment_duration_seconds";
+pub(crate) const CANARY_WEIGHT: &str = "canary_deployment_weight";
+pub(crate) const CANARY_SAMPLES: &str = "canary_deployment_samples";
+pub(crate) const CANARY_EVIDENCE: &str = "canary_deployment_evidence";
+pub(crate) const CANARY_EVIDENCE_LIMIT: &str = "canary_deployment_evidence_limit";
+pub(crate) const CANARY_DECISIONS: &str = "canary_deployment_decisions_total";
 pub(crate) const BUILD_INFO: &str = "service_mesh_build_info";
 
 pub(crate) const DURATION_HELP: &str =
@@ -57,7 +66,7 @@ const fn family(name: &'static str, kind: Kind, unit: Unit, help: &'static str) 
     }
 }
 
-const FAMILIES: [Family; 27] = [
+const FAMILIES: [Family; 36] = [
     family(
         REQUESTS,
         Kind::Counter,
@@ -203,6 +212,60 @@ const FAMILIES: [Family; 27] = [
         Kind::Counter,
         Unit::Count,
         "Connections that ended since their peer is not trusted any more.",
+    ),
+    family(
+        CANARY_STATUS,
+        Kind::Gauge,
+        Unit::Count,
+        "1 for the status that the rollout of a new version has, 0 for the others.",
+    ),
+    family(
+        CANARY_ERROR_RATE,
+        Kind::Gauge,
+        Unit::Count,
+        "Share of errors among the new version's requests of this stage, 0 to 1.",
+    ),
+    family(
+        CANARY_RESPONSE_TIME,
+        Kind::Gauge,
+        Unit::Count,
+        "95th percentile of the new version's response times in this stage, in milliseconds.",
+    ),
+    family(
+        CANARY_DURATION,
+        Kind::Gauge,
+        Unit::Seconds,
+        "How long a rollout has been going on, or took.",
+    ),
+    family(
+        CANARY_WEIGHT,
+        Kind::Gauge,
+        Unit::Count,
+        "Share of the requests that the new version gets, in percent.",
+    ),
+    family(
+        CANARY_SAMPLES,
+        Kind::Gauge,
+        Unit::Count,
+        "Requests of the new version that were seen in this stage.",
+    ),
+    family(
+        CANARY_EVIDENCE,
+        Kind::Gauge,
+        Unit::Count,
+        "How strongly the evidence speaks against the new version; at the limit it is rolled back.",
+    ),
+    family(
+        CANARY_EVIDENCE_LIMIT,
+        Kind::Gauge,
+        Unit::Count,
+        "How strong the evidence has to be for a rollback; 0 where none is weighed.",
+    ),
+    family(
+        CANARY_DECISIONS,
+        Kind::Counter,
+        Unit::Count,
+        "Decisions about rollouts by what was decided and why.",
     ),
     family(
         BUILD_INFO,

@@ -96,6 +96,11 @@ impl LiveSplit {
         &self.inner.service
     }
 
+    /// Whether both are one.
+    pub fn is_same_as(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.inner, &other.inner)
+    }
+
     /// Its versions, the stable one first; `None`: what endpoints without a version are.
     pub fn versions(&self) -> &[Option<Version>] {
         &self.inner.versions

@@ -6,7 +6,7 @@ use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::{Shared, certificates, process};
+use super::{Shared, canaries, certificates, process};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -16,6 +16,7 @@ use super::{Shared, certificates, process};
         license(name = "Apache-2.0 OR MIT")
     ),
     tags(
+        (name = "canaries", description = "New versions that are rolled out, and what can be done about them"),
         (name = "certificates", description = "The identity of this process, and the CA it has"),
         (name = "process", description = "Configuration and end of the process"),
     )
@@ -25,6 +26,12 @@ struct Described;
 /// Every call.
 pub(super) fn api() -> OpenApiRouter<Shared> {
     OpenApiRouter::with_openapi(Described::openapi())
+        .routes(routes!(canaries::list, canaries::start))
+        .routes(routes!(canaries::show))
+        .routes(routes!(canaries::promote))
+        .routes(routes!(canaries::pause))
+        .routes(routes!(canaries::resume))
+        .routes(routes!(canaries::rollback))
         .routes(routes!(certificates::show))
         .routes(routes!(certificates::revoke))
         .routes(routes!(certificates::rotate))

@@ -32,7 +32,7 @@ impl Api {
             .await
             .expect("an identity");
         let (give, orders) = orders();
-        let admin = Admin::new(Arc::new(ArcSwap::from_pointee(in_use)), give);
+        let admin = Admin::new(Arc::new(ArcSwap::from_pointee(in_use)), Desk::default(), give);
         Self {
             routes: routes(admin.shared.clone()),
             shared: admin.shared,

@@ -1,5 +1,7 @@
 //! `canaryDeployment`: how a new version is rolled out.
 
+mod plan;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -60,7 +62,8 @@ pub struct Criteria {
 pub struct Stage {
     /// The canary's share in percent, 1 to 100.
     pub weight: u8,
-    /// How long it lasts; `None` for the last.
+    /// How long it lasts at least. In the last: how long the new version is watched with all traffic before it counts as
+    /// the stable one; `None`: not at all.
     pub duration: Option<Duration>,
 }
 
@@ -95,9 +98,7 @@ pub(super) fn read(fields: &mut Fields<'_>, names: &Names) -> Option<(Canary, Ve
     let routing = fields.part("routing", object(read_routing));
     let state_dir = path("the path of a directory");
     let state_dir = fields.or("stateDir", state_dir, PathBuf::from(defaults::CANARY_STATE_DIR));
-    if let Some(stages) = &stages {
-        check_stages(fields, stages);
-    }
+    let stages_are_right = stages.as_ref().is_none_or(|stages| check_stages(fields, stages));
     let canary = Canary {
         enabled,
         auto_promote,
@@ -110,12 +111,7 @@ pub(super) fn read(fields: &mut Fields<'_>, names: &Names) -> Option<(Canary, Ve
         routing: routing?,
         state_dir,
     };
-    if canary.success.error_rate.get() > canary.rollback.error_rate.get() && fields.is_written() {
-        fields.advise(
-            "successCriteria",
-            "its errorRate is above that of rollbackCriteria: no canary is rolled back before it failed a stage",
-        );
-    }
+    plan::check(fields, &canary, stages_are_right);
     Some((canary, templates.unwrap_or_default()))
 }
 
@@ -155,7 +151,7 @@ fn read_stage(fields: &mut Fields<'_>) -> Option<Stage> {
     })
 }
 
-fn check_stages(fields: &mut Fields<'_>, stages: &[Stage]) {
+fn check_stages(fields: &mut Fields<'_>, stages: &[Stage]) -> bool {
     let weights: Vec<String> = stages.iter().map(|stage| stage.weight.to_string()).collect();
     let found = || format!("stages of the weights {}", weights.join(", "));
     let rising = stages.windows(2).all(|pair| pair[0].weight < pair[1].weight);
@@ -173,14 +169,15 @@ fn check_stages(fields: &mut Fields<'_>, stages: &[Stage]) {
         );
     }
     let before_last = stages.len().saturating_sub(1);
-    if stages
+    let timeless = stages
         .iter()
         .take(before_last)
-        .any(|stage| stage.duration.is_none())
-    {
+        .any(|stage| stage.duration.is_none());
+    if timeless {
         let wrong = Wrong::expected("a duration in each stage but the last");
         fields.refuse("stages", "a stage without duration", wrong);
     }
+    rising && !timeless && stages.last().is_some_and(|last| last.weight == 100)
 }
 
 fn read_routing(fields: &mut Fields<'_>) -> Option<CanaryRouting> {

@@ -39,6 +39,20 @@ impl From<usize> for Step {
     }
 }
 
+/// Reads what [`path_of`] writes of plain keys.
+pub(super) fn steps_of(path: &str) -> Vec<Step> {
+    let mut steps = Vec::new();
+    for part in path.split('.') {
+        let mut indices = part.split('[');
+        if let Some(key) = indices.next().filter(|key| !key.is_empty()) {
+            steps.push(key.into());
+        }
+        let index = |text: &str| text.trim_end_matches(']').parse::<usize>().ok();
+        steps.extend(indices.filter_map(index).map(Step::from));
+    }
+    steps
+}
+
 /// Writes steps as `serviceMesh.services[0].port`.
 pub(super) fn path_of<'s>(steps: impl IntoIterator<Item = &'s Step>) -> String {
     let mut path = String::new();
@@ -75,6 +89,15 @@ impl Context {
         self.path.push(step.into());
         let value = read(self);
         self.path.pop();
+        value
+    }
+
+    /// Does something several steps further down.
+    pub(super) fn below<T>(&mut self, steps: Vec<Step>, then: impl FnOnce(&mut Self) -> T) -> T {
+        let depth = self.path.len();
+        self.path.extend(steps);
+        let value = then(self);
+        self.path.truncate(depth);
         value
     }
 

@@ -10,6 +10,7 @@ pub(super) use scalar::quoted;
 
 use std::sync::Arc;
 
+use super::context::Step;
 use super::report::Problem;
 
 /// Where a node begins, and how wide it is on its first line. Lines and columns count from 1, in characters.
@@ -85,6 +86,46 @@ impl Node {
     /// The value of a key of a mapping.
     pub(super) fn get(&self, key: &str) -> Option<&Self> {
         self.entry(key).map(|entry| &*entry.value)
+    }
+
+    /// What stands there, or where that was not written, the nearest above it.
+    pub(super) fn nearest(&self, steps: &[Step]) -> &Self {
+        let mut node = self;
+        for step in steps {
+            let below = match step {
+                Step::Key(key) => node.get(key),
+                Step::Index(index) => node
+                    .items()
+                    .and_then(|items| items.get(*index))
+                    .map(|item| &**item),
+            };
+            match below {
+                Some(below) => node = below,
+                None => break,
+            }
+        }
+        node
+    }
+
+    /// Where a character of a text stands, counted from 1; where that cannot be told, where the text does.
+    pub(super) fn place_within(&self, column: Option<usize>) -> Place {
+        let (Some(column), Value::Scalar(scalar)) = (column, &self.value) else {
+            return self.place;
+        };
+        let width = self.place.width as usize;
+        let length = scalar.text.chars().count();
+        let quote = match (scalar.plain, width.checked_sub(length)) {
+            (true, Some(0)) => 0,
+            (false, Some(2)) => 1,
+            // Of several lines, or with escapes.
+            _ => return self.place,
+        };
+        let offset = u32::try_from(column.saturating_sub(1) + quote).unwrap_or(0);
+        Place {
+            line: self.place.line,
+            column: self.place.column.saturating_add(offset),
+            width: 1,
+        }
     }
 
     /// A key of a mapping.

@@ -101,12 +101,8 @@ pub(super) const TABLE: &[Row] = &[
     honoured("serviceMesh.trafficManagement.rules[].rateLimiting"),
     honoured("serviceMesh.trafficManagement.rules[].mirror"),
     ignored("serviceMesh.telemetry", "there are no spans and no access log"),
-    ignored(
-        "canaryDeployment",
-        "no rollout happens, and requests go to the stable version; only its routing is honoured",
-    ),
-    honoured("canaryDeployment.routing"),
-    ignored("analysisTemplates", "nothing is analysed"),
+    honoured("canaryDeployment"),
+    honoured("analysisTemplates"),
 ];
 
 /// Whether some values of it are honoured.

@@ -1,7 +1,7 @@
 //! The keys of a mapping.
 
 use super::{Shape, Shown};
-use crate::config::context::{Context, Wrong};
+use crate::config::context::{Context, Step, Wrong, steps_of};
 use crate::config::near::nearest;
 use crate::config::origin::Origin;
 use crate::config::schema::Field;
@@ -163,6 +163,55 @@ impl<'a> Fields<'a> {
             let place = self.place(key);
             self.context
                 .within(key, |context| context.refuse(place, found, wrong));
+        }
+    }
+
+    /// Says what is wrong with a key further down, as `stages[1].weight`.
+    pub(in super::super) fn refuse_below(&mut self, path: &str, found: impl Into<String>, wrong: Wrong) {
+        if !self.is_written() {
+            return;
+        }
+        let steps = steps_of(path);
+        let mut place = self.place;
+        if let Some((Step::Key(first), rest)) = steps.split_first()
+            && let Some(node) = self.node(first)
+        {
+            place = node.nearest(rest).place;
+        }
+        let found = found.into();
+        let refuse = |context: &mut Context| context.refuse(place, found, wrong);
+        self.context.below(steps, refuse);
+    }
+
+    /// Says what is wrong with a character of a key's text, counted from 1.
+    pub(in super::super) fn refuse_within(
+        &mut self,
+        key: &'static str,
+        column: Option<usize>,
+        found: impl Into<String>,
+        wrong: Wrong,
+    ) {
+        if self.is_written() {
+            let place = self
+                .node(key)
+                .map_or(self.place, |node| node.place_within(column));
+            self.context
+                .within(key, |context| context.refuse(place, found, wrong));
+        }
+    }
+
+    /// Tells of a character of a key's text what is hardly meant.
+    pub(in super::super) fn advise_within(
+        &mut self,
+        key: &'static str,
+        column: Option<usize>,
+        message: impl Into<String>,
+    ) {
+        if self.is_written() {
+            let place = self
+                .node(key)
+                .map_or(self.place, |node| node.place_within(column));
+            self.context.within(key, |context| context.advise(place, message));
         }
     }
 

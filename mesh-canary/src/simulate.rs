@@ -63,7 +63,7 @@ impl Simulation {
     pub fn new(plan: Plan, scenario: Scenario) -> Result<Self, ScenarioError> {
         scenario.check()?;
         let promoted = scenario.operator.iter().any(|step| step.what == What::Promote);
-        let name = |error: mesh_core::name::NameError| ScenarioError::of(error.to_string());
+        let name = |error: mesh_core::name::NameError| ScenarioError::of_name(&error);
         let names = (
             "service".parse().map_err(name)?,
             "stable".parse().map_err(name)?,

@@ -2,6 +2,7 @@
 
 mod admin;
 mod canary;
+mod simulate;
 
 use std::io::Write;
 use std::net::IpAddr;
@@ -54,6 +55,12 @@ enum Command {
         after_help = "Example:\n  mesh-proxy explain --config mesh.yaml --method GET --path /api/orders --header 'api-version: v2' --source frontend\n\nExit: 0 if it is decided, 3 if there is no route, 2 on bad usage or a bad configuration"
     )]
     Explain(Explain),
+    /// Try a rollout in virtual time before it ships
+    ///
+    /// The state machine and the analyzer are those that run in production; the traffic is drawn, and the same seed draws
+    /// the same. It promotes by itself, unless somebody promotes in the scenario.
+    #[command(after_help = simulate::HELP)]
+    Simulate(simulate::Simulate),
     /// Make a CA and replace it, issue certificates, revoke them, look at them and verify them
     #[command(subcommand)]
     Cert(Cert),
@@ -139,6 +146,7 @@ pub fn main() -> ExitCode {
         Command::Run(run) => serve(run),
         Command::Check(check) => report(&check.config),
         Command::Explain(explain) => tell(explain),
+        Command::Simulate(simulate) => simulate::main(simulate),
         Command::Cert(cert) => {
             core_dumps::forbid_or_tell();
             cert::main(&cert)

@@ -35,6 +35,7 @@ mod report;
 mod retry;
 mod rfc3339;
 mod rule;
+mod scenario;
 pub mod schema;
 mod service;
 mod shape;
@@ -75,6 +76,7 @@ pub use rate_limit::{LimitStore, RateLimiting};
 pub use report::{Problem, Report};
 pub use retry::{Retry, RetryBudget, RetryOn};
 pub use rule::{Mirror, Rule, RuleAction};
+pub use scenario::{load_scenario, parse_scenario};
 pub use service::{Protocol, Service};
 pub use share::{Percent, Ratio};
 pub use telemetry::{AccessLog, Jaeger, LogFormat, Otlp, OtlpProtocol, Telemetry};
@@ -175,11 +177,7 @@ fn read_text(path: &Path) -> Result<(String, String), Report> {
 /// # Errors
 /// Everything that is wrong with it.
 pub fn parse(name: &str, text: &str) -> Result<Loaded, Report> {
-    if text.len() as u64 > LARGEST_FILE {
-        let limit = mesh_core::size::display(LARGEST_FILE);
-        let expected = format!("at most {limit}");
-        return Err(Report::unreadable(name, "more than that", &expected));
-    }
+    check_length(name, text)?;
     let (root, problems) = yaml::read(text);
     let mut context = Context::new(name);
     problems.into_iter().for_each(|problem| context.problem(problem));
@@ -201,6 +199,15 @@ pub fn parse(name: &str, text: &str) -> Result<Loaded, Report> {
         _ if is_whole => Err(Report::new(name, text, problems)),
         _ => Err(Report::new(name, text, problems).in_part()),
     }
+}
+
+fn check_length(name: &str, text: &str) -> Result<(), Report> {
+    if text.len() as u64 > LARGEST_FILE {
+        let limit = mesh_core::size::display(LARGEST_FILE);
+        let expected = format!("at most {limit}");
+        return Err(Report::unreadable(name, "more than that", &expected));
+    }
+    Ok(())
 }
 
 fn read(root: &Node, context: &mut Context) -> Option<Config> {

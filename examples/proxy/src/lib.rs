@@ -4,7 +4,7 @@
 //! all workers share, a [`worker`] is one core's runtime, [`inbound`] is what happens to a request ([`authorization`],
 //! [`rate_limits`], [`faults`], [`retries`], [`breakers`] and [`mirrors`] are what it meets), and [`run`] is the process:
 //! signals, reloads, draining.
-//! [`canary`] rolls new versions out, [`admin`] is its API, [`cert`] the life of certificates from the shell, [`identity`] what the process is to its peers, [`accept`] how they come in, [`upstream`] how it goes on to them.
+//! [`canary`] rolls new versions out, [`simulate`] tries that before it happens, [`admin`] is its API, [`cert`] the life of certificates from the shell, [`identity`] what the process is to its peers, [`accept`] how they come in, [`upstream`] how it goes on to them.
 
 pub mod accept;
 pub mod admin;
@@ -32,5 +32,6 @@ pub mod routing;
 pub mod run;
 mod seldom;
 pub mod side_port;
+pub mod simulate;
 pub mod upstream;
 pub mod worker;

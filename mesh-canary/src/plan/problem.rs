@@ -31,7 +31,7 @@ impl fmt::Display for PlanError {
 
 impl std::error::Error for PlanError {}
 
-/// One thing that is wrong with a plan.
+/// One thing that is wrong with a plan, or with a scenario to try it in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PlanProblem {
     key: String,
@@ -40,7 +40,7 @@ pub struct PlanProblem {
 }
 
 impl PlanProblem {
-    pub(super) fn new(key: impl Into<String>, found: impl fmt::Display, expected: impl fmt::Display) -> Self {
+    pub(crate) fn new(key: impl Into<String>, found: impl fmt::Display, expected: impl fmt::Display) -> Self {
         Self {
             key: key.into(),
             found: found.to_string(),

@@ -7,6 +7,7 @@ use mesh_core::duration::display;
 use serde::{Deserialize, Serialize};
 
 use super::units;
+use crate::plan::PlanProblem;
 
 /// Longer rollouts are refused: nobody looks at so many windows.
 const LONGEST: Duration = Duration::from_secs(7 * 86_400);
@@ -90,7 +91,7 @@ pub enum What {
 
 impl What {
     /// The word in a scenario.
-    pub fn word(self) -> &'static str {
+    pub const fn word(self) -> &'static str {
         match self {
             Self::Promote => "promote",
             Self::Pause => "pause",
@@ -125,7 +126,7 @@ impl Scenario {
     pub fn check(&self) -> Result<(), ScenarioError> {
         let mut problems = Vec::new();
         let mut wrong = |key: &str, found: &dyn fmt::Display, expected: &str| {
-            problems.push(format!("{key} is {found}: expected {expected}"));
+            problems.push(PlanProblem::new(key, found, expected));
         };
         if self.duration.is_zero() || self.duration > LONGEST {
             wrong(
@@ -225,22 +226,30 @@ pub(super) fn now(arm: &[Behaviour], at: Duration) -> Now {
 
 /// All that is wrong with a scenario, one line each.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ScenarioError(Vec<String>);
+pub struct ScenarioError(Vec<PlanProblem>);
 
 impl ScenarioError {
-    pub(super) fn of(problem: String) -> Self {
-        Self(vec![problem])
+    pub(super) fn of_name(error: &mesh_core::name::NameError) -> Self {
+        Self(vec![PlanProblem::new(
+            "arms",
+            error,
+            "names of a service and two versions",
+        )])
     }
 
     /// Each problem.
-    pub fn problems(&self) -> &[String] {
+    pub fn problems(&self) -> &[PlanProblem] {
         &self.0
     }
 }
 
 impl fmt::Display for ScenarioError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0.join("\n"))
+        for (n, problem) in self.0.iter().enumerate() {
+            let line = if n == 0 { "" } else { "\n" };
+            write!(f, "{line}{problem}")?;
+        }
+        Ok(())
     }
 }
 

@@ -17,7 +17,7 @@ use super::yaml::Node;
 
 pub(super) use fields::Fields;
 pub(super) use list::{list, map_of};
-pub(super) use number::{boolean, integer, percent, ratio};
+pub(super) use number::{boolean, integer, percent, ratio, requests_per_second};
 pub(super) use object::{Object, either, either_list, object};
 pub(super) use parsed::parsed;
 pub(super) use span::{Span, duration, size};

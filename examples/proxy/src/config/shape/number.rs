@@ -114,7 +114,17 @@ pub(in super::super) fn ratio() -> Share<Ratio> {
     }
 }
 
-/// See [`percent`] and [`ratio`].
+/// Requests a second, 0 to a million; fractions are allowed.
+pub(in super::super) fn requests_per_second() -> Share<f64> {
+    const MOST: f64 = 1e6;
+    Share {
+        most: MOST,
+        new: |number| (0.0..=MOST).contains(&number).then_some(number),
+        get: |number| number,
+    }
+}
+
+/// See [`percent`], [`ratio`] and [`requests_per_second`].
 pub(in super::super) struct Share<T> {
     most: f64,
     new: fn(f64) -> Option<T>,

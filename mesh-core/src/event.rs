@@ -15,8 +15,10 @@ use crate::identity::SpiffeId;
 use crate::name::{ServiceName, Version};
 
 mod bus;
+mod fields;
 
 pub use bus::{EventBus, Events};
+pub use fields::Field;
 
 /// A change of state. Its `Display` is one sentence for a log, [`kind`](Self::kind) a word for a machine.
 ///
@@ -239,6 +241,28 @@ pub enum MeshEvent {
         /// Why.
         cause: Cow<'static, str>,
     },
+    /// Requests go otherwise than they usually do.
+    AnomalyBegan {
+        /// The service.
+        service: ServiceName,
+        /// The route; empty for requests that no rule decided.
+        route: Arc<str>,
+        /// What is unusual: `error_rate` or `latency`.
+        figure: &'static str,
+        /// What it is: a ratio 0 to 1, or seconds.
+        seen: f64,
+        /// What it usually is.
+        usual: f64,
+    },
+    /// Requests go as they usually do again.
+    AnomalyEnded {
+        /// The service.
+        service: ServiceName,
+        /// The route; empty for requests that no rule decided.
+        route: Arc<str>,
+        /// What was unusual: `error_rate` or `latency`.
+        figure: &'static str,
+    },
     /// The process takes nothing new and finishes what it has.
     DrainStarted {
         /// How much there is to finish.
@@ -252,6 +276,39 @@ pub enum MeshEvent {
 }
 
 impl MeshEvent {
+    /// Every [`kind`](Self::kind).
+    pub const KINDS: [&'static str; 29] = [
+        "endpoint_ejected",
+        "endpoint_returned",
+        "health_changed",
+        "breaker_changed",
+        "too_few_endpoints",
+        "panic_entered",
+        "panic_left",
+        "discovery_synced",
+        "discovery_stale",
+        "rate_limit_crowded",
+        "rate_limit_alone",
+        "rate_limit_shared",
+        "certificate_rotated",
+        "certificate_expiring",
+        "certificate_revoked",
+        "peer_untrusted",
+        "config_reloaded",
+        "config_rejected",
+        "canary_step",
+        "canary_paused",
+        "canary_promoted",
+        "canary_rolled_back",
+        "canary_resumed",
+        "canary_stuck",
+        "canary_halted",
+        "anomaly_began",
+        "anomaly_ended",
+        "drain_started",
+        "drain_finished",
+    ];
+
     /// A stable word for what happened, in snake case: a metric's label, an event's type.
     pub const fn kind(&self) -> &'static str {
         match self {
@@ -280,6 +337,8 @@ impl MeshEvent {
             Self::CanaryResumed { .. } => "canary_resumed",
             Self::CanaryStuck { .. } => "canary_stuck",
             Self::CanaryHalted { .. } => "canary_halted",
+            Self::AnomalyBegan { .. } => "anomaly_began",
+            Self::AnomalyEnded { .. } => "anomaly_ended",
             Self::DrainStarted { .. } => "drain_started",
             Self::DrainFinished { .. } => "drain_finished",
         }
@@ -303,7 +362,9 @@ impl MeshEvent {
             | Self::CanaryRolledBack { service, .. }
             | Self::CanaryResumed { service, .. }
             | Self::CanaryStuck { service, .. }
-            | Self::CanaryHalted { service, .. } => Some(service),
+            | Self::CanaryHalted { service, .. }
+            | Self::AnomalyBegan { service, .. }
+            | Self::AnomalyEnded { service, .. } => Some(service),
             Self::RateLimitCrowded { .. }
             | Self::RateLimitAlone { .. }
             | Self::RateLimitShared { .. }
@@ -493,10 +554,43 @@ impl fmt::Display for MeshEvent {
             } => {
                 write!(f, "{service} {version} could not be rolled back: {cause}")
             }
+            Self::AnomalyBegan {
+                service,
+                route,
+                figure,
+                seen,
+                usual,
+            } => {
+                let (what, by) = (figure.replace('_', " "), by(route));
+                let told = |value: f64| match *figure {
+                    "latency" => format!("{:.0}ms", value * 1000.0),
+                    _ => format!("{:.1}%", value * 100.0),
+                };
+                let (seen, usual) = (told(*seen), told(*usual));
+                write!(
+                    f,
+                    "the {what} of {service}{by} is unusual: {seen}, and {usual} as a rule"
+                )
+            }
+            Self::AnomalyEnded {
+                service,
+                route,
+                figure,
+            } => {
+                let (what, by) = (figure.replace('_', " "), by(route));
+                write!(f, "the {what} of {service}{by} is as usual again")
+            }
             Self::DrainStarted { in_flight } => write!(f, "draining, {in_flight} in flight"),
             Self::DrainFinished { cut_off: 0 } => f.write_str("drained, nothing was cut off"),
             Self::DrainFinished { cut_off } => write!(f, "drained, {cut_off} were cut off"),
         }
+    }
+}
+
+fn by(route: &str) -> String {
+    match route {
+        "" => String::new(),
+        route => format!(" by {route}"),
     }
 }
 

@@ -185,6 +185,11 @@ impl StatusLabel {
     pub(crate) const fn number(self) -> u64 {
         self.0 as u64
     }
+
+    /// Of [`RequestLabels::pack`].
+    pub(crate) const fn from_packed(labels: u64) -> Self {
+        Self((labels >> 32) as u16)
+    }
 }
 
 impl fmt::Display for StatusLabel {

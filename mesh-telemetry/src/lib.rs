@@ -29,14 +29,18 @@
 //! ```
 
 pub mod access_log;
+pub mod events;
 pub mod evidence;
 pub mod exporter;
 pub mod labels;
 pub mod metrics;
+pub mod recent;
 pub mod registry;
 pub mod story;
+pub mod tap;
 pub mod trace;
 
+pub use events::EventLog;
 pub use evidence::{Evidence, ServiceEvidence};
 pub use exporter::{Readiness, serve_metrics};
 pub use metrics::{

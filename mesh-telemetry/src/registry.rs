@@ -10,12 +10,13 @@
 //! before is dropped by that render. Alive is what a caller holds, and what nobody has held for less than
 //! the retention.
 
+use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use mesh_core::ServiceName;
 use mesh_core::context::{Direction, Target};
+use mesh_core::{ServiceName, SpiffeId};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use metrics_util::MetricKindMask;
 use parking_lot::Mutex;
@@ -25,8 +26,10 @@ use crate::evidence::Evidence;
 use crate::labels::SourceId;
 use crate::metrics::{
     CanaryMetrics, EDGES, IdentityMetrics, MetricsLayer, ProcessMetrics, RouteKey, RouteMetrics,
-    ServiceMetrics, VersionKey, VersionMetrics,
+    ServiceMetrics, Total, VersionKey, VersionMetrics,
 };
+use crate::recent::{Recent, Samples, Sampling};
+use crate::tap::{Filter, Tap, Taps};
 
 mod grow_only;
 mod leases;
@@ -63,6 +66,9 @@ struct Shared {
     alive: Mutex<Alive>,
     hooks: Hooks,
     evidence: Evidence,
+    recent: Mutex<Samples>,
+    /// Of as many sources as there are labels.
+    identities: Mutex<HashMap<Arc<str>, BTreeSet<SpiffeId>>>,
 }
 
 struct Alive {
@@ -139,6 +145,8 @@ impl TelemetryBuilder {
                 }),
                 hooks: Hooks::default(),
                 evidence: Evidence::new(),
+                recent: Mutex::new(Samples::new(Instant::now())),
+                identities: Mutex::default(),
             }),
         }
     }
@@ -221,6 +229,31 @@ impl Telemetry {
         })
     }
 
+    /// Shows requests from now on that pass a filter, at most so many a second (1 to 1000). `None` if enough look.
+    pub fn tap(&self, filter: Filter, rate: u32) -> Option<Tap> {
+        Taps::open(&self.shared.series.taps, filter, rate)
+    }
+
+    /// How requests went in about the last minute, for who shows it to people: as precise as
+    /// [`start_sampling`](Self::start_sampling) makes it. Some milliseconds for thousands of series.
+    pub fn last_minute(&self) -> Recent {
+        let totals = self.shared.alive.lock().totals();
+        self.shared.recent.lock().recent(&totals, Instant::now())
+    }
+
+    /// Starts the task that lets [`last_minute`](Self::last_minute) tell the last minute from all the time before. It
+    /// stops when the handle is dropped.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime, as `tokio::spawn`.
+    pub fn start_sampling(&self) -> Sampling {
+        let shared = Arc::clone(&self.shared);
+        Sampling::start(move || {
+            let totals = shared.alive.lock().totals();
+            shared.recent.lock().keep(totals, Instant::now());
+        })
+    }
+
     /// The metrics of the process as a whole.
     pub fn process(&self) -> &ProcessMetrics {
         &self.shared.process
@@ -230,6 +263,24 @@ impl Telemetry {
     /// room for new ones.
     pub fn source(&self, name: &str) -> SourceId {
         self.shared.series.sources.id(name)
+    }
+
+    /// A source has proved this identity. For each connection, not for each request: it takes a lock. Of a source that
+    /// proves many, eight are kept.
+    pub fn met(&self, source: SourceId, identity: &SpiffeId) {
+        const KEPT: usize = 8;
+        let mut identities = self.shared.identities.lock();
+        let proved = identities
+            .entry(self.shared.series.sources.name(source).into())
+            .or_default();
+        if proved.len() < KEPT {
+            proved.insert(identity.clone());
+        }
+    }
+
+    /// The identities that sources have proved, by their label.
+    pub fn source_identities(&self) -> HashMap<Arc<str>, BTreeSet<SpiffeId>> {
+        self.shared.identities.lock().clone()
     }
 
     /// A tower layer that counts the requests for `service`: see [`MetricsLayer`].
@@ -318,6 +369,10 @@ impl Alive {
         self.services.values().for_each(ServiceMetrics::touch);
         self.identities.values().for_each(IdentityMetrics::touch);
         self.canaries.values().for_each(CanaryMetrics::touch);
+    }
+
+    fn totals(&self) -> Vec<Total> {
+        self.routes.values().flat_map(RouteMetrics::totals).collect()
     }
 
     fn write_durations(&self, page: &mut String) {

@@ -65,6 +65,7 @@ fn known_series_start_at_0() {
         ("service_mesh_faults_injected_total", &[]),
         ("service_mesh_mirrored_total", &[]),
         ("service_mesh_config_reloads_total", &[]),
+        ("service_mesh_events_total", &[]),
     ] {
         assert_eq!(page.sum(name, with), 0.0, "{name}");
     }
@@ -92,7 +93,7 @@ fn every_family_has_a_help_text() {
     canary.set(&version, &CanaryFigures::new(CanaryStatus::Pending));
     canary.decided("begin", "ready");
     let page = page(&telemetry);
-    assert_eq!(page.families.len(), 36);
+    assert_eq!(page.families.len(), 37);
     for (name, family) in &page.families {
         assert!(
             family.help.as_ref().is_some_and(|help| help.ends_with('.')),

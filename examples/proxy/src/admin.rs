@@ -4,9 +4,11 @@
 mod canaries;
 mod certificates;
 mod guard;
+mod live;
 mod openapi;
 mod problem;
 mod process;
+mod shown;
 #[cfg(test)]
 mod tests;
 
@@ -18,13 +20,17 @@ use arc_swap::ArcSwap;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::middleware;
+use mesh_core::EventBus;
 use mesh_core::serve::ServeLimits;
+use mesh_telemetry::Telemetry;
 
 use crate::canary::Desk;
 use crate::config;
 use crate::identity::InUse;
+use crate::plan::Plan;
 use crate::side_port::{Ready, SidePort, Wanted};
 use guard::Guard;
+use shown::Shown;
 
 pub use process::{Order, Orders, Reloaded, orders};
 
@@ -39,6 +45,7 @@ struct Shared {
     canaries: Desk,
     guard: Arc<ArcSwap<Guard>>,
     orders: Orders,
+    shown: Arc<Shown>,
 }
 
 /// The admin API of this process, from one configuration to the next.
@@ -57,15 +64,25 @@ struct Next {
 }
 
 impl Admin {
-    /// About this identity, which others change, and these rollouts. It is served nowhere before the first configuration
-    /// is adopted.
-    pub fn new(identity: Arc<ArcSwap<Option<InUse>>>, canaries: Desk, orders: Orders) -> Self {
+    /// About this identity, which others change, these rollouts, and what is measured and told there. It is served nowhere
+    /// before the first configuration is adopted.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime.
+    pub fn new(
+        identity: Arc<ArcSwap<Option<InUse>>>,
+        canaries: Desk,
+        orders: Orders,
+        telemetry: &Telemetry,
+        bus: &EventBus,
+    ) -> Self {
         Self {
             shared: Shared {
                 identity,
                 canaries,
                 guard: Arc::default(),
                 orders,
+                shown: Arc::new(Shown::new(telemetry, bus)),
             },
             serving: None,
         }
@@ -107,6 +124,11 @@ impl Admin {
             }
             Err(error) => Err(error),
         }
+    }
+
+    /// Shows what runs by this plan from now on.
+    pub fn show(&self, plan: &Arc<Plan>) {
+        self.shared.shown.plan.store(Some(Arc::clone(plan)));
     }
 
     /// Serves what was prepared. Calls that are under way are answered.

@@ -124,7 +124,11 @@ impl Connection {
         } = &inbound.listener;
         let outbound = (*direction == Direction::Outbound).then(|| own.as_str());
         let name = outbound.or_else(|| peer.service()).unwrap_or("unknown");
-        let source = inbound.serving.load().plan.unrouted.of(*direction).source(name);
+        let serving = inbound.serving.load();
+        let source = serving.plan.unrouted.of(*direction).source(name);
+        if let Some(identity) = &peer.identity {
+            serving.plan.telemetry.met(source, identity);
+        }
         Arc::new(Self {
             peer: PeerMarks::new(peer, trust, *direction, Some(own)),
             source,
@@ -453,12 +457,13 @@ impl Connection {
 
     fn record(&self, metrics: &Arc<RouteMetrics>, context: &MeshContext, parts: &Parts) -> RequestRecord {
         let protocol = Protocol::of(parts.version, &parts.headers);
-        metrics.begin_with(
+        let record = metrics.begin_with(
             context.received,
             self.source,
             MethodLabel::of(&parts.method),
             protocol,
-        )
+        );
+        record.tapped(parts.uri.path())
     }
 
     fn limit(&self, limited: &Limited, grpc: bool, marks: RequestMarks, record: RequestRecord) -> Answer {

@@ -70,7 +70,10 @@ impl std::error::Error for RunError {}
 pub fn run(options: &RunOptions, config: Config) -> Result<(), RunError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| RunError(format!("the system gives no event queue: {error}")))?;
-    let ended = runtime.block_on(Process::start(options, config)?.serve(options));
+    let entered = runtime.enter();
+    let process = Process::start(options, config)?;
+    drop(entered);
+    let ended = runtime.block_on(process.serve(options));
     // What still runs (a page being rendered) is not waited for.
     runtime.shutdown_background();
     ended
@@ -121,6 +124,8 @@ impl Process {
         let (telemetry, fleets) = (Telemetry::new(), Fleets::default());
         let counted = AnySource::new(telemetry.evidence());
         let canaries = Canaries::new(counted, fleets.events().clone(), telemetry.clone());
+        let desk = canaries.desk().clone();
+        let admin = Admin::new(Arc::clone(&identity), desk, give, &telemetry, fleets.events());
         Ok(Self {
             telemetry,
             fleets,
@@ -129,7 +134,7 @@ impl Process {
             breakers: Breakers::default(),
             mirrors: Mirrors::default(),
             retries: RetryBudgets::default(),
-            admin: Admin::new(Arc::clone(&identity), canaries.desk().clone(), give),
+            admin,
             canaries,
             identity,
             figures: None,
@@ -153,6 +158,7 @@ impl Process {
         let mut file = FileWatch::start(&options.config);
         let ready = Arc::new(AtomicBool::new(false));
         let _upkeep = self.telemetry.start_upkeep(Duration::from_secs(5));
+        let _sampling = self.telemetry.start_sampling();
         let _metrics = self.serve_metrics(&ready)?;
         let _events = AbortOnDrop(tokio::spawn(crate::log::events(self.fleets.events().subscribe())));
         if let Some(config) = self.config.take() {
@@ -324,6 +330,7 @@ impl Process {
             .adopt(config, &plan.services)
             .await
             .map_err(RunError)?;
+        self.admin.show(&plan);
         self.admin.adopt(admin);
         self.figures = identity
             .as_ref()

@@ -259,12 +259,43 @@ fn every_event() -> Vec<(MeshEvent, &'static str, &'static str)> {
         ),
         (
             MeshEvent::CanaryHalted {
-                service,
+                service: service.clone(),
                 version,
                 cause: "v1 has no endpoint".into(),
             },
             "canary_halted",
             "orders v2 could not be rolled back: v1 has no endpoint",
+        ),
+        (
+            MeshEvent::AnomalyBegan {
+                service: service.clone(),
+                route: "checkout".into(),
+                figure: "latency",
+                seen: 0.8004,
+                usual: 0.1,
+            },
+            "anomaly_began",
+            "the latency of orders by checkout is unusual: 800ms, and 100ms as a rule",
+        ),
+        (
+            MeshEvent::AnomalyBegan {
+                service: service.clone(),
+                route: "".into(),
+                figure: "error_rate",
+                seen: 0.25,
+                usual: 0.001,
+            },
+            "anomaly_began",
+            "the error rate of orders is unusual: 25.0%, and 0.1% as a rule",
+        ),
+        (
+            MeshEvent::AnomalyEnded {
+                service,
+                route: "checkout".into(),
+                figure: "latency",
+            },
+            "anomaly_ended",
+            "the latency of orders by checkout is as usual again",
         ),
         (
             MeshEvent::DrainStarted { in_flight: 2 },
@@ -289,6 +320,28 @@ fn every_event_has_a_word_and_a_sentence() {
     for (event, kind, sentence) in every_event() {
         assert_eq!(event.kind(), kind);
         assert_eq!(event.to_string(), sentence);
+    }
+}
+
+#[test]
+fn every_word_is_listed_and_every_listed_one_is_a_word() {
+    let words: std::collections::BTreeSet<_> = every_event().iter().map(|(_, kind, _)| *kind).collect();
+    assert_eq!(words, MeshEvent::KINDS.into());
+}
+
+#[test]
+fn what_an_event_holds_is_told_one_by_one_and_the_service_first() {
+    for (event, kind, _) in every_event() {
+        let fields = event.fields();
+        let names: std::collections::BTreeSet<_> = fields.iter().map(|(name, _)| name).collect();
+        assert_eq!(names.len(), fields.len(), "{kind}: no name twice");
+        let service = event
+            .service()
+            .map(|service| ("service", Field::Text(service.as_str().into())));
+        if let Some(service) = service {
+            assert_eq!(fields.first(), Some(&service), "{kind}");
+        }
+        assert_eq!(fields.is_empty(), event == MeshEvent::ConfigReloaded, "{kind}");
     }
 }
 

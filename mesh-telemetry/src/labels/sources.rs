@@ -23,6 +23,11 @@ impl SourceId {
     pub(crate) const fn number(self) -> u16 {
         self.0
     }
+
+    /// Of [`RequestLabels::pack`](crate::labels::RequestLabels).
+    pub(crate) const fn from_packed(labels: u64) -> Self {
+        Self(labels as u16)
+    }
 }
 
 /// All names seen. A name keeps its number for the life of the process.

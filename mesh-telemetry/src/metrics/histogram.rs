@@ -9,6 +9,7 @@
 
 use std::fmt::Write as _;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use crate::registry::names;
@@ -23,6 +24,13 @@ const EDGES_MICROS: [u64; EDGES.len()] = [
     1_000, 5_000, 10_000, 25_000, 50_000, 75_000, 100_000, 250_000, 500_000, 750_000, 1_000_000, 2_500_000,
     5_000_000, 7_500_000, 10_000_000,
 ];
+
+/// The same as durations.
+pub(crate) fn edges() -> Arc<[Duration]> {
+    static SHARED: LazyLock<Arc<[Duration]>> =
+        LazyLock::new(|| EDGES_MICROS.iter().copied().map(Duration::from_micros).collect());
+    Arc::clone(&SHARED)
+}
 
 /// How long requests took.
 pub(crate) struct Histogram {
@@ -46,6 +54,11 @@ impl Histogram {
         self.buckets[bucket].fetch_add(1, Ordering::Relaxed);
         let micros = u64::try_from(nanos.saturating_add(500) / 1_000).unwrap_or(u64::MAX);
         self.micros.fetch_add(micros, Ordering::Relaxed);
+    }
+
+    /// How many fell between which edges, the last beyond all.
+    pub(crate) fn counts(&self) -> [u64; EDGES.len() + 1] {
+        std::array::from_fn(|n| self.buckets[n].load(Ordering::Relaxed))
     }
 
     /// Appends the lines of this histogram. `labels` are printed already.

@@ -1,6 +1,7 @@
 //! What is counted of the process as a whole.
 
 use ::metrics::{Counter, Gauge};
+use mesh_core::MeshEvent;
 
 use crate::registry::{Series, names};
 
@@ -29,6 +30,7 @@ pub struct ProcessMetrics {
     rate_limited: Counter,
     rate_limits_alone: Counter,
     authorization_audited: Counter,
+    events: Family<&'static str, { MeshEvent::KINDS.len() }>,
     build_info: Gauge,
 }
 
@@ -196,6 +198,12 @@ impl ProcessMetrics {
             rate_limited: series.counter(names::RATE_LIMITED, &[]),
             rate_limits_alone: series.counter(names::RATE_LIMITS_ALONE, &[]),
             authorization_audited: series.counter(names::AUTHORIZATION_AUDITED, &[]),
+            events: Family::new(
+                series,
+                names::EVENTS,
+                "kind",
+                MeshEvent::KINDS.map(|kind| (kind, kind)),
+            ),
             build_info: series.gauge(names::BUILD_INFO, &[("version", mesh_core::VERSION)]),
         }
     }
@@ -245,6 +253,11 @@ impl ProcessMetrics {
         self.authorization_audited.increment(1);
     }
 
+    /// Counts what happened to the mesh. An [`EventLog`](crate::EventLog) does this by itself.
+    pub fn event(&self, event: &MeshEvent) {
+        self.events.increment(event.kind());
+    }
+
     /// Keeps the series on the page.
     pub(crate) fn touch(&self) {
         self.reloads.touch();
@@ -253,6 +266,7 @@ impl ProcessMetrics {
         self.mirrored.touch();
         self.spans.touch();
         self.log_lines.touch();
+        self.events.touch();
         self.rate_limited.increment(0);
         self.rate_limits_alone.increment(0);
         self.authorization_audited.increment(0);

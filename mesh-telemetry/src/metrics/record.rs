@@ -29,6 +29,8 @@ pub struct RequestRecord {
     protocol: Protocol,
     answer: Option<Answer>,
     telling: Telling,
+    /// What is shown of it, if anybody looks.
+    path: Option<Box<str>>,
 }
 
 #[derive(Clone, Copy)]
@@ -53,12 +55,19 @@ impl RequestRecord {
             protocol,
             answer: None,
             telling: Telling::default(),
+            path: None,
         }
     }
 
     /// Has this story told when the request is over.
     pub fn tell(mut self, story: Option<Arc<Story>>) -> Self {
         self.telling = Telling::of(story);
+        self
+    }
+
+    /// Shows the request with this path to whoever [looks](crate::tap); while nobody does it costs nothing.
+    pub fn tapped(mut self, path: &str) -> Self {
+        self.path = self.route.taps().path(path);
         self
     }
 
@@ -116,7 +125,10 @@ impl Drop for RequestRecord {
             status: answer.status,
             reason: answer.reason,
         };
-        self.route
-            .ended(labels, Instant::now().saturating_duration_since(self.received));
+        let took = Instant::now().saturating_duration_since(self.received);
+        self.route.ended(labels, took);
+        if let Some(path) = self.path.take() {
+            self.route.show(labels, path, took);
+        }
     }
 }

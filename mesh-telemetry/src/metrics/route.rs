@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use ::metrics::{Counter, Gauge};
 use http::{Request, StatusCode};
@@ -11,18 +11,19 @@ use mesh_core::context::{Direction, Target};
 use tokio::time::Instant;
 
 use crate::labels::{self, MethodLabel, Protocol, RequestLabels, SourceId, StatusLabel};
-use crate::metrics::histogram::Histogram;
+use crate::metrics::histogram::{EDGES, Histogram};
 use crate::metrics::record::RequestRecord;
 use crate::metrics::version::{VersionKey, VersionMetrics};
 use crate::registry::{GrowOnly, Series, names};
+use crate::tap::{Seen, Taps};
 
 /// A target, as label values: two targets that print the same are the same.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct RouteKey {
-    service: Arc<str>,
-    version: Arc<str>,
-    route: Arc<str>,
-    direction: Direction,
+    pub(crate) service: Arc<str>,
+    pub(crate) version: Arc<str>,
+    pub(crate) route: Arc<str>,
+    pub(crate) direction: Direction,
 }
 
 impl RouteKey {
@@ -79,6 +80,21 @@ struct Cell {
     duration: Arc<DurationSeries>,
 }
 
+/// What was counted of a target so far, of one source, method, protocol, class of status and reason.
+pub(crate) struct Total {
+    pub(crate) route: RouteKey,
+    pub(crate) source: Arc<str>,
+    pub(crate) labels: u64,
+    pub(crate) latencies: [u64; EDGES.len() + 1],
+}
+
+impl Total {
+    /// Whether these are requests that ended with 5xx.
+    pub(crate) fn is_failed(&self) -> bool {
+        StatusLabel::from_packed(self.labels) == StatusLabel::of(StatusCode::INTERNAL_SERVER_ERROR).class()
+    }
+}
+
 pub(crate) struct DurationSeries {
     labels: u64,
     printed: String,
@@ -119,6 +135,7 @@ impl RouteMetrics {
         let source = context.map_or(SourceId::UNKNOWN, |context| self.source(context.source_service()));
         let protocol = Protocol::of(request.version(), request.headers());
         self.begin_with(received, source, MethodLabel::of(request.method()), protocol)
+            .tapped(request.uri().path())
     }
 
     /// The beginning of a request whose labels the caller has found already.
@@ -150,6 +167,35 @@ impl RouteMetrics {
             cell.code.increment(1);
             cell.duration.histogram.record(duration);
         }
+    }
+
+    pub(crate) fn taps(&self) -> &Taps {
+        &self.series.taps
+    }
+
+    /// Shows a request that is over.
+    #[cold]
+    pub(crate) fn show(&self, labels: RequestLabels, path: Box<str>, took: Duration) {
+        let RouteKey {
+            service,
+            version,
+            route,
+            direction,
+        } = &self.key;
+        self.taps().tell(&Seen {
+            at: SystemTime::now(),
+            source: self.series.sources.name(labels.source).into(),
+            target: Arc::clone(service),
+            version: Arc::clone(version),
+            route: Arc::clone(route),
+            direction: *direction,
+            method: labels.method.as_str(),
+            path,
+            protocol: labels.protocol.as_str(),
+            status: labels.status.text().into(),
+            reason: labels::reason(labels.reason),
+            took,
+        });
     }
 
     /// The label of an originating service's name.
@@ -235,6 +281,20 @@ impl RouteMetrics {
         // A series that is known to the page and not yet to the table would be taken for one that nobody holds.
         self.cells.settled(|cell| cell.requests.increment(0));
         self.in_flight_gauge.set(self.in_flight() as f64);
+    }
+
+    /// What was counted so far, by the labels of durations.
+    pub(crate) fn totals(&self) -> impl Iterator<Item = Total> {
+        self.durations.iter().map(|series| Total {
+            route: self.key.clone(),
+            source: self
+                .series
+                .sources
+                .name(SourceId::from_packed(series.labels))
+                .into(),
+            labels: series.labels,
+            latencies: series.histogram.counts(),
+        })
     }
 
     pub(crate) fn durations(&self) -> impl Iterator<Item = &DurationSeries> {

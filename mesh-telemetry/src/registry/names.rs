@@ -37,6 +37,7 @@ pub(crate) const CANARY_SAMPLES: &str = "canary_deployment_samples";
 pub(crate) const CANARY_EVIDENCE: &str = "canary_deployment_evidence";
 pub(crate) const CANARY_EVIDENCE_LIMIT: &str = "canary_deployment_evidence_limit";
 pub(crate) const CANARY_DECISIONS: &str = "canary_deployment_decisions_total";
+pub(crate) const EVENTS: &str = "service_mesh_events_total";
 pub(crate) const BUILD_INFO: &str = "service_mesh_build_info";
 
 pub(crate) const DURATION_HELP: &str =
@@ -66,7 +67,7 @@ const fn family(name: &'static str, kind: Kind, unit: Unit, help: &'static str) 
     }
 }
 
-const FAMILIES: [Family; 36] = [
+const FAMILIES: [Family; 37] = [
     family(
         REQUESTS,
         Kind::Counter,
@@ -266,6 +267,12 @@ const FAMILIES: [Family; 36] = [
         Kind::Counter,
         Unit::Count,
         "Decisions about rollouts by what was decided and why.",
+    ),
+    family(
+        EVENTS,
+        Kind::Counter,
+        Unit::Count,
+        "Changes of the mesh's state, by what happened.",
     ),
     family(
         BUILD_INFO,

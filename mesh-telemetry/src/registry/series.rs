@@ -1,17 +1,20 @@
 //! Makes series, within the budget of what requests may bring about.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use ::metrics::{Counter, Gauge, Key, Label, Level, Metadata, Recorder};
 use metrics_exporter_prometheus::PrometheusRecorder;
 
 use crate::labels::Sources;
+use crate::tap::Taps;
 
 /// What the tables of series share.
 pub(crate) struct Series {
     recorder: PrometheusRecorder,
     pub(crate) sources: Sources,
     pub(crate) budget: Budget,
+    pub(crate) taps: Arc<Taps>,
 }
 
 const METADATA: Metadata<'static> = Metadata::new(module_path!(), Level::INFO, Some(module_path!()));
@@ -22,6 +25,7 @@ impl Series {
             recorder,
             sources: Sources::new(max_sources),
             budget: Budget::new(max_series),
+            taps: Arc::default(),
         }
     }
 

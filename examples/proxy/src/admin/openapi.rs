@@ -6,7 +6,7 @@ use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::{Shared, canaries, certificates, process};
+use super::{Shared, canaries, certificates, live, process, shown};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -18,6 +18,8 @@ use super::{Shared, canaries, certificates, process};
     tags(
         (name = "canaries", description = "New versions that are rolled out, and what can be done about them"),
         (name = "certificates", description = "The identity of this process, and the CA it has"),
+        (name = "traffic", description = "What runs now: services, endpoints, routes, and how requests go"),
+        (name = "live", description = "What happens, as it happens"),
         (name = "process", description = "Configuration and end of the process"),
     )
 )]
@@ -35,6 +37,13 @@ pub(super) fn api() -> OpenApiRouter<Shared> {
         .routes(routes!(certificates::show))
         .routes(routes!(certificates::revoke))
         .routes(routes!(certificates::rotate))
+        .routes(routes!(shown::services))
+        .routes(routes!(shown::stats))
+        .routes(routes!(shown::endpoints))
+        .routes(routes!(shown::edges))
+        .routes(routes!(shown::routes))
+        .routes(routes!(live::events))
+        .routes(routes!(live::tap))
         .routes(routes!(process::reload))
         .routes(routes!(process::drain))
 }

@@ -7,10 +7,18 @@ use http_body_util::BodyExt;
 use mesh_tls::{CertAuthority, CertRequest, PrivateKey};
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 use tower::ServiceExt;
 
 use super::*;
+use crate::breakers::Breakers;
+use crate::faults::Faults;
+use crate::fleets::Fleets;
 use crate::identity::identity;
+use crate::mirrors::Mirrors;
+use crate::plan::Policies;
+use crate::rate_limits::RateLimits;
+use crate::retries::RetryBudgets;
 
 struct Api {
     routes: Router,
@@ -32,7 +40,9 @@ impl Api {
             .await
             .expect("an identity");
         let (give, orders) = orders();
-        let admin = Admin::new(Arc::new(ArcSwap::from_pointee(in_use)), Desk::default(), give);
+        let (telemetry, bus) = (Telemetry::new(), EventBus::default());
+        let in_use = Arc::new(ArcSwap::from_pointee(in_use));
+        let admin = Admin::new(in_use, Desk::default(), give, &telemetry, &bus);
         Self {
             routes: routes(admin.shared.clone()),
             shared: admin.shared,
@@ -282,6 +292,242 @@ async fn the_process_is_told_to_read_its_configuration_and_says_what_came_of_it(
     assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE, "{problem}");
 }
 
+impl Api {
+    /// With a service whose only endpoint answers nobody, and one request to it that was refused.
+    async fn serving() -> Self {
+        let api = Self::new("").await;
+        let services = "services: [{ name: orders, port: 1, endpoints: ['127.0.0.1:1', { address: '127.0.0.1:2', \
+                        version: v2 }], stableVersion: v1, replicas: 3, circuitBreaker: {}, timeout: 2s }]";
+        let text = format!("serviceMesh: {{ namespace: dept-barc, {services} }}");
+        let config = config::parse("mesh.yaml", &text).expect("a configuration").config;
+        let shown = &api.shared.shown;
+        let (fleets, kept) = (Fleets::default(), Kept::default());
+        let plan = Plan::compile(&config, None, &shown.telemetry, &fleets, kept.policies()).expect("a plan");
+        plan.services[0]
+            .fleet
+            .update(plan.services[0].source.listed.clone(), Instant::now());
+        shown.plan.store(Some(Arc::new(plan)));
+        api
+    }
+
+    fn request(&self, path: &str, status: u16) {
+        let plan = self.shared.shown.plan.load_full().expect("a plan");
+        let request = Request::get(path).body(()).expect("a request");
+        let metrics = plan.prepared[0]
+            .metrics
+            .of(mesh_core::context::Direction::Inbound);
+        let mut record = metrics.begin(&request);
+        record.answered(StatusCode::from_u16(status).expect("a status"), None);
+    }
+
+    /// The events of a stream, as far as they are there.
+    async fn stream(&self, path: &str, until: &str) -> String {
+        let request = Request::get(path).header("host", "localhost:9091");
+        let request = request.body(Body::empty()).expect("a request");
+        let response = self.routes.clone().oneshot(request).await.expect("infallible");
+        assert_eq!(response.headers()[CONTENT_TYPE], "text/event-stream");
+        let (mut body, mut text) = (response.into_body(), String::new());
+        while !text.contains(until) {
+            let frame = body
+                .frame()
+                .await
+                .expect("it does not end")
+                .expect("it does not break");
+            text.push_str(std::str::from_utf8(&frame.into_data().expect("data")).expect("text"));
+        }
+        text
+    }
+}
+
+/// What plans are compiled with.
+#[derive(Default)]
+struct Kept {
+    limits: RateLimits,
+    faults: Faults,
+    breakers: Breakers,
+    mirrors: Mirrors,
+    retries: RetryBudgets,
+}
+
+impl Kept {
+    fn policies(&self) -> Policies<'_> {
+        Policies {
+            limits: &self.limits,
+            faults: &self.faults,
+            breakers: &self.breakers,
+            mirrors: &self.mirrors,
+            retries: &self.retries,
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_runs_is_shown_and_how_requests_went() {
+    let api = Api::serving().await;
+    for status in [200, 200, 200, 503] {
+        api.request("/", status);
+    }
+    let services = api.get("/api/v1/services").await;
+    let expected = json!([
+        { "version": "v1", "weight": 100 },
+        { "version": "v2", "weight": 0 },
+    ]);
+    let orders = &services["services"][0];
+    assert_eq!(
+        (
+            &orders["name"],
+            &orders["endpoints"],
+            &orders["expected"],
+            &orders["breaker"],
+            &orders["versions"]
+        ),
+        (
+            &json!("orders"),
+            &json!(2),
+            &json!(3),
+            &json!("closed"),
+            &expected
+        )
+    );
+    tokio::time::advance(Duration::from_secs(2)).await;
+    let stats = api.get("/api/v1/stats?service=orders").await;
+    let orders = &stats["services"][0];
+    assert_eq!(
+        (&orders["requests"], &orders["success_rate"], &orders["rate"]),
+        (&json!(4), &json!(0.75), &json!(2.0))
+    );
+    assert!(
+        orders["p95_ms"].as_f64().is_some_and(|p95| p95 <= 1.0),
+        "{orders}"
+    );
+    assert_eq!(orders["versions"][1]["attempts"], 0);
+    let endpoints = api.get("/api/v1/endpoints").await;
+    assert_eq!(endpoints["endpoints"][1]["version"], "v2");
+    assert_eq!(endpoints["endpoints"][0]["state"], "healthy");
+    let edges = api.get("/api/v1/edges").await;
+    assert_eq!(
+        (
+            &edges["edges"][0]["source"],
+            &edges["edges"][0]["target"],
+            &edges["edges"][0]["identities"]
+        ),
+        (&json!("unknown"), &json!("orders"), &json!([]))
+    );
+    let routes = api.get("/api/v1/routes?service=orders").await;
+    assert_eq!(routes["routes"][0]["timeout_ms"], 2000.0);
+    let (status, problem) = api.call(Method::GET, "/api/v1/stats?service=users", None).await;
+    assert_eq!(status, StatusCode::NOT_FOUND);
+    assert!(
+        problem["detail"].as_str().expect("text").contains("orders"),
+        "{problem}"
+    );
+}
+
+#[tokio::test]
+async fn before_the_first_configuration_there_is_nothing_to_show() {
+    let api = Api::new("").await;
+    let (status, _) = api.call(Method::GET, "/api/v1/services", None).await;
+    assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
+}
+
+#[tokio::test(start_paused = true)]
+async fn events_are_told_with_their_kind_sentence_and_fields_and_again_to_who_was_away() {
+    let telemetry = Telemetry::new();
+    let bus = EventBus::default();
+    let api = Api::new("").await;
+    let shown = Shown::new(&telemetry, &bus);
+    let shared = Shared {
+        shown: Arc::new(shown),
+        ..api.shared.clone()
+    };
+    let api = Api {
+        routes: routes(shared.clone()),
+        shared,
+        ..api
+    };
+    let emit = async {
+        tokio::time::sleep(Duration::from_secs(25)).await;
+        let (service, found, expected) = ("orders".parse().expect("a name"), 2, 3);
+        bus.emit(mesh_core::MeshEvent::TooFewEndpoints {
+            service,
+            found,
+            expected,
+        });
+    };
+    let (told, ()) = tokio::join!(api.stream("/api/v1/events", "too_few"), emit);
+    assert_eq!(
+        told.matches(":\n\n").count(),
+        2,
+        "a heartbeat every ten seconds: {told}"
+    );
+    assert!(
+        told.contains("id: 1\n") && told.contains("event: too_few_endpoints\n"),
+        "{told}"
+    );
+    let data = told
+        .lines()
+        .find_map(|line| line.strip_prefix("data: "))
+        .expect("data");
+    let data: Value = serde_json::from_str(data).expect("JSON");
+    assert_eq!(
+        data["fields"],
+        json!({ "service": "orders", "found": 2.0, "expected": 3.0 })
+    );
+    assert_eq!(data["sentence"], "orders has 2 endpoints, expected 3");
+    let request = Request::get("/api/v1/events")
+        .header("host", "localhost")
+        .header("last-event-id", "0");
+    let again = api
+        .routes
+        .clone()
+        .oneshot(request.body(Body::empty()).expect("a request"))
+        .await;
+    let frame = again
+        .expect("infallible")
+        .into_body()
+        .frame()
+        .await
+        .expect("kept")
+        .expect("kept");
+    assert!(frame.into_data().expect("data").starts_with(b"id: 1\n"));
+    let request = Request::get("/api/v1/events")
+        .header("host", "localhost")
+        .header("last-event-id", "x");
+    let (status, _) = api.send(request.body(Body::empty()).expect("a request")).await;
+    assert_eq!(status, StatusCode::BAD_REQUEST);
+}
+
+#[tokio::test]
+async fn live_requests_are_shown_by_their_filter_without_their_query() {
+    let api = Api::serving().await;
+    let requests = async {
+        // Nobody looks before the stream is asked for.
+        tokio::task::yield_now().await;
+        api.request("/pay/7?card=4242", 503);
+        api.request("/pay/8", 200);
+        api.request("/cart", 500);
+        api.request("/pay/9", 502);
+    };
+    let (told, ()) = tokio::join!(
+        api.stream("/api/v1/tap?status=5xx&path=/pay*&method=get", "pay/9"),
+        requests
+    );
+    assert!(
+        told.contains("\"path\":\"/pay/7\"") && told.contains("\"status\":\"503\""),
+        "{told}"
+    );
+    assert!(
+        !told.contains("4242") && !told.contains("/cart") && !told.contains("/pay/8"),
+        "{told}"
+    );
+    let (status, problem) = api.call(Method::GET, "/api/v1/tap?status=9xx", None).await;
+    assert_eq!(status, StatusCode::BAD_REQUEST);
+    assert!(
+        problem["detail"].as_str().expect("text").contains("5xx"),
+        "{problem}"
+    );
+}
+
 #[tokio::test]
 async fn every_call_is_described_with_its_answers() {
     let document = Api::new("").await.get("/api/v1/openapi.json").await;
@@ -307,5 +553,5 @@ async fn every_call_is_described_with_its_answers() {
             "docs/admin-api.md does not tell of {call}"
         );
     }
-    assert!(calls.len() >= 5, "{calls:?}");
+    assert!(calls.len() >= 12, "{calls:?}");
 }

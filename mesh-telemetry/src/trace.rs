@@ -24,9 +24,11 @@
 //! | `mesh.kept` | both | `error` or `slow`, if the trace is not sampled |
 
 mod attempt;
-#[cfg(feature = "otlp")]
+#[cfg(any(feature = "otlp", feature = "jaeger"))]
 mod export;
 mod future;
+#[cfg(feature = "jaeger")]
+mod jaeger;
 mod layer;
 #[cfg(feature = "otlp")]
 mod otlp;
@@ -36,7 +38,7 @@ mod span;
 mod tracer;
 
 pub use attempt::{AttemptBody, AttemptLayer, AttemptService, Call};
-#[cfg(feature = "otlp")]
+#[cfg(any(feature = "otlp", feature = "jaeger"))]
 pub use export::{Destination, DestinationError, Exporter, ExporterBuilder};
 pub use future::TraceFuture;
 pub use layer::{TraceBody, TraceLayer, TraceService};

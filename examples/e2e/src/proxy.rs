@@ -14,6 +14,9 @@ use crate::binary::binary;
 use crate::metrics::Series;
 use crate::wait::{LIMIT, until};
 
+/// Where its standard output goes, in its folder.
+const OUTPUT: &str = "output";
+
 /// A listener on a free port.
 ///
 /// # Panics
@@ -136,6 +139,14 @@ impl Proxy {
         assert!(sent.expect("kill runs").success(), "the proxy is gone");
     }
 
+    /// What it wrote to its standard output so far: the access log.
+    ///
+    /// # Panics
+    /// If that is no text.
+    pub fn output(&self) -> String {
+        std::fs::read_to_string(self.folder.path().join(OUTPUT)).expect("text")
+    }
+
     /// Waits for its end.
     ///
     /// # Panics
@@ -193,12 +204,16 @@ impl Proxy {
 }
 
 fn spawn(config: &Path, arguments: &[String]) -> Child {
+    // Behind what it wrote before a crash.
+    let output = config.with_file_name(OUTPUT);
+    let output = std::fs::File::options().create(true).append(true).open(output);
     Command::new(binary("mesh-proxy"))
         .args(["run", "--config"])
         .arg(config)
         .args(arguments)
         .env("RUST_LOG", "warn")
         .stdin(Stdio::null())
+        .stdout(output.expect("writable"))
         .kill_on_drop(true)
         .spawn()
         .expect("the proxy starts")

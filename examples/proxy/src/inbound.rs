@@ -24,11 +24,13 @@ use mesh_core::edge::admit;
 use mesh_core::forward::{self, Outgoing};
 use mesh_core::forwarded::{PeerMarks, RequestMarks, mark_response};
 use mesh_core::reject::{RejectBody, is_grpc};
+use mesh_core::trace::SpanContext;
 use mesh_core::upgrade::tunnel;
 use mesh_core::{Assignment, BoxError, Error, ErrorKind, MeshContext, PeerInfo, RequestHead};
 use mesh_lb::Balance;
 use mesh_telemetry::labels::{MethodLabel, Protocol, SourceId};
 use mesh_telemetry::metrics::{MetricsBody, RequestRecord, RouteMetrics};
+use mesh_telemetry::story::Begun;
 use mesh_traffic::Decision;
 use mesh_traffic::fault::{Asked, Injection};
 use mesh_traffic::limit::Limited;
@@ -42,8 +44,9 @@ pub use mirrored::MirrorTo;
 use wait::{ask, before, hold, in_trouble};
 
 use crate::authorization::Standing;
-use crate::plan::{ListenerPlan, Plan};
+use crate::plan::{ListenerPlan, Plan, Prepared};
 use crate::rate_limits::{Counted, Question};
+use crate::tellers::Told;
 
 /// What a worker serves by: a plan, and this worker's balancers for its services.
 pub struct Serving {
@@ -111,6 +114,25 @@ struct Order {
     standing: Option<Box<Standing>>,
 }
 
+/// Where a request is counted, and what is told of it.
+#[derive(Clone, Copy)]
+struct Counting<'p> {
+    metrics: &'p Arc<RouteMetrics>,
+    told: Option<&'p Told>,
+    /// The span it came from.
+    parent: Option<SpanContext>,
+}
+
+impl<'p> Counting<'p> {
+    fn of(prepared: &'p Prepared, direction: Direction, parent: Option<SpanContext>) -> Self {
+        Self {
+            metrics: prepared.metrics.of(direction),
+            told: prepared.told.as_ref(),
+            parent,
+        }
+    }
+}
+
 type Answer = Response<MetricsBody<RejectBody<SentBody>>>;
 
 impl Connection {
@@ -169,7 +191,9 @@ impl Connection {
         }
         let decision = &place.serving.plan.table.decisions()[place.decision];
         let prepared = &place.serving.plan.prepared[place.decision];
+        let story = order.record.story().cloned();
         let attempt = Attempt {
+            story: story.as_deref(),
             breaker: place.serving.plan.services[place.service].breaker.as_ref(),
             balance: &place.serving.balancers[place.service],
             version: decision.target().and_then(|target| target.version.as_ref()),
@@ -246,7 +270,11 @@ impl Connection {
             context.own_service = Some(listener.own.clone());
         }
         let serving = serving.load_full();
-        let unrouted = serving.plan.unrouted.of(listener.direction);
+        let unrouted = Counting {
+            metrics: serving.plan.unrouted.of(listener.direction),
+            told: serving.plan.told_unrouted.as_ref(),
+            parent: None,
+        };
         let facts = match admit(&mut parts, &listener.edge) {
             Ok(facts) => facts,
             Err(error) => {
@@ -263,13 +291,16 @@ impl Connection {
                 return Err(self.refuse(&parts, self.record(unrouted, &context, &parts), &error));
             }
         };
+        let parent = received.believed.parent_span();
+        let unrouted = Counting { parent, ..unrouted };
+        let direction = listener.direction;
         let head = RequestHead::of_parts(&parts);
         let asking = Asking::of(&head, &context);
         if let Some((decision, cors)) = serving.plan.table.preflight(&asking) {
-            let metrics = &serving.plan.prepared[decision.index()].metrics;
-            let record = self.record(metrics.of(listener.direction), &context, &parts);
+            let prepared = &serving.plan.prepared[decision.index()];
+            let record = self.record(Counting::of(prepared, direction, parent), &context, &parts);
             let mut answer = cors.preflight(&head);
-            let marks = RequestMarks::of_refused(&parts.headers, &self.peer);
+            let marks = self.marks(&parts, &record);
             mark_response(answer.headers_mut(), marks, &self.peer);
             return Err(record.on_response(answer));
         }
@@ -285,7 +316,7 @@ impl Connection {
         let cors = decision.cors().map(|cors| CrossOrigin::of(cors, &parts.headers));
         let cors = cors.map(Box::new);
         let prepared = &serving.plan.prepared[decision.index()];
-        let record = self.record(prepared.metrics.of(listener.direction), &context, &parts);
+        let record = self.record(Counting::of(prepared, direction, parent), &context, &parts);
         let head = RequestHead::of_parts(&parts);
         let ask = |asked| Standing::of(asked, &self.inbound.serving, &head, &context, decision);
         let standing = match prepared.authorization.as_ref().map(ask).transpose() {
@@ -299,7 +330,7 @@ impl Connection {
                 Counted::Noted => serving.plan.telemetry.process().rate_limited(),
                 Counted::Refused(limited) => {
                     serving.plan.telemetry.process().rate_limited();
-                    let marks = RequestMarks::of_refused(&parts.headers, &self.peer);
+                    let marks = self.marks(&parts, &record);
                     let limited = self.limit(&limited, is_grpc(&parts.headers), marks, record);
                     return Err(readable(limited, cors.as_deref()));
                 }
@@ -321,7 +352,7 @@ impl Connection {
             if let Some(cors) = &cors {
                 cors.apply(response.headers_mut());
             }
-            let marks = RequestMarks::of_refused(&parts.headers, &self.peer);
+            let marks = self.marks(&parts, &record);
             mark_response(response.headers_mut(), marks, &self.peer);
             return Err(record.on_response(response));
         }
@@ -342,6 +373,7 @@ impl Connection {
         if let Some(changes) = decision.changes().filter(|changes| changes.touch_request()) {
             changes.apply_to_request(&mut parts);
         }
+        context.span = record.story().and_then(|story| story.goes_on_from());
         let outgoing = forward::prepare(&mut parts, received, &context, &self.peer, &prepared.marks);
         let decision = decision.index();
         let (began, deadline) = (context.received, context.deadline);
@@ -352,6 +384,9 @@ impl Connection {
             parts.extensions.insert(context);
         }
         let Outgoing { marks, upgrade } = outgoing;
+        if let Some(story) = record.story() {
+            story.set_request_id(&marks.request_id);
+        }
         Ok(Decided {
             order: Order {
                 marks,
@@ -455,7 +490,12 @@ impl Connection {
         }
     }
 
-    fn record(&self, metrics: &Arc<RouteMetrics>, context: &MeshContext, parts: &Parts) -> RequestRecord {
+    fn record(&self, counting: Counting<'_>, context: &MeshContext, parts: &Parts) -> RequestRecord {
+        let Counting {
+            metrics,
+            told,
+            parent,
+        } = counting;
         let protocol = Protocol::of(parts.version, &parts.headers);
         let record = metrics.begin_with(
             context.received,
@@ -463,7 +503,29 @@ impl Connection {
             MethodLabel::of(&parts.method),
             protocol,
         );
-        record.tapped(parts.uri.path())
+        let Some(told) = told else {
+            return record.tapped(parts.uri.path());
+        };
+        let begun = Begun {
+            head: RequestHead::of_parts(parts),
+            version: parts.version,
+            context,
+            parent,
+            service: told.service(context.direction),
+            target: told.target.as_ref(),
+            listener: Some(&self.inbound.listener.name),
+        };
+        let story = told.teller.begin(&begun, &mut fastrand::Rng::new());
+        record.tapped(parts.uri.path()).tell(story)
+    }
+
+    /// What the answer to a request tells that is not forwarded.
+    fn marks(&self, parts: &Parts, record: &RequestRecord) -> RequestMarks {
+        let marks = RequestMarks::of_refused(&parts.headers, &self.peer);
+        if let Some(story) = record.story() {
+            story.set_request_id(&marks.request_id);
+        }
+        marks
     }
 
     fn limit(&self, limited: &Limited, grpc: bool, marks: RequestMarks, record: RequestRecord) -> Answer {
@@ -473,7 +535,7 @@ impl Connection {
     }
 
     fn refuse(&self, parts: &Parts, record: RequestRecord, error: &Error) -> Answer {
-        let marks = RequestMarks::of_refused(&parts.headers, &self.peer);
+        let marks = self.marks(parts, &record);
         self.refuse_marked(marks, parts.version, is_grpc(&parts.headers), record, error)
     }
 

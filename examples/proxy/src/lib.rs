@@ -33,5 +33,6 @@ pub mod run;
 mod seldom;
 pub mod side_port;
 pub mod simulate;
+pub mod tellers;
 pub mod upstream;
 pub mod worker;

@@ -31,6 +31,7 @@ use crate::mirrors::{self, Mirrors};
 use crate::rate_limits::{self, RateLimit, RateLimits};
 use crate::retries::{self, RetryBudgets};
 use crate::routing;
+use crate::tellers::{self, Told};
 use crate::upstream::Upstream;
 
 /// A compiled configuration.
@@ -41,6 +42,8 @@ pub struct Plan {
     pub prepared: Vec<Prepared>,
     /// For requests refused before they were decided.
     pub unrouted: ByDirection,
+    /// What is told of those.
+    pub told_unrouted: Option<Told>,
     /// The services.
     pub services: Vec<ServicePlan>,
     /// The listeners.
@@ -76,6 +79,8 @@ pub struct Policies<'p> {
     pub mirrors: &'p Mirrors,
     /// The budgets of retries in use.
     pub retries: &'p RetryBudgets,
+    /// Who is told of requests.
+    pub tellers: &'p tellers::Compiled,
 }
 
 /// What a request needs of a decision.
@@ -98,6 +103,8 @@ pub struct Prepared {
     pub mirrors: Box<[MirrorTo]>,
     /// How they are tried again, if anything is written about that.
     pub retries: Option<Retries>,
+    /// What is told of them, if anybody is.
+    pub told: Option<Told>,
 }
 
 /// The metrics of one target, for requests of either direction.
@@ -180,7 +187,7 @@ impl ServicePlan {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ListenerPlan {
     /// Its name.
-    pub name: Box<str>,
+    pub name: Arc<str>,
     /// Where it listens.
     pub bind: SocketAddr,
     /// Whom it serves.
@@ -253,6 +260,15 @@ impl Plan {
             MirrorTo::new(mirror, service, &to.service, to.version.clone())
         };
         let retries = policies.retries.compile(mesh, &table, telemetry)?;
+        let own = &mesh.identity.service;
+        // Of what is for no service there are spans if there are any.
+        let spans = |target: &Target| match by_name.get(target.service.as_str()) {
+            Some(service) => mesh
+                .services
+                .get(*service)
+                .is_some_and(|service| service.enable_tracing),
+            None => true,
+        };
         let unknown = ServiceName::new("unknown").map_err(|error| error.to_string())?;
         let prepare = |decision: &Decision| {
             let target = match decision.action() {
@@ -274,6 +290,7 @@ impl Plan {
                 faults: faults.met_by(decision),
                 mirrors: mirrors.met_by(decision).filter_map(to_mirror).collect(),
                 retries: retries.met_by(decision),
+                told: policies.tellers.of(Some(&target), spans(&target), own),
             }
         };
         let prepared = table.decisions().iter().map(prepare).collect();
@@ -290,6 +307,7 @@ impl Plan {
                 inbound: telemetry.unrouted(Direction::Inbound),
                 outbound: telemetry.unrouted(Direction::Outbound),
             },
+            told_unrouted: policies.tellers.of(None, true, own),
             own: by_name.get(mesh.identity.service.as_str()).copied(),
             telemetry: telemetry.clone(),
             services,
@@ -374,7 +392,7 @@ fn listening(listener: &config::Listener, mesh: &config::Mesh, identity: Option<
     serve.max_streams = limits.max_streams;
     serve.max_connection_age = limits.max_connection_age;
     ListenerPlan {
-        name: listener.name.clone(),
+        name: listener.name.clone().into(),
         bind: listener.bind,
         direction: match listener.direction {
             config::Direction::Inbound => Direction::Inbound,

@@ -34,6 +34,7 @@ use crate::rate_limits::RateLimits;
 use crate::reload::FileWatch;
 use crate::retries::RetryBudgets;
 use crate::side_port::SidePort;
+use crate::tellers::Tellers;
 use crate::worker::Worker;
 
 /// How long a configuration waits for endpoints that are looked for before it is served without them.
@@ -88,6 +89,7 @@ struct Process {
     mirrors: Mirrors,
     retries: RetryBudgets,
     canaries: Canaries,
+    tellers: Tellers,
     /// What this process is to its peers.
     identity: Arc<ArcSwap<Option<InUse>>>,
     figures: Option<BeforeScrape>,
@@ -136,6 +138,7 @@ impl Process {
             retries: RetryBudgets::default(),
             admin,
             canaries,
+            tellers: Tellers::default(),
             identity,
             figures: None,
             orders,
@@ -269,12 +272,15 @@ impl Process {
         .await
         .map_err(RunError)?;
         let own = identity.as_ref().map(InUse::identity);
+        let tellers = self.tellers.compile(&config.mesh, &self.telemetry);
+        let tellers = tellers.map_err(RunError)?;
         let policies = Policies {
             limits: &self.limits,
             faults: &self.faults,
             breakers: &self.breakers,
             mirrors: &self.mirrors,
             retries: &self.retries,
+            tellers: &tellers,
         };
         let plan = Plan::compile(config, own, &self.telemetry, &self.fleets, policies);
         let plan = plan.map_err(RunError)?;
@@ -331,6 +337,7 @@ impl Process {
             .await
             .map_err(RunError)?;
         self.admin.show(&plan);
+        self.tellers.adopt(tellers);
         self.admin.adopt(admin);
         self.figures = identity
             .as_ref()
@@ -413,7 +420,9 @@ impl Process {
             }
             finished.await;
         };
-        match tokio::time::timeout(limit, all).await {
+        let ended = tokio::time::timeout(limit, all).await;
+        self.tellers.close().await;
+        match ended {
             Ok(()) => {
                 tracing::info!("drained");
                 Ok(())

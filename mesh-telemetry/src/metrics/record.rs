@@ -71,6 +71,11 @@ impl RequestRecord {
         self
     }
 
+    /// The story that is told, if there is one.
+    pub fn story(&self) -> Option<&Arc<Story>> {
+        self.telling.story()
+    }
+
     /// The head of the response is there: its status, and the reason if the mesh
     /// [made it](mesh_core::reject). The request is over when the body of what this returns is.
     ///

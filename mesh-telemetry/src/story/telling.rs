@@ -26,6 +26,11 @@ impl Telling {
         }
     }
 
+    /// The story, if there is one.
+    pub fn story(&self) -> Option<&Arc<Story>> {
+        self.story.as_ref()
+    }
+
     /// The head of the answer has these fields.
     pub fn head(&mut self, headers: &HeaderMap) {
         if self.story.is_some() {

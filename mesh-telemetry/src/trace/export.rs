@@ -6,12 +6,13 @@
 
 mod destination;
 mod sender;
-#[cfg(test)]
+#[cfg(all(test, feature = "otlp"))]
 mod tests;
 
 use std::fmt;
 use std::time::Duration;
 
+use bytes::Bytes;
 use mesh_core::backoff::Backoff;
 use mesh_core::connect::{Connect, TcpConnect};
 use tokio::sync::oneshot;
@@ -154,8 +155,14 @@ impl<C: Connect> Exporting<C> {
     async fn run(mut self) {
         let mut batch = Vec::new();
         while self.gather(&mut batch).await {
-            self.export(&batch).await;
+            let messages = self
+                .sender
+                .destination()
+                .encode(&batch, self.namespace.as_deref());
             batch.clear();
+            for (message, spans) in messages {
+                self.export(message, spans).await;
+            }
         }
     }
 
@@ -185,18 +192,18 @@ impl<C: Connect> Exporting<C> {
         self.spans.close();
     }
 
-    async fn export(&mut self, batch: &[Span]) {
-        let body = self.sender.destination().encode(batch, self.namespace.as_deref());
+    /// Sends a message in which there are so many spans.
+    async fn export(&mut self, message: Bytes, spans: usize) {
         let process = self.telemetry.clone();
         let count = |outcome, count| process.process().spans(outcome, count);
         let give_up = Instant::now() + GIVE_UP;
         let mut backoff = Backoff::new(Duration::from_secs(1), LONGEST);
         loop {
-            let sent = timeout(PATIENCE, self.sender.send(body.clone())).await;
+            let sent = timeout(PATIENCE, self.sender.send(message.clone())).await;
             let trouble = match sent {
                 Ok(Ok(rejected)) => {
-                    let rejected = rejected.min(batch.len());
-                    count(SpanOutcome::Exported, batch.len() - rejected);
+                    let rejected = rejected.min(spans);
+                    count(SpanOutcome::Exported, spans - rejected);
                     count(SpanOutcome::Failed, rejected);
                     return self.is_well(rejected);
                 }
@@ -216,7 +223,7 @@ impl<C: Connect> Exporting<C> {
             self.is_in_trouble(&trouble);
             match wait {
                 Some(wait) if Instant::now() + wait < give_up => self.pause(wait).await,
-                _ => return count(SpanOutcome::Failed, batch.len()),
+                _ => return count(SpanOutcome::Failed, spans),
             }
         }
     }

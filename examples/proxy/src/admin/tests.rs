@@ -19,6 +19,7 @@ use crate::mirrors::Mirrors;
 use crate::plan::Policies;
 use crate::rate_limits::RateLimits;
 use crate::retries::RetryBudgets;
+use crate::tellers;
 
 struct Api {
     routes: Router,
@@ -347,6 +348,7 @@ struct Kept {
     breakers: Breakers,
     mirrors: Mirrors,
     retries: RetryBudgets,
+    tellers: tellers::Compiled,
 }
 
 impl Kept {
@@ -357,6 +359,7 @@ impl Kept {
             breakers: &self.breakers,
             mirrors: &self.mirrors,
             retries: &self.retries,
+            tellers: &self.tellers,
         }
     }
 }

@@ -80,6 +80,7 @@ pub(super) const CERTIFICATE_VALIDITY_DAYS: u32 = 90;
 pub(super) const MUTUAL_TLS_STATE_DIR: &str = "./mesh-state/ca";
 
 pub(super) const SAMPLE_RATIO: Ratio = ratio(1.0);
+pub(super) const SLOW: Duration = Duration::from_secs(1);
 
 pub(super) const SUCCESS_ERROR_RATE: Ratio = ratio(0.01);
 pub(super) const SUCCESS_RESPONSE_TIME: Duration = Duration::from_millis(500);

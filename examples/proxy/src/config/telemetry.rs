@@ -1,9 +1,11 @@
 //! `telemetry`: spans and logs.
 
+use std::time::Duration;
+
 use super::defaults;
 use super::identity;
 use super::identity::HttpUrl;
-use super::shape::{Fields, boolean, object, parsed, ratio, word};
+use super::shape::{Fields, boolean, duration, object, parsed, ratio, word};
 use super::share::Ratio;
 
 /// `serviceMesh.telemetry`.
@@ -28,6 +30,8 @@ pub struct Otlp {
     pub protocol: OtlpProtocol,
     /// The share of requests that get spans. Default 1.
     pub sample_ratio: Ratio,
+    /// A request that takes so long gets spans in any case. Default: 1 second.
+    pub slow: Duration,
 }
 
 /// What a collector speaks.
@@ -55,6 +59,8 @@ pub struct AccessLog {
     pub format: LogFormat,
     /// The share of requests that are logged. Default 1.
     pub sample: Ratio,
+    /// Whether the path has its query. Default: not, since there may be secrets in it.
+    pub query: bool,
 }
 
 /// What a line of a log looks like.
@@ -83,10 +89,12 @@ fn read_otlp(fields: &mut Fields<'_>) -> Option<Option<Otlp>> {
     let protocols = word(&[("http", OtlpProtocol::Http), ("grpc", OtlpProtocol::Grpc)]);
     let protocol = fields.or("protocol", protocols, OtlpProtocol::Http);
     let sample_ratio = fields.or("sampleRatio", ratio(), defaults::SAMPLE_RATIO);
+    let slow = fields.or("slow", duration(), defaults::SLOW);
     let otlp = Otlp {
         endpoint: endpoint?,
         protocol,
         sample_ratio,
+        slow,
     };
     Some(enabled.then_some(otlp))
 }
@@ -102,5 +110,10 @@ fn read_access_log(fields: &mut Fields<'_>) -> Option<Option<AccessLog>> {
     let formats = word(&[("json", LogFormat::Json), ("text", LogFormat::Text)]);
     let format = fields.or("format", formats, LogFormat::Json);
     let sample = fields.or("sample", ratio(), defaults::SAMPLE_RATIO);
-    Some(enabled.then_some(AccessLog { format, sample }))
+    let query = fields.or("query", boolean(), false);
+    Some(enabled.then_some(AccessLog {
+        format,
+        sample,
+        query,
+    }))
 }

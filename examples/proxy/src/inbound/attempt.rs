@@ -14,6 +14,7 @@ use mesh_core::{Assignment, AttemptInfo, Error, MeshContext, Version};
 use mesh_lb::Balance;
 use mesh_telemetry::ServiceEvidence;
 use mesh_telemetry::evidence::{EvidenceBody, EvidenceRecord};
+use mesh_telemetry::story::{Story, Try};
 use mesh_traffic::breaker::{Admitted, BreakerBody, Verdict};
 use tokio::time::Instant;
 
@@ -35,6 +36,8 @@ pub(super) struct Attempt<'a> {
     pub(super) received: Instant,
     /// When the service is to have answered by its configuration. A caller that waits less does not make it worse.
     pub(super) due: Option<Instant>,
+    /// What is told of the request.
+    pub(super) story: Option<&'a Story>,
 }
 
 impl Attempt<'_> {
@@ -47,7 +50,8 @@ impl Attempt<'_> {
         request: Request<Body>,
     ) -> Result<(Response<SentBody>, AttemptInfo), Error> {
         let mut asked = self.ask()?;
-        let request = asked.watch(request);
+        let mut request = asked.watch(request);
+        let tried = self.begin(&mut request);
         let mut tries = Tries::of(self);
         let sent = self
             .balance
@@ -64,12 +68,25 @@ impl Attempt<'_> {
             }
         });
         match sent {
-            Ok((response, info)) => Ok((asked.answered(response), info)),
+            Ok((response, info)) => {
+                if let Some(tried) = tried {
+                    tried.answered(&response, &info);
+                }
+                Ok((asked.answered(response), info))
+            }
             Err(error) => {
+                if let Some(tried) = tried {
+                    tried.failed(&error);
+                }
                 tries.failed(&error);
                 Err(asked.failed(error))
             }
         }
+    }
+
+    fn begin(&self, request: &mut Request<Body>) -> Option<Try<'_>> {
+        let story = self.story?;
+        Some(story.begin_try(request, Instant::now()))
     }
 
     /// Sends a request that asks for an upgrade.
@@ -78,9 +95,10 @@ impl Attempt<'_> {
     /// As [`send`](Self::send).
     pub(super) async fn send_upgrade(
         self,
-        request: Request<Body>,
+        mut request: Request<Body>,
     ) -> Result<Response<BreakerBody<Incoming>>, Error> {
         let asked = self.ask()?;
+        let tried = self.begin(&mut request);
         let mut tries = Tries::of(self);
         let sent = self
             .balance
@@ -88,10 +106,16 @@ impl Attempt<'_> {
             .await;
         match sent {
             Ok((response, info)) => {
+                if let Some(tried) = tried {
+                    tried.answered(&response, &info);
+                }
                 tries.upgraded(&info);
                 Ok(asked.answered(response))
             }
             Err(error) => {
+                if let Some(tried) = tried {
+                    tried.failed(&error);
+                }
                 tries.failed(&error);
                 Err(asked.failed(error))
             }

@@ -8,6 +8,10 @@ use http::header::HeaderValue;
 use http::uri::PathAndQuery;
 use mesh_core::Endpoint;
 
+#[cfg(feature = "jaeger")]
+use crate::trace::jaeger;
+#[cfg(feature = "otlp")]
+use crate::trace::otlp;
 use crate::trace::span::Span;
 
 /// A collector: where it is, and what it speaks.
@@ -28,6 +32,8 @@ pub(super) enum Format {
     OtlpHttp,
     #[cfg(feature = "otlp")]
     OtlpGrpc,
+    #[cfg(feature = "jaeger")]
+    Jaeger,
 }
 
 /// Why a text is not the address of a collector.
@@ -76,6 +82,27 @@ impl Destination {
         })
     }
 
+    /// Jaeger's own protocol, Thrift over HTTP/1.1: for collectors from before OTLP. The path `/api/traces` is added if there
+    /// is none.
+    ///
+    /// # Errors
+    /// It is no address of the kind `http://host:port`.
+    ///
+    /// ```
+    /// use mesh_telemetry::trace::Destination;
+    ///
+    /// let collector = Destination::jaeger("http://jaeger-collector:14268")?;
+    /// assert_eq!(collector.to_string(), "http://jaeger-collector:14268/api/traces?format=jaeger.thrift");
+    /// # Ok::<(), mesh_telemetry::trace::DestinationError>(())
+    /// ```
+    #[cfg(feature = "jaeger")]
+    pub fn jaeger(url: &str) -> Result<Self, DestinationError> {
+        Self::new(Format::Jaeger, url, |path| {
+            let path = if path == "/" { "/api/traces" } else { path };
+            format!("{path}?format=jaeger.thrift")
+        })
+    }
+
     fn new(format: Format, url: &str, path: impl FnOnce(&str) -> String) -> Result<Self, DestinationError> {
         let wrong = |why: &dyn fmt::Display| {
             let shown: String = url.chars().take(100).collect();
@@ -116,13 +143,15 @@ impl Destination {
         &self.host
     }
 
-    /// Spans as it reads them.
-    pub(super) fn encode(&self, spans: &[Span], namespace: Option<&str>) -> Bytes {
+    /// Spans as it reads them: messages, and how many spans are in each.
+    pub(super) fn encode(&self, spans: &[Span], namespace: Option<&str>) -> Vec<(Bytes, usize)> {
         match self.format {
             #[cfg(feature = "otlp")]
-            Format::OtlpHttp => super::super::otlp::encode(spans, namespace),
+            Format::OtlpHttp => vec![(otlp::encode(spans, namespace), spans.len())],
             #[cfg(feature = "otlp")]
-            Format::OtlpGrpc => super::super::otlp::encode_framed(spans, namespace),
+            Format::OtlpGrpc => vec![(otlp::encode_framed(spans, namespace), spans.len())],
+            #[cfg(feature = "jaeger")]
+            Format::Jaeger => jaeger::encode(spans, namespace),
         }
     }
 }

@@ -16,6 +16,8 @@ use mesh_core::{BoxError, GrpcCode};
 use tokio::task::AbortHandle;
 
 use super::destination::{Destination, Format};
+#[cfg(feature = "otlp")]
+use crate::trace::otlp;
 
 /// The longest answer that is read, in bytes.
 const LONGEST: usize = 64 * 1024;
@@ -94,8 +96,7 @@ impl<C: Connect> Sender<C> {
                     .map_err(Trouble::again)?;
                 Link::new(Send::Http2(send), connection)
             }
-            #[cfg(feature = "otlp")]
-            Format::OtlpHttp => {
+            _ => {
                 let (send, connection) = http1::handshake(io).await.map_err(Trouble::again)?;
                 Link::new(Send::Http1(send), connection)
             }
@@ -117,6 +118,8 @@ impl<C: Connect> Sender<C> {
             Format::OtlpHttp => "application/x-protobuf",
             #[cfg(feature = "otlp")]
             Format::OtlpGrpc => "application/grpc",
+            #[cfg(feature = "jaeger")]
+            Format::Jaeger => "application/x-thrift",
         };
         request
             .headers_mut()
@@ -147,8 +150,7 @@ impl<C: Connect> Sender<C> {
         match self.destination.format {
             #[cfg(feature = "otlp")]
             Format::OtlpGrpc => true,
-            #[cfg(feature = "otlp")]
-            Format::OtlpHttp => false,
+            _ => false,
         }
     }
 
@@ -166,10 +168,12 @@ impl<C: Connect> Sender<C> {
             #[cfg(feature = "otlp")]
             Format::OtlpGrpc => {
                 by_grpc_status(&head.headers, trailers.as_ref())?;
-                Ok(super::super::otlp::rejected_framed(&body))
+                Ok(otlp::rejected_framed(&body))
             }
             #[cfg(feature = "otlp")]
-            Format::OtlpHttp => Ok(super::super::otlp::rejected(&body)),
+            Format::OtlpHttp => Ok(otlp::rejected(&body)),
+            #[cfg(feature = "jaeger")]
+            Format::Jaeger => Ok(0),
         }
     }
 }

@@ -54,7 +54,7 @@ pub(super) const TABLE: &[Row] = &[
     honoured("serviceMesh.services[].external"),
     honoured("serviceMesh.services[].timeout"),
     honoured("serviceMesh.services[].replicas"),
-    ignored("serviceMesh.services[].enableTracing", "there are no spans").unless(is_false),
+    honoured("serviceMesh.services[].enableTracing"),
     honoured("serviceMesh.services[].discovery"),
     refused(
         "serviceMesh.services[].discovery.kubernetes",
@@ -100,7 +100,7 @@ pub(super) const TABLE: &[Row] = &[
     honoured("serviceMesh.trafficManagement.rules[].faultInjection"),
     honoured("serviceMesh.trafficManagement.rules[].rateLimiting"),
     honoured("serviceMesh.trafficManagement.rules[].mirror"),
-    ignored("serviceMesh.telemetry", "there are no spans and no access log"),
+    honoured("serviceMesh.telemetry"),
     honoured("canaryDeployment"),
     honoured("analysisTemplates"),
 ];
@@ -120,8 +120,4 @@ fn never(_: &Node, _: &Node) -> bool {
 
 fn is_true(node: &Node, _: &Node) -> bool {
     node.scalar().and_then(|scalar| scalar.boolean()) == Some(true)
-}
-
-fn is_false(node: &Node, _: &Node) -> bool {
-    node.scalar().and_then(|scalar| scalar.boolean()) == Some(false)
 }

@@ -115,7 +115,10 @@ pub(super) const NOTES: &[(&str, &str)] = &[
         "services[].replicas",
         "Expected endpoints; fewer raise an event and show in metrics.",
     ),
-    ("services[].enableTracing", "Spans for this service."),
+    (
+        "services[].enableTracing",
+        "Spans for this service, if there is a collector for them.",
+    ),
     (
         "services[].hosts",
         "`Host` values that mean it, at any port; `*`: any other. Default: its name and its cluster DNS names.",
@@ -595,18 +598,31 @@ pub(super) const NOTES: &[(&str, &str)] = &[
     ("telemetry.otlp", "Where spans go, over OTLP. Off unless written."),
     ("otlp.endpoint", "The collector."),
     ("otlp.protocol", "What it speaks."),
-    ("otlp.sampleRatio", "The share of requests that get spans."),
+    (
+        "otlp.sampleRatio",
+        "The share of traces that begin here and are kept; of others their beginning decided. Requests that failed or were \
+         slow are kept in any case.",
+    ),
+    ("otlp.slow", "A request that takes so long is slow."),
     (
         "telemetry.jaeger",
-        "Where spans go, over Jaeger's own protocol. Off unless written.",
+        "Where spans go, over Jaeger's own protocol (Thrift over HTTP), which newer collectors do not speak. The same spans as \
+         over OTLP if both are written; alone, of every trace. Off unless written.",
     ),
     ("jaeger.endpoint", "The collector."),
     (
         "telemetry.accessLog",
-        "A line for each request. Off unless written.",
+        "A line for each request, on standard output; the log of the process is on standard error. Off unless written.",
     ),
     ("accessLog.format", "What a line looks like."),
-    ("accessLog.sample", "The share of requests that are logged."),
+    (
+        "accessLog.sample",
+        "The share of requests that are logged, errors among them.",
+    ),
+    (
+        "accessLog.query",
+        "The path is logged with its query, in which there may be secrets.",
+    ),
     (
         "canaryDeployment.autoPromote",
         "A stage that went well leads to the next by itself.",

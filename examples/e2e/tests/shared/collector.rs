@@ -1,0 +1,167 @@
+//! A collector of spans, and what Jaeger would make of them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use axum::Router;
+use axum::extract::State;
+use axum::routing::post;
+use bytes::Bytes;
+use e2e::{serve, until};
+use opentelemetry_proto::tonic::collector::trace::v1::{
+    ExportTraceServiceRequest, ExportTraceServiceResponse,
+};
+use opentelemetry_proto::tonic::common::v1::{KeyValue, any_value};
+use opentelemetry_proto::tonic::trace::v1 as proto;
+use prost::Message;
+
+/// A span, as it came.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Span {
+    pub service: String,
+    pub trace: String,
+    pub id: String,
+    pub parent: Option<String>,
+    pub is_server: bool,
+    pub failed: bool,
+    pub start: u64,
+    pub end: u64,
+    pub attributes: BTreeMap<String, String>,
+}
+
+impl Span {
+    /// The attribute of this name.
+    #[track_caller]
+    pub fn is(&self, name: &str) -> &str {
+        let found = self.attributes.get(name);
+        found.unwrap_or_else(|| panic!("no {name} in {self:?}"))
+    }
+
+    pub fn nanos(&self) -> u64 {
+        self.end - self.start
+    }
+}
+
+#[derive(Clone)]
+pub struct Collector {
+    pub address: SocketAddr,
+    spans: Arc<Mutex<Vec<Span>>>,
+}
+
+impl Collector {
+    /// Takes spans by OTLP over HTTP until the test ends.
+    pub async fn start() -> Self {
+        let spans = Arc::<Mutex<Vec<Span>>>::default();
+        let app = Router::new()
+            .route("/v1/traces", post(take))
+            .with_state(spans.clone());
+        Self {
+            address: serve(app).await,
+            spans,
+        }
+    }
+
+    pub fn spans(&self) -> Vec<Span> {
+        self.spans.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Waits for so many spans.
+    pub async fn has(&self, count: usize) -> Vec<Span> {
+        until("the collector has the spans", async || {
+            Some(self.spans()).filter(|spans| spans.len() >= count)
+        })
+        .await
+    }
+}
+
+async fn take(State(spans): State<Arc<Mutex<Vec<Span>>>>, body: Bytes) -> Vec<u8> {
+    let request = ExportTraceServiceRequest::decode(body).expect("a message of OTLP");
+    let mut taken = spans.lock().unwrap_or_else(PoisonError::into_inner);
+    for resource in request.resource_spans {
+        let told = attributes(&resource.resource.expect("a resource").attributes);
+        for span in resource.scope_spans.into_iter().flat_map(|scope| scope.spans) {
+            taken.push(read(&told["service.name"], &span));
+        }
+    }
+    ExportTraceServiceResponse::default().encode_to_vec()
+}
+
+fn read(service: &str, span: &proto::Span) -> Span {
+    Span {
+        service: service.to_owned(),
+        trace: hex(&span.trace_id),
+        id: hex(&span.span_id),
+        parent: Some(hex(&span.parent_span_id)).filter(|parent| !parent.is_empty()),
+        is_server: match span.kind() {
+            proto::span::SpanKind::Server => true,
+            proto::span::SpanKind::Client => false,
+            other => panic!("{other:?}"),
+        },
+        failed: span
+            .status
+            .as_ref()
+            .is_some_and(|status| status.code() == proto::status::StatusCode::Error),
+        start: span.start_time_unix_nano,
+        end: span.end_time_unix_nano,
+        attributes: attributes(&span.attributes),
+    }
+}
+
+fn attributes(attributes: &[KeyValue]) -> BTreeMap<String, String> {
+    let text = |value: &KeyValue| match value.value.clone()?.value? {
+        any_value::Value::StringValue(text) => Some(text),
+        any_value::Value::IntValue(number) => Some(number.to_string()),
+        other => panic!("{other:?}"),
+    };
+    attributes
+        .iter()
+        .map(|pair| (pair.key.clone(), text(pair).expect("a value")))
+        .collect()
+}
+
+fn hex(id: &[u8]) -> String {
+    id.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn parent<'s>(spans: &'s [Span], span: &Span) -> Option<&'s Span> {
+    spans
+        .iter()
+        .find(|other| Some(&other.id) == span.parent.as_ref() && other.trace == span.trace)
+}
+
+/// The edges that Jaeger draws: of each span whose parent is another service's.
+pub fn edges(spans: &[Span]) -> BTreeSet<(String, String)> {
+    let edge = |span: &Span| Some((parent(spans, span)?.service.clone(), span.service.clone()));
+    spans
+        .iter()
+        .filter_map(edge)
+        .filter(|(from, to)| from != to)
+        .collect()
+}
+
+/// The span in which most time was spent that none of its parts account for.
+pub fn slowest(spans: &[Span]) -> &Span {
+    let parts = |span: &Span| -> u64 {
+        let parts = spans
+            .iter()
+            .filter(|other| other.parent.as_ref() == Some(&span.id));
+        parts.map(Span::nanos).sum()
+    };
+    let own = |span: &&Span| span.nanos().saturating_sub(parts(span));
+    spans.iter().max_by_key(own).expect("there are spans")
+}
+
+/// The failed span that has no failed part.
+pub fn origin(spans: &[Span]) -> &Span {
+    let is_origin = |span: &&Span| {
+        let parts = spans
+            .iter()
+            .filter(|other| other.parent.as_ref() == Some(&span.id));
+        span.failed && !parts.into_iter().any(|part| part.failed)
+    };
+    let mut origins = spans.iter().filter(is_origin);
+    let origin = origins.next().expect("one failed");
+    assert_eq!(origins.next(), None, "only one is the origin");
+    origin
+}

@@ -1,0 +1,222 @@
+//! Who is told of requests: collectors of spans, and the access log. What is the same in the next configuration goes on.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use mesh_core::ServiceName;
+use mesh_core::context::Target;
+use mesh_core::trace::SampleRatio;
+use mesh_telemetry::Telemetry;
+use mesh_telemetry::access_log::{AccessLog, LineFormat, LineQueue, LineWriter};
+use mesh_telemetry::story::Teller;
+use mesh_telemetry::trace::{Destination, Exporter, Sampling, SpanQueue, Tracer};
+use mesh_tls::{ServerName, TlsConnect, TlsPolicy};
+use tokio::time::Instant;
+
+use crate::config::{self, LogFormat, Mesh, OtlpProtocol};
+
+/// How long the end of the process waits for collectors and for whoever reads the log.
+const FLUSH: Duration = Duration::from_secs(5);
+
+/// Who is told.
+#[derive(Default)]
+pub struct Tellers {
+    collectors: Vec<Collector>,
+    /// Those that are not told any more, and still send what they were told.
+    before: Vec<Exporter>,
+    lines: Option<(LineQueue, Arc<LineWriter>)>,
+}
+
+struct Collector {
+    to: Destination,
+    namespace: Box<str>,
+    queue: SpanQueue,
+    exporter: Exporter,
+}
+
+/// Who is told by one configuration; by default nobody.
+#[derive(Default)]
+pub struct Compiled {
+    /// For each that is told, its queue; and the exporter, if it is a new one.
+    collectors: Vec<(Destination, SpanQueue, Option<Exporter>)>,
+    namespace: Box<str>,
+    lines: Option<(LineQueue, Arc<LineWriter>)>,
+    tracer: Option<Tracer>,
+    log: Option<AccessLog>,
+}
+
+/// What is told of the requests for one target.
+pub struct Told {
+    /// Who is told.
+    pub teller: Teller,
+    /// Where they go.
+    pub target: Option<Target>,
+    /// The service their spans belong to where they come in, and where the sender is the application beside this process.
+    services: [Arc<str>; 2],
+}
+
+impl Told {
+    /// The service that the spans of a request belong to.
+    pub fn service(&self, direction: mesh_core::context::Direction) -> &Arc<str> {
+        let [inbound, outbound] = &self.services;
+        match direction {
+            mesh_core::context::Direction::Inbound => inbound,
+            mesh_core::context::Direction::Outbound => outbound,
+        }
+    }
+}
+
+impl Tellers {
+    /// Who is told by a configuration.
+    ///
+    /// # Errors
+    /// A collector's address is none, or the system gives no thread.
+    pub fn compile(&self, mesh: &Mesh, telemetry: &Telemetry) -> Result<Compiled, String> {
+        let config::Telemetry {
+            otlp,
+            jaeger,
+            access_log,
+            ..
+        } = &mesh.telemetry;
+        let mut compiled = Compiled {
+            collectors: Vec::new(),
+            namespace: mesh.namespace.as_str().into(),
+            lines: None,
+            tracer: None,
+            log: None,
+        };
+        let mut queues = Vec::new();
+        let mut sampling = Sampling::new(SampleRatio::ALWAYS);
+        if let Some(otlp) = otlp {
+            let to = match otlp.protocol {
+                OtlpProtocol::Http => Destination::otlp_http(otlp.endpoint.as_str()),
+                OtlpProtocol::Grpc => Destination::otlp_grpc(otlp.endpoint.as_str()),
+            };
+            let to = to.map_err(|error| wrong("otlp", &error))?;
+            queues.push(self.collector(&mut compiled, to, telemetry)?);
+            sampling = Sampling::new(SampleRatio::new(otlp.sample_ratio.get())).slow(otlp.slow);
+        }
+        if let Some(jaeger) = jaeger {
+            let to = Destination::jaeger(jaeger.endpoint.as_str());
+            let to = to.map_err(|error| wrong("jaeger", &error))?;
+            queues.push(self.collector(&mut compiled, to, telemetry)?);
+        }
+        if !queues.is_empty() {
+            compiled.tracer = Some(Tracer::new(sampling, queues));
+        }
+        if let Some(log) = access_log {
+            let lines = match &self.lines {
+                Some(lines) => lines.clone(),
+                None => {
+                    let started = LineWriter::start(std::io::stdout(), telemetry);
+                    let (queue, writer) = started.map_err(|error| wrong("accessLog", &error))?;
+                    (queue, Arc::new(writer))
+                }
+            };
+            let format = match log.format {
+                LogFormat::Json => LineFormat::Json,
+                LogFormat::Text => LineFormat::Text,
+            };
+            let to = AccessLog::new(lines.0.clone(), format);
+            let to = to.sample(SampleRatio::new(log.sample.get())).query(log.query);
+            compiled.log = Some(to);
+            compiled.lines = Some(lines);
+        }
+        Ok(compiled)
+    }
+
+    fn collector(
+        &self,
+        compiled: &mut Compiled,
+        to: Destination,
+        telemetry: &Telemetry,
+    ) -> Result<SpanQueue, String> {
+        let is_it = |known: &&Collector| known.to == to && known.namespace == compiled.namespace;
+        if let Some(known) = self.collectors.iter().find(is_it) {
+            let queue = known.queue.clone();
+            compiled.collectors.push((to, queue.clone(), None));
+            return Ok(queue);
+        }
+        let exporter = Exporter::to(to.clone()).namespace(&compiled.namespace);
+        let (queue, exporter) = match to.is_secure() {
+            false => exporter.start(telemetry),
+            true => exporter.connect(secure(&to)?).start(telemetry),
+        };
+        compiled.collectors.push((to, queue.clone(), Some(exporter)));
+        Ok(queue)
+    }
+
+    /// Tells these and no others.
+    pub fn adopt(&mut self, compiled: Compiled) {
+        let Compiled {
+            collectors,
+            namespace,
+            lines,
+            ..
+        } = compiled;
+        let mut known = std::mem::take(&mut self.collectors);
+        for (to, queue, exporter) in collectors {
+            let place = known
+                .iter()
+                .position(|known| known.to == to && known.namespace == namespace);
+            match (exporter, place) {
+                (Some(exporter), _) => self.collectors.push(Collector {
+                    to,
+                    namespace: namespace.clone(),
+                    queue,
+                    exporter,
+                }),
+                (None, Some(place)) => self.collectors.push(known.swap_remove(place)),
+                // It is one of those that are known.
+                (None, None) => {}
+            }
+        }
+        // They end by themselves when the last request is over that is told to them.
+        self.before.retain(|exporter| !exporter.is_finished());
+        self.before.extend(known.into_iter().map(|known| known.exporter));
+        self.lines = lines.or_else(|| self.lines.take());
+    }
+
+    /// Has all sent and written that there is, within a bounded time.
+    pub async fn close(self) {
+        let until = Instant::now() + FLUSH;
+        let collectors = self.collectors.into_iter().map(|collector| collector.exporter);
+        for exporter in self.before.into_iter().chain(collectors) {
+            if !exporter.close(until).await {
+                tracing::warn!("spans are lost: their collector did not take them in time");
+            }
+        }
+        if let Some((_, lines)) = self.lines
+            && !lines.flushed(until).await
+        {
+            tracing::warn!("lines of the access log are lost: nobody read them in time");
+        }
+    }
+}
+
+impl Compiled {
+    /// What is told of the requests for a service, of which spans are made or not; by this process, which is `own`.
+    pub fn of(&self, target: Option<&Target>, spans: bool, own: &ServiceName) -> Option<Told> {
+        let tracer = self.tracer.clone().filter(|_| spans);
+        let teller = Teller::new().tracer(tracer).access_log(self.log.clone());
+        let service = target.map_or(own, |target| &target.service);
+        (!teller.is_silent()).then(|| Told {
+            teller,
+            target: target.cloned(),
+            services: [service.shared(), own.shared()],
+        })
+    }
+}
+
+/// A collector is an outside service: it proves its name.
+fn secure(to: &Destination) -> Result<TlsConnect, String> {
+    let name = ServerName::try_from(to.host().to_owned());
+    let name = name.map_err(|_| wrong("otlp", &format_args!("{} cannot be verified", to.host())))?;
+    TlsConnect::external(name, mesh_tls::system_roots(), &TlsPolicy::default())
+        .map_err(|error| wrong("otlp", &error))
+}
+
+fn wrong(part: &str, error: &dyn fmt::Display) -> String {
+    format!("telemetry.{part}: {error}")
+}

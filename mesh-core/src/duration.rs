@@ -130,6 +130,56 @@ impl fmt::Display for DisplayDuration {
     }
 }
 
+/// Writes a duration for people: as precise as one says it, not as it can be read again. From a minute on whole seconds,
+/// below that tenths of them, below a second whole milliseconds.
+///
+/// ```
+/// use std::time::Duration;
+/// use mesh_core::duration::about;
+///
+/// assert_eq!(about(Duration::from_micros(6_506_204)).to_string(), "6.5s");
+/// assert_eq!(about(Duration::from_secs(740)).to_string(), "12m20s");
+/// assert_eq!(about(Duration::from_secs(3_600)).to_string(), "1h");
+/// assert_eq!(about(Duration::from_micros(12_900)).to_string(), "13ms");
+/// ```
+pub fn about(duration: Duration) -> AboutDuration {
+    AboutDuration(duration)
+}
+
+/// A duration to be written; see [`about`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AboutDuration(Duration);
+
+impl fmt::Display for AboutDuration {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let millis = self.0.as_nanos().saturating_add(500_000) / 1_000_000;
+        if millis < 1_000 {
+            return match (millis, self.0.is_zero()) {
+                (0, true) => f.write_str("0s"),
+                (0, false) => f.write_str("<1ms"),
+                _ => write!(f, "{millis}ms"),
+            };
+        }
+        let tenths = (millis + 50) / 100;
+        if tenths < 600 {
+            return match tenths % 10 {
+                0 => write!(f, "{}s", tenths / 10),
+                tenth => write!(f, "{}.{tenth}s", tenths / 10),
+            };
+        }
+        let seconds = (millis + 500) / 1_000;
+        let parts = [
+            (seconds / 3_600, 'h'),
+            (seconds / 60 % 60, 'm'),
+            (seconds % 60, 's'),
+        ];
+        parts
+            .iter()
+            .filter(|(count, _)| *count > 0)
+            .try_for_each(|(count, unit)| write!(f, "{count}{unit}"))
+    }
+}
+
 /// Why a text is not a duration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DurationError {

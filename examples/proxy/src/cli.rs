@@ -2,6 +2,7 @@
 
 mod admin;
 mod canary;
+mod demo;
 mod simulate;
 
 use std::io::Write;
@@ -41,6 +42,12 @@ enum Command {
         after_help = "Example:\n  mesh-proxy run --config examples/quickstart.yaml\n\nExit: 0 after a clean drain, 1 on a failure while running, 2 on bad usage or a bad configuration"
     )]
     Run(Run),
+    /// Play a small mesh on this machine, with a rollout in fast motion
+    ///
+    /// No file, and nothing else to install: a CA, a client, two instances of sample-service v1 and one of v2, mutual TLS
+    /// between all of them, and the proxy, which rolls v2 out.
+    #[command(after_help = demo::HELP)]
+    Demo(demo::Demo),
     /// Read a configuration and report everything that is wrong with it
     #[command(
         after_help = "Example:\n  mesh-proxy check --config mesh.yaml\n\nExit: 0 if it is valid, 2 if it is not"
@@ -144,6 +151,7 @@ const NO_ROUTE: u8 = 3;
 pub fn main() -> ExitCode {
     match Cli::parse().command {
         Command::Run(run) => serve(run),
+        Command::Demo(demo) => demo::main(&demo),
         Command::Check(check) => report(&check.config),
         Command::Explain(explain) => tell(explain),
         Command::Simulate(simulate) => simulate::main(simulate),

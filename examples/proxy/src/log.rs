@@ -18,7 +18,16 @@ pub enum LogFormat {
 
 /// Starts logging. `RUST_LOG` chooses what; without it, `info` and above.
 pub fn start(format: LogFormat) {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    begin(format, "info");
+}
+
+/// As [`start`], for what talks to people by itself: only what is wrong is logged, unless `RUST_LOG` asks for more.
+pub fn start_quietly() {
+    begin(LogFormat::Text, "error");
+}
+
+fn begin(format: LogFormat, default: &str) {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr);

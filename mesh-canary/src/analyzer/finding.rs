@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::time::Duration;
 
-use mesh_core::duration::display;
+use mesh_core::duration::about;
 
 /// A number with its unit.
 ///
@@ -154,7 +154,7 @@ impl fmt::Display for Finding {
             write!(f, ", stable {stable}")?;
         }
         if let Some((requests, span)) = self.seen {
-            write!(f, ", {requests} requests in {}", display(span))?;
+            write!(f, ", {requests} requests in {}", about(span))?;
         }
         f.write_str(")")
     }

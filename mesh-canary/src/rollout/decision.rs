@@ -218,6 +218,7 @@ pub(super) fn shortened(text: &str, most: usize) -> String {
 impl fmt::Display for Cause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Ready { endpoints: 1 } => f.write_str("the new version has an endpoint"),
             Self::Ready { endpoints } => write!(f, "the new version has {endpoints} endpoints"),
             Self::Verdict { verdict, figures, .. } => write!(f, "{verdict}: {figures}"),
             Self::Operator { who, why: None } => write!(f, "{who} said so"),

@@ -62,6 +62,18 @@ impl fmt::Display for CallError {
 }
 
 impl AdminAt {
+    /// Without anything to show, as on this machine.
+    pub(super) fn plainly(admin: Uri) -> Self {
+        Self {
+            admin,
+            token_file: None,
+            cert: None,
+            key: None,
+            ca: None,
+            server_id: None,
+        }
+    }
+
     /// What is there.
     pub(super) async fn get(&self, path: &str) -> Result<Value, CallError> {
         self.call(Method::GET, path, None).await

@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use mesh_canary::simulate::{Outcome, Report, Summary};
-use mesh_core::duration::display;
+use mesh_core::duration::about;
 
 use super::{Came, Tried};
 
@@ -94,7 +94,7 @@ struct Seconds(f64);
 
 impl fmt::Display for Seconds {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let whole = Duration::try_from_secs_f64(self.0.round()).unwrap_or_default();
-        display(whole).fmt(f)
+        let span = Duration::try_from_secs_f64(self.0).unwrap_or_default();
+        about(span).fmt(f)
     }
 }

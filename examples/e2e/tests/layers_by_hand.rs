@@ -24,6 +24,7 @@ use hyper_util::rt::TokioIo;
 use mesh_core::body::Body;
 use mesh_core::connect::HttpProtocol;
 use mesh_core::{BoxError, MeshContext};
+use mesh_telemetry::trace::{Span, SpanKind};
 use mesh_traffic::hedge::HedgeOutcome;
 use mesh_traffic::mirror::Ending;
 use mesh_traffic::retry::RetryOutcome;
@@ -151,6 +152,17 @@ async fn is_over(served: &Served, calling: &Calling) {
         .into_iter()
         .filter(|series| series.is("service_mesh_requests_total", &[("source_service", "frontend")]));
     assert!(asked.map(|series| series.value).sum::<f64>() > 0.0, "{page}");
+    let mut told = served.spans.lock().expect("nobody panicked");
+    let spans: Vec<_> = std::iter::from_fn(|| told.try_next()).collect();
+    let try_of = |span: &Span| {
+        let is_it = |other: &&Span| Some(other.context.span) == span.parent;
+        spans.iter().find(is_it).map(|other| other.kind)
+    };
+    let mut served = spans.iter().filter(|span| span.kind == SpanKind::Server);
+    assert!(
+        served.any(|span| try_of(span) == Some(SpanKind::Client)),
+        "{spans:#?}"
+    );
 }
 
 #[tokio::test]

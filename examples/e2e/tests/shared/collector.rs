@@ -1,6 +1,6 @@
-//! A collector of spans, and what Jaeger would make of them.
+//! A collector of spans.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -18,40 +18,36 @@ use prost::Message;
 
 /// A span, as it came.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Span {
-    pub service: String,
-    pub trace: String,
-    pub id: String,
-    pub parent: Option<String>,
-    pub is_server: bool,
-    pub failed: bool,
-    pub start: u64,
-    pub end: u64,
-    pub attributes: BTreeMap<String, String>,
+pub(crate) struct Span {
+    pub(crate) service: String,
+    pub(crate) trace: String,
+    pub(crate) id: String,
+    pub(crate) parent: Option<String>,
+    pub(crate) is_server: bool,
+    pub(crate) failed: bool,
+    pub(crate) start: u64,
+    pub(crate) end: u64,
+    pub(crate) attributes: BTreeMap<String, String>,
 }
 
 impl Span {
     /// The attribute of this name.
     #[track_caller]
-    pub fn is(&self, name: &str) -> &str {
+    pub(crate) fn is(&self, name: &str) -> &str {
         let found = self.attributes.get(name);
         found.unwrap_or_else(|| panic!("no {name} in {self:?}"))
-    }
-
-    pub fn nanos(&self) -> u64 {
-        self.end - self.start
     }
 }
 
 #[derive(Clone)]
-pub struct Collector {
-    pub address: SocketAddr,
+pub(crate) struct Collector {
+    pub(crate) address: SocketAddr,
     spans: Arc<Mutex<Vec<Span>>>,
 }
 
 impl Collector {
     /// Takes spans by OTLP over HTTP until the test ends.
-    pub async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         let spans = Arc::<Mutex<Vec<Span>>>::default();
         let app = Router::new()
             .route("/v1/traces", post(take))
@@ -62,12 +58,12 @@ impl Collector {
         }
     }
 
-    pub fn spans(&self) -> Vec<Span> {
+    pub(crate) fn spans(&self) -> Vec<Span> {
         self.spans.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Waits for so many spans.
-    pub async fn has(&self, count: usize) -> Vec<Span> {
+    pub(crate) async fn has(&self, count: usize) -> Vec<Span> {
         until("the collector has the spans", async || {
             Some(self.spans()).filter(|spans| spans.len() >= count)
         })
@@ -122,46 +118,4 @@ fn attributes(attributes: &[KeyValue]) -> BTreeMap<String, String> {
 
 fn hex(id: &[u8]) -> String {
     id.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-fn parent<'s>(spans: &'s [Span], span: &Span) -> Option<&'s Span> {
-    spans
-        .iter()
-        .find(|other| Some(&other.id) == span.parent.as_ref() && other.trace == span.trace)
-}
-
-/// The edges that Jaeger draws: of each span whose parent is another service's.
-pub fn edges(spans: &[Span]) -> BTreeSet<(String, String)> {
-    let edge = |span: &Span| Some((parent(spans, span)?.service.clone(), span.service.clone()));
-    spans
-        .iter()
-        .filter_map(edge)
-        .filter(|(from, to)| from != to)
-        .collect()
-}
-
-/// The span in which most time was spent that none of its parts account for.
-pub fn slowest(spans: &[Span]) -> &Span {
-    let parts = |span: &Span| -> u64 {
-        let parts = spans
-            .iter()
-            .filter(|other| other.parent.as_ref() == Some(&span.id));
-        parts.map(Span::nanos).sum()
-    };
-    let own = |span: &&Span| span.nanos().saturating_sub(parts(span));
-    spans.iter().max_by_key(own).expect("there are spans")
-}
-
-/// The failed span that has no failed part.
-pub fn origin(spans: &[Span]) -> &Span {
-    let is_origin = |span: &&Span| {
-        let parts = spans
-            .iter()
-            .filter(|other| other.parent.as_ref() == Some(&span.id));
-        span.failed && !parts.into_iter().any(|part| part.failed)
-    };
-    let mut origins = spans.iter().filter(is_origin);
-    let origin = origins.next().expect("one failed");
-    assert_eq!(origins.next(), None, "only one is the origin");
-    origin
 }

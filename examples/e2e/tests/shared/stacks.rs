@@ -13,9 +13,12 @@ use mesh_core::connect::HttpProtocol;
 use mesh_core::edge::EdgeLayer;
 use mesh_core::event::EventBus;
 use mesh_core::serve::Server;
+use mesh_core::trace::SampleRatio;
 use mesh_core::{Endpoint, EndpointId, EndpointSet, Error, Live, Publisher, ServiceName, live};
 use mesh_lb::Balance;
 use mesh_telemetry::Telemetry;
+use mesh_telemetry::story::Teller;
+use mesh_telemetry::trace::{AttemptLayer, Sampling, Spans, TraceLayer, Tracer, span_queue};
 use mesh_tls::authority::LocalCaOptions;
 use mesh_tls::authorize::{AuthorizationPolicy, AuthorizeLayer, Rule};
 use mesh_tls::{Identity, LocalCa};
@@ -51,6 +54,8 @@ type Told<T> = Arc<Mutex<Vec<T>>>;
 /// A service behind the whole stack that serves, and whom it trusts.
 pub(crate) struct Served {
     pub(crate) telemetry: Telemetry,
+    pub(crate) spans: Mutex<Spans>,
+    tracer: Tracer,
     pub(crate) concurrency: ConcurrencyLimiter,
     pub(crate) shared_limit: SharedLimiter,
     endpoint: Endpoint,
@@ -100,6 +105,8 @@ impl Served {
         let ca = ca.expect("a CA");
         let identity = identity(&ca, "app").await;
         let telemetry = Telemetry::new();
+        let (queue, spans) = span_queue(1000, &telemetry);
+        let tracer = Tracer::new(Sampling::new(SampleRatio::ALWAYS), [queue]);
         let frontend = Rule::allow("frontend").from(["spiffe://cluster.local/ns/dept-barc/sa/frontend"]);
         let (policy, following) = live(AuthorizationPolicy::new([frontend]).expect("a policy"));
         let redis = Redis::start().await;
@@ -121,6 +128,10 @@ impl Served {
         let layers = ServiceBuilder::new()
             .layer(EdgeLayer::new(name("app")))
             .layer(telemetry.layer(name("app")))
+            .layer(TraceLayer::new(
+                Teller::new().tracer(Some(tracer.clone())),
+                name("app"),
+            ))
             .layer(routes())
             .layer(AuthorizeLayer::following(following))
             .layer(RateLimitLayer::new(quota))
@@ -134,6 +145,8 @@ impl Served {
         tokio::spawn(server.serve(listener, layers.service(app)));
         Self {
             telemetry,
+            spans: Mutex::new(spans),
+            tracer,
             concurrency: limiter,
             shared_limit,
             endpoint: Endpoint::new(address.into()),
@@ -183,6 +196,7 @@ impl Served {
             .layer(retry)
             .layer(hedge)
             .layer(FaultLayer::new(faults))
+            .layer(AttemptLayer::new(self.tracer.clone(), &name("frontend")))
             .layer(BreakerLayer::new(breaker))
             .service(balance.clone())
             .map_response(|response| response.map(Body::new));

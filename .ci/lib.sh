@@ -51,6 +51,7 @@ install() {
   need dnsmasq dnsmasq-base
   need cc build-essential
   need python3 python3
+  need prometheus prometheus
   [ ${#MISSING[@]} -eq 0 ] || install_packages "${MISSING[@]}" || return 1
   if [ ! -x "$VENV/bin/python" ]; then
     python3 -m venv "$VENV" || { install_packages python3-venv && python3 -m venv "$VENV"; } || return 1

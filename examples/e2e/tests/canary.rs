@@ -36,6 +36,7 @@ struct World {
     load: Arc<Load>,
     clients: JoinSet<()>,
     v2_fails: Arc<AtomicBool>,
+    _state: tempfile::TempDir,
 }
 
 /// What was answered by whom.
@@ -77,8 +78,14 @@ impl Load {
         [&self.v1, &self.v2, &self.failed, &self.refused].map(|count| count.load(Ordering::Relaxed))
     }
 
-    /// The share of v2 among the next requests, failed ones included.
+    /// The share of v2 among the next requests, failed ones included. What was under way is left out.
     async fn share(&self, requests: u64) -> f64 {
+        let all = || self.counts().iter().sum::<u64>();
+        let begun = all();
+        until("what was under way is answered", async || {
+            (all() >= begun + 2 * CLIENTS as u64).then_some(())
+        })
+        .await;
         let before = self.counts();
         until("requests are answered", async || {
             let [v1, v2, failed, _] = self.counts();
@@ -98,6 +105,8 @@ async fn ask(connection: &mut Connection) -> Option<(StatusCode, String)> {
     Some((status, String::from_utf8_lossy(&body).into_owned()))
 }
 
+const CLIENTS: usize = 4;
+
 const STAGES: &str = "stages: [{ weight: 10, duration: 1s }, { weight: 50, duration: 1s }, { weight: 100 }]";
 
 impl World {
@@ -110,24 +119,64 @@ impl World {
     }
 
     async fn with(v1: SocketAddr, v2: SocketAddr, v2_fails: Arc<AtomicBool>, canary: &str) -> Self {
-        let admin = listen().await.1;
-        let state = tempfile::tempdir().expect("a folder").keep();
+        let endpoints = format!(
+            "endpoints: [ {{ address: \"{v1}\", version: v1 }}, {{ address: \"{v2}\", version: v2 }} ]"
+        );
+        Self::behind(&endpoints, v2_fails, canary).await
+    }
+
+    /// A proxy whose service has these endpoints, under load.
+    async fn behind(endpoints: &str, v2_fails: Arc<AtomicBool>, canary: &str) -> Self {
+        Self::asked_by(
+            |admin| format!("admin: {{ bind: \"{admin}\" }}"),
+            endpoints,
+            v2_fails,
+            canary,
+        )
+        .await
+    }
+
+    /// The same, with this admin API.
+    async fn asked_by(
+        admin_of: impl FnOnce(SocketAddr) -> String,
+        endpoints: &str,
+        v2_fails: Arc<AtomicBool>,
+        canary: &str,
+    ) -> Self {
+        let (admin, state) = (listen().await.1, tempfile::tempdir().expect("a folder"));
+        let log = state.path().join("canary");
+        let admin_api = admin_of(admin);
         let file = |address: SocketAddr, metrics: SocketAddr| {
             format!(
-                "serviceMesh:\n  namespace: dept-barc\n  listeners: [ {{ name: inbound, bind: \"{address}\", tls: \"off\" }} ]\n  \
-                 metrics: {{ bind: \"{metrics}\" }}\n  admin: {{ bind: \"{admin}\" }}\n  services:\n    - name: app\n      port: 1\n      \
-                 hosts: [app]\n      stableVersion: v1\n      endpoints: [ {{ address: \"{v1}\", version: v1 }}, {{ address: \
-                 \"{v2}\", version: v2 }} ]\n      loadBalancing: {{ healthCheckInterval: 100 }}\n      outlierDetection: {{ enabled: \
-                 false }}\n      circuitBreaker: {{ enabled: false }}\ncanaryDeployment:\n  {canary}\n  successCriteria: {{ errorRate: 0.05, \
-                 duration: 1s }}\n  rollbackCriteria: {{ errorRate: 0.2, duration: 1s }}\n  routing: {{ sticky: false }}\n  stateDir: \
-                 {}\n",
-                state.join("canary").display()
+                r#"
+serviceMesh:
+  namespace: dept-barc
+  listeners: [ {{ name: inbound, bind: "{address}", tls: "off" }} ]
+  metrics: {{ bind: "{metrics}" }}
+  {admin_api}
+  services:
+    - name: app
+      port: 1
+      hosts: [app]
+      stableVersion: v1
+      {endpoints}
+      loadBalancing: {{ healthCheckInterval: 100 }}
+      outlierDetection: {{ enabled: false }}
+      circuitBreaker: {{ enabled: false }}
+canaryDeployment:
+  {canary}
+  successCriteria: {{ errorRate: 0.05, duration: 1s }}
+  rollbackCriteria: {{ errorRate: 0.2, duration: 1s }}
+  routing: {{ sticky: false }}
+  stateDir: {}
+"#,
+                log.display()
             )
         };
         let proxy = Proxy::start_file(&[], file).await;
         let load = Arc::new(Load::default());
         let mut clients = JoinSet::new();
-        for _ in 0..4 {
+        for _ in 0..CLIENTS {
             clients.spawn(Arc::clone(&load).run(proxy.address));
         }
         Self {
@@ -136,6 +185,7 @@ impl World {
             load,
             clients,
             v2_fails,
+            _state: state,
         }
     }
 
@@ -326,6 +376,49 @@ async fn a_version_without_an_endpoint_that_is_ready_is_not_deployed() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_version_that_is_found_while_the_proxy_runs_can_be_rolled_out_and_outlives_a_crash() {
+    let (v1, v2) = (
+        version("v1", Arc::default()).await,
+        version("v2", Arc::default()).await,
+    );
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("endpoints.json");
+    let write = |list: &str| {
+        let new = path.with_extension("new");
+        std::fs::write(&new, format!(r#"{{ "services": {{ "app": [{list}] }} }}"#)).expect("writable");
+        std::fs::rename(&new, &path).expect("renamed");
+    };
+    let stable = format!(r#"{{ "address": "{v1}", "version": "v1" }}"#);
+    write(&stable);
+    let endpoints = format!("discovery: {{ file: {{ path: {} }} }}", path.display());
+    let mut world = World::behind(&endpoints, Arc::default(), STAGES).await;
+    assert_eq!(world.load.share(50).await, 0.0);
+    let early = world.canary(&["start", "app", "--version", "v2"]).await;
+    assert_eq!(early.status.code(), Some(1));
+
+    write(&format!(r#"{stable}, {{ "address": "{v2}", "version": "v2" }}"#));
+    until("v2 was found", async || {
+        let started = world.canary(&["start", "app", "--version", "v2"]).await;
+        started.status.success().then_some(())
+    })
+    .await;
+    world.until("awaiting_promotion").await;
+    world.does(&["promote", "app"]).await;
+    world.proxy.crash().await;
+    let seen = world.load.share(300).await;
+    assert!((seen - 0.5).abs() < 0.17, "{seen}");
+    world.until("awaiting_promotion").await;
+
+    write(&stable);
+    until("a version that left is rolled back", async || {
+        let status = world.status().await;
+        (status["rollout"]["state"] == "rolled_back").then_some(())
+    })
+    .await;
+    assert_eq!(world.load.share(100).await, 0.0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_documented_scripts_do_what_they_are_named_for() {
     let world = World::start(STAGES).await;
     let scripts = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scripts");
@@ -352,6 +445,95 @@ async fn the_documented_scripts_do_what_they_are_named_for() {
     );
     assert_eq!(world.load.share(100).await, 0.0);
     world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_proves_to_be_allowed_may_ask_over_tls_and_is_written_down() {
+    let (v1, v2) = (
+        version("v1", Arc::default()).await,
+        version("v2", Arc::default()).await,
+    );
+    let folder = tempfile::tempdir().expect("a folder");
+    let ca = folder.path().join("ca");
+    let endpoints =
+        format!("endpoints: [ {{ address: \"{v1}\", version: v1 }}, {{ address: \"{v2}\", version: v2 }} ]");
+    let admin = |admin: SocketAddr| {
+        format!(
+            "mutualTLS: {{ authority: {{ local: {{}} }}, stateDir: '{}' }}\n  admin: {{ bind: \"{admin}\", tls: true, allow: \
+             ['spiffe://cluster.local/ns/dept-barc/sa/operator'] }}",
+            ca.display()
+        )
+    };
+    let mut world = World::asked_by(admin, &endpoints, Arc::default(), STAGES).await;
+    world.admin = world.admin.replace("http:", "https:");
+    let certs = folder.path().join("certs");
+    let issued = Command::new(binary("mesh-proxy"))
+        .args([
+            "cert",
+            "issue",
+            "--service",
+            "operator",
+            "--namespace",
+            "dept-barc",
+            "--out",
+        ])
+        .arg(&certs)
+        .arg("--state-dir")
+        .arg(&ca)
+        .output()
+        .await
+        .expect("it runs");
+    assert!(issued.status.success(), "{issued:?}");
+    let file = |name: &str| certs.join(name).display().to_string();
+    let (cert, key, roots) = (file("cert.pem"), file("key.pem"), file("ca.pem"));
+    let shown = [
+        "--cert",
+        &cert,
+        "--key",
+        &key,
+        "--ca",
+        &roots,
+        "--server-id",
+        "spiffe://cluster.local/ns/dept-barc/sa/service-mesh-proxy",
+    ];
+    let started = world
+        .does(&[&["start", "app", "--version", "v2"], &shown[..]].concat())
+        .await;
+    assert!(started.starts_with("app v1 -> v2: "), "{started}");
+    let paused = world.does(&[&["pause", "app"], &shown[..]].concat()).await;
+    assert!(
+        paused.contains("spiffe://cluster.local/ns/dept-barc/sa/operator said so"),
+        "{paused}"
+    );
+    let output = world.canary(&["status", "app", "--ca", &roots]).await;
+    assert_eq!(output.status.code(), Some(1), "it is not the host of the URL");
+    world.load.stop.store(true, Ordering::Relaxed);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_shows_the_token_may_ask_and_nobody_else() {
+    let (v1, v2) = (
+        version("v1", Arc::default()).await,
+        version("v2", Arc::default()).await,
+    );
+    let folder = tempfile::tempdir().expect("a folder");
+    let token = folder.path().join("token");
+    std::fs::write(&token, "open sesame\n").expect("written");
+    let endpoints =
+        format!("endpoints: [ {{ address: \"{v1}\", version: v1 }}, {{ address: \"{v2}\", version: v2 }} ]");
+    let admin =
+        |admin: SocketAddr| format!("admin: {{ bind: \"{admin}\", tokenFile: '{}' }}", token.display());
+    let world = World::asked_by(admin, &endpoints, Arc::default(), STAGES).await;
+    let output = world.canary(&["status", "app"]).await;
+    let why = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(
+        output.status.code() == Some(1) && why.contains("--token-file FILE"),
+        "{why}"
+    );
+    let path = token.display().to_string();
+    let status = world.does(&["status", "app", "--token-file", &path]).await;
+    assert!(status.starts_with("app: no rollout yet"), "{status}");
+    world.load.stop.store(true, Ordering::Relaxed);
 }
 
 #[tokio::test]

@@ -109,12 +109,11 @@ impl Canaries {
                 false => stop(running, services),
             }
         }
-        if let Some(canary) = canary.filter(|canary| !self.keeps_store(Some(canary))) {
-            self.store = Some((canary.state_dir.clone(), open(&canary.state_dir)));
-        }
-        if wanted.is_empty() {
+        match canary.filter(|_| !wanted.is_empty()) {
+            Some(canary) if self.keeps_store(Some(canary)) => {}
+            Some(canary) => self.store = Some((canary.state_dir.clone(), open(&canary.state_dir))),
             // Another process may have the directory.
-            self.store = None;
+            None => self.store = None,
         }
         for (service, setup) in wanted {
             let running = match kept.remove(&service) {

@@ -1,22 +1,25 @@
 //! The fleets of the services: kept from one configuration to the next, each looked after once for all workers.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use mesh_core::discovery::ServiceDiscovery;
-use mesh_core::{EndpointSet, EventBus, ServiceName};
+use mesh_core::{EndpointSet, EventBus, ServiceName, Version};
 use mesh_lb::discovery::{Dns, DnsName, DnsSettings, EndpointFile, LiveWatch, Merge};
 use mesh_lb::fleet::{EndpointState, Fleet, FleetPolicy, SubsetPolicy};
 use mesh_lb::health::{GrpcCheck, HealthDriver, HealthSettings, HttpCheck, Schedule, TcpCheck, Thresholds};
 use mesh_lb::outlier::OutlierConfig;
 use mesh_telemetry::metrics::EndpointCounts;
-use mesh_traffic::LiveSplits;
+use mesh_traffic::{LiveSplit, LiveSplits};
+use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use crate::config::{self, HealthCheckKind};
 use crate::plan::ServicePlan;
+use crate::routing;
 use crate::upstream::Upstream;
 
 /// Where the endpoints of a service come from.
@@ -177,6 +180,8 @@ pub struct Fleets {
     running: HashMap<ServiceName, Running>,
     splits: LiveSplits,
     events: EventBus,
+    /// An endpoint of a version was found that no plan knows.
+    newcomers: Arc<Notify>,
 }
 
 struct Running {
@@ -198,6 +203,31 @@ impl Fleets {
     /// The shares of the versions of the services that have several: what a rollout changes.
     pub fn splits(&self) -> &LiveSplits {
         &self.splits
+    }
+
+    /// The versions of the endpoints that were found, for each service that looks for them. A version that was known stays
+    /// known: a rollout may be under way to it.
+    pub fn found(&self) -> routing::Found {
+        let looking = self
+            .running
+            .iter()
+            .filter(|(_, running)| running.source.found.is_some());
+        let found = looking.map(|(service, running)| {
+            let mut versions = versions(&running.fleet);
+            let known = self
+                .splits
+                .get(service)
+                .map(LiveSplit::versions)
+                .unwrap_or_default();
+            versions.extend(known.iter().flatten().cloned().map(Some));
+            (service.clone(), versions)
+        });
+        found.collect()
+    }
+
+    /// Resolves when an endpoint was found of a version that no plan knows. Cancel-safe.
+    pub async fn newcomer(&self) {
+        self.newcomers.notified().await;
     }
 
     /// The fleet of a service under this policy: the one in use if that is its policy already. Nothing changes
@@ -232,8 +262,10 @@ impl Fleets {
                     Running::new(service)
                 }
             };
-            self.running
-                .insert(service.name.clone(), running.fit(service, dns.as_ref())?);
+            self.running.insert(
+                service.name.clone(),
+                running.fit(service, dns.as_ref(), &self.newcomers)?,
+            );
         }
         self.splits = services
             .iter()
@@ -275,7 +307,12 @@ impl Running {
     }
 
     /// With this source and this asking from now on.
-    fn fit(mut self, service: &ServicePlan, dns: Option<&Dns>) -> Result<Self, String> {
+    fn fit(
+        mut self,
+        service: &ServicePlan,
+        dns: Option<&Dns>,
+        newcomers: &Arc<Notify>,
+    ) -> Result<Self, String> {
         if self.source != service.source || self.follow.is_none() {
             self.follow = match &service.source.found {
                 None => {
@@ -299,9 +336,17 @@ impl Running {
             }
             self.asking.clone_from(&service.asking);
         }
-        self.tell = Some(Task(tokio::spawn(tell(service.clone()))));
+        self.tell = Some(Task(tokio::spawn(tell(service.clone(), Arc::clone(newcomers)))));
         Ok(self)
     }
+}
+
+fn versions(fleet: &Fleet) -> BTreeSet<Option<Version>> {
+    let endpoints = fleet.endpoints().endpoints;
+    endpoints
+        .iter()
+        .map(|endpoint| endpoint.version.clone())
+        .collect()
 }
 
 /// What is listed, and what is found besides.
@@ -328,11 +373,14 @@ fn merged(
 }
 
 /// Tells how many endpoints are in which state, whenever that changes.
-async fn tell(service: ServicePlan) {
+async fn tell(service: ServicePlan, newcomers: Arc<Notify>) {
     const AT_LEAST_EVERY: Duration = Duration::from_secs(5);
     let mut roster = service.fleet.roster();
     loop {
         let now = Instant::now();
+        if service.source.found.is_some() && !versions(&service.fleet).is_subset(&service.found) {
+            newcomers.notify_one();
+        }
         let states = service.fleet.status(now);
         let count = |state| states.iter().filter(|endpoint| endpoint.state == state).count();
         service.metrics.set_endpoints(EndpointCounts {

@@ -56,6 +56,9 @@ pub async fn events(mut events: Events) {
             | MeshEvent::PanicLeft { .. }
             | MeshEvent::DiscoverySynced { .. }
             | MeshEvent::RateLimitShared { .. }
+            | MeshEvent::CanaryStep { .. }
+            | MeshEvent::CanaryResumed { .. }
+            | MeshEvent::CanaryPromoted { .. }
             | MeshEvent::HealthChanged { healthy: true, .. } => tracing::info!(event = kind, "{event}"),
             // Whoever found out has told it with more.
             MeshEvent::PeerUntrusted { .. }

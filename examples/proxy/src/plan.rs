@@ -1,6 +1,6 @@
 //! A configuration, compiled: what every worker shares, read-only.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use mesh_core::context::{Direction, Target};
 use mesh_core::edge::EdgePolicy;
 use mesh_core::forwarded::{TargetMarks, Trust};
 use mesh_core::serve::ServeLimits;
-use mesh_core::{KeyBy, ServiceName};
+use mesh_core::{KeyBy, ServiceName, Version};
 use mesh_lb::endpoint::Limits;
 use mesh_lb::{Fleet, PoolSettings, Protocol};
 use mesh_telemetry::metrics::{RouteMetrics, ServiceMetrics};
@@ -148,6 +148,8 @@ pub struct ServicePlan {
     pub tls: Option<Upstream>,
     /// How many endpoints are expected.
     pub expected: usize,
+    /// The versions of its endpoints that were found when this was compiled.
+    pub found: BTreeSet<Option<Version>>,
     /// The shares of its versions, if it has several.
     pub split: Option<LiveSplit>,
     /// Whether users stay with the version they got.
@@ -224,7 +226,8 @@ impl Plan {
         policies: Policies<'_>,
     ) -> Result<Self, String> {
         let mesh = &config.mesh;
-        let (table, splits) = routing::table(config, fleets.splits())?;
+        let found = fleets.found();
+        let (table, splits) = routing::table_with(config, fleets.splits(), &found)?;
         let services = mesh
             .services
             .iter()
@@ -240,6 +243,7 @@ impl Plan {
                 }
                 let users_stay = routing::pins(service, config).is_sticky();
                 Ok(ServicePlan {
+                    found: found.get(&service.name).cloned().unwrap_or_default(),
                     split,
                     users_stay,
                     ..plan
@@ -365,6 +369,7 @@ fn plan(
         hash_key: service.load_balancing.hash_key.clone(),
         tls,
         expected: service.replicas.unwrap_or(0) as usize,
+        found: BTreeSet::new(),
         split: None,
         users_stay: false,
         metrics,

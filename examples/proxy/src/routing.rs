@@ -1,6 +1,8 @@
 //! The table of a configuration: its services, its rules, and who is kept to which version.
 
-use mesh_core::Version;
+use std::collections::{BTreeSet, HashMap};
+
+use mesh_core::{ServiceName, Version};
 use mesh_traffic::router::{Pins, Rule, RuleAction};
 use mesh_traffic::{LiveSplit, LiveSplits, RouteTable, Service};
 
@@ -11,11 +13,23 @@ use crate::config::{self, Config};
 /// # Errors
 /// The table refuses it: the configuration was not checked as it should have been.
 pub fn table(config: &Config, before: &LiveSplits) -> Result<(RouteTable, LiveSplits), String> {
+    table_with(config, before, &Found::new())
+}
+
+/// As [`table`], with the versions of endpoints that are not listed.
+///
+/// # Errors
+/// As [`table`].
+pub fn table_with(
+    config: &Config,
+    before: &LiveSplits,
+    found: &Found,
+) -> Result<(RouteTable, LiveSplits), String> {
     let mesh = &config.mesh;
     let splits: LiveSplits = mesh
         .services
         .iter()
-        .filter_map(|service| split(service, config, before))
+        .filter_map(|service| split(service, config, before, found.get(&service.name)))
         .collect();
     let services = mesh.services.iter().map(|service| {
         let routed = Service::new(service.name.clone())
@@ -57,25 +71,30 @@ fn rule(rule: &config::Rule) -> Result<Rule, String> {
     Ok(rule.conditions.iter().cloned().fold(made, Rule::with_condition))
 }
 
+/// The versions of endpoints that were found, for each service; `None`: some have none.
+pub type Found = HashMap<ServiceName, BTreeSet<Option<Version>>>;
+
 /// The shares of a service's versions, if it has several: those its endpoints have, and those rules name.
-fn split(service: &config::Service, config: &Config, before: &LiveSplits) -> Option<LiveSplit> {
+fn split(
+    service: &config::Service,
+    config: &Config,
+    before: &LiveSplits,
+    found: Option<&BTreeSet<Option<Version>>>,
+) -> Option<LiveSplit> {
     let mut others: Vec<Version> = Vec::new();
-    let listed = service
-        .endpoints
-        .iter()
-        .filter_map(|endpoint| endpoint.version.as_ref());
-    for version in listed.chain(named(service, config)) {
+    let listed = service.endpoints.iter().map(|endpoint| endpoint.version.as_ref());
+    let versions: Vec<Option<&Version>> = listed
+        .chain(found.into_iter().flatten().map(Option::as_ref))
+        .collect();
+    for version in versions.iter().copied().flatten().chain(named(service, config)) {
         if service.stable_version.as_ref() != Some(version) && !others.contains(version) {
             others.push(version.clone());
         }
     }
     let all_are_one = service.stable_version.is_none()
         && others.len() < 2
-        && !service.endpoints.is_empty()
-        && service
-            .endpoints
-            .iter()
-            .all(|endpoint| endpoint.version.is_some());
+        && !versions.is_empty()
+        && versions.iter().all(Option::is_some);
     if others.is_empty() || all_are_one {
         return None;
     }

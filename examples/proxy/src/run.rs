@@ -29,12 +29,12 @@ use crate::faults::Faults;
 use crate::fleets::Fleets;
 use crate::identity::{InUse, figures, identity, troubles};
 use crate::mirrors::Mirrors;
-use crate::plan::{ListenerPlan, Plan, Policies};
+use crate::plan::{ListenerPlan, Plan, Policies, ServicePlan};
 use crate::rate_limits::RateLimits;
 use crate::reload::FileWatch;
 use crate::retries::RetryBudgets;
 use crate::side_port::SidePort;
-use crate::tellers::Tellers;
+use crate::tellers::{Compiled, Tellers};
 use crate::worker::Worker;
 
 /// How long a configuration waits for endpoints that are looked for before it is served without them.
@@ -99,7 +99,8 @@ struct Process {
     workers: Vec<Worker>,
     listeners: Vec<Listening>,
     metrics: Option<(SocketAddr, StdListener)>,
-    config: Option<Config>,
+    /// The one in use; at first, the one to begin with.
+    config: Config,
 }
 
 /// A listener that is being served.
@@ -146,7 +147,7 @@ impl Process {
             workers,
             listeners: Vec::new(),
             metrics,
-            config: Some(config),
+            config,
         })
     }
 
@@ -164,9 +165,7 @@ impl Process {
         let _sampling = self.telemetry.start_sampling();
         let _metrics = self.serve_metrics(&ready)?;
         let _events = AbortOnDrop(tokio::spawn(crate::log::events(self.fleets.events().subscribe())));
-        if let Some(config) = self.config.take() {
-            self.adopt(&config).await?;
-        }
+        self.adopt(&self.config.clone()).await?;
         ready.store(true, Ordering::Release);
         tracing::info!(
             workers = self.workers.len(),
@@ -182,6 +181,11 @@ impl Process {
                 }
                 () = file.changed() => {
                     let _told = self.reload_and_tell(options).await;
+                }
+                () = self.fleets.newcomer() => {
+                    if let Err(error) = self.adopt(&self.config.clone()).await {
+                        tracing::error!("endpoints of another version get no requests: {error}");
+                    }
                 }
                 Some(order) = self.orders.recv() => match order {
                     Order::Reload(said) => {
@@ -258,7 +262,28 @@ impl Process {
         }
         self.adopt(&loaded.config)
             .await
-            .map_err(|error| error.to_string())
+            .map_err(|error| error.to_string())?;
+        self.config = loaded.config;
+        Ok(())
+    }
+
+    fn compile(
+        &self,
+        config: &Config,
+        identity: Option<&InUse>,
+        tellers: &Compiled,
+    ) -> Result<Arc<Plan>, RunError> {
+        let policies = Policies {
+            limits: &self.limits,
+            faults: &self.faults,
+            breakers: &self.breakers,
+            mirrors: &self.mirrors,
+            retries: &self.retries,
+            tellers,
+        };
+        let own = identity.map(InUse::identity);
+        let plan = Plan::compile(config, own, &self.telemetry, &self.fleets, policies);
+        plan.map(Arc::new).map_err(RunError)
     }
 
     /// Serves by this configuration: first the plan on every worker, then the listeners, so that no request
@@ -271,20 +296,9 @@ impl Process {
         )
         .await
         .map_err(RunError)?;
-        let own = identity.as_ref().map(InUse::identity);
         let tellers = self.tellers.compile(&config.mesh, &self.telemetry);
         let tellers = tellers.map_err(RunError)?;
-        let policies = Policies {
-            limits: &self.limits,
-            faults: &self.faults,
-            breakers: &self.breakers,
-            mirrors: &self.mirrors,
-            retries: &self.retries,
-            tellers: &tellers,
-        };
-        let plan = Plan::compile(config, own, &self.telemetry, &self.fleets, policies);
-        let plan = plan.map_err(RunError)?;
-        let plan = Arc::new(plan);
+        let mut plan = self.compile(config, identity.as_ref(), &tellers)?;
         let bound = |plan: &ListenerPlan| {
             let socket = match self
                 .listeners
@@ -323,6 +337,17 @@ impl Process {
         // Nothing but the system refuses any more: from here on it counts.
         self.fleets.adopt(&plan.services).map_err(RunError)?;
         self.fleets.known(DISCOVERY_WAIT).await;
+        let knows = |service: &ServicePlan| {
+            let found = self.fleets.found();
+            found
+                .get(&service.name)
+                .is_none_or(|found| found.is_subset(&service.found))
+        };
+        if !plan.services.iter().all(knows) {
+            // Endpoints of other versions were found only now.
+            plan = self.compile(config, identity.as_ref(), &tellers)?;
+            self.fleets.adopt(&plan.services).map_err(RunError)?;
+        }
         let own = plan.own.map(|own| &plan.services[own].fleet);
         self.limits.adopt(&plan.limits, own);
         self.faults.adopt(&plan.faults);

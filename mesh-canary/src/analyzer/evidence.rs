@@ -304,6 +304,7 @@ fn add(sum: &mut Traffic, more: &Traffic, length: Duration) {
     };
     sum.requests = sum.requests.saturating_add(more.requests);
     sum.errors = sum.errors.saturating_add(more.errors);
+    sum.pinned = sum.pinned.saturating_add(more.pinned);
     sum.covered = sum.covered.saturating_add(length);
     if sum.latency.count() == 0 {
         sum.latency = more.latency.clone();

@@ -11,6 +11,9 @@ use crate::expression::{Conditions, Value};
 use crate::rollout::{Order, Rollout};
 use crate::template::{Analysis, Input, MetricRun, Phase, Template};
 
+/// A server that scrapes has seen of a share after this time what there is to see.
+const LONGEST_SETTLING: Duration = Duration::from_secs(60);
+
 /// Measures templates from the moment at which a share is in force, each stage anew.
 #[derive(Default)]
 pub(super) struct Analyses {
@@ -28,14 +31,20 @@ impl Analyses {
     }
 
     /// Begins for the share in force, unless it has. What was answered before something was seen of it says nothing, so
-    /// the first query follows a window later.
+    /// the first query follows in the middle of the stage, or after a minute of it.
     pub(super) fn begin(&mut self, rollout: &Rollout, now: Duration) {
         if self.of == Some(rollout.order()) {
             return;
         }
         self.of = Some(rollout.order());
         let (service, version) = (rollout.service().as_str(), rollout.canary().as_str());
-        let first = now.saturating_add(rollout.plan().interval());
+        let plan = rollout.plan();
+        let stage = plan
+            .stages()
+            .get(rollout.stage())
+            .and_then(|stage| stage.duration);
+        let settling = stage.unwrap_or_else(|| plan.bake()) / 2;
+        let first = now.saturating_add(settling.min(LONGEST_SETTLING));
         let bound = self.templates.iter().map(|template| {
             let bound = template.bind_known(service, version).map(|mut analysis| {
                 analysis.start(first);

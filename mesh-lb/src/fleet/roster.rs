@@ -66,8 +66,8 @@ impl Roster {
 
     /// Composes the groups of a set: the stable version first, then each version by itself.
     ///
-    /// Stable are the endpoints of the stable version, those without a version, and, if no stable version is
-    /// named, all.
+    /// Stable are the endpoints of the stable version and those without a version; if no stable version is named and
+    /// each has one, all.
     pub(super) fn compose(
         set: &EndpointSet,
         policy: &FleetPolicy,
@@ -81,8 +81,11 @@ impl Roster {
                 versions.push(Some(version));
             }
         }
+        let all_are_stable = stable.is_none() && set.endpoints.iter().all(|e| e.version.is_some());
         let is_of = |e: &Endpoint, version: Option<&Version>| match version {
-            None => e.version.is_none() || stable.is_none() || e.version.as_ref() == stable,
+            None => {
+                e.version.is_none() || all_are_stable || (stable.is_some() && e.version.as_ref() == stable)
+            }
             Some(_) => e.version.as_ref() == version,
         };
         let mut next: Option<Instant> = None;

@@ -192,9 +192,16 @@ async fn a_version_has_its_own_endpoints_and_the_stable_ones_serve_the_rest() {
         Err(ErrorKind::NoHealthyEndpoint)
     );
 
+    // Without a name for it, those without a version are stable, and all if there are none of them.
     let balance = start(set(), None);
-    assert_eq!(answering(&balance, None).await, names(&[1, 2, 3, 4]));
+    assert_eq!(answering(&balance, None).await, names(&[4]));
     assert_eq!(answering(&balance, Some("v1")).await, names(&[1, 2]));
+    let versioned = [1, 2, 3].map(|port| {
+        let of = if port == 3 { "v2" } else { "v1" };
+        endpoint(port).with_version(Some(version(of)))
+    });
+    let balance = start(EndpointSet::new(versioned), None);
+    assert_eq!(answering(&balance, None).await, names(&[1, 2, 3]));
 
     // Endpoints without a version are the stable ones, by whichever name.
     let balance = start(EndpointSet::new([endpoint(4)]), Some(version("v1")));

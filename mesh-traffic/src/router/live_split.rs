@@ -199,7 +199,7 @@ impl Shares {
 
 impl TrafficSplit for LiveSplit {
     /// The first version of the weights is the stable one: whom a header of `false` or a cookie of `never` means.
-    /// The last of the others with a share is the canary.
+    /// The last of the others with a share is the canary. One that is not known may be among them without a share.
     fn set_weights(&self, weights: &Told) -> Result<(), SplitError> {
         let inner = &*self.inner;
         if *weights.service() != inner.service {
@@ -210,11 +210,13 @@ impl TrafficSplit for LiveSplit {
             );
             return Err(SplitError::new(SplitErrorKind::UnknownService, message));
         }
-        let places = weights.shares().iter().map(|(version, share)| {
+        let places = weights.shares().iter().filter_map(|(version, share)| {
             let is = |known: &Option<Version>| name_of(known.as_ref()) == version.as_str();
-            match inner.versions.iter().position(is) {
-                Some(place) => Ok((place, u32::from(*share))),
-                None => Err(self.unknown(version)),
+            match (inner.versions.iter().position(is), share) {
+                (Some(place), _) => Some(Ok((place, u32::from(*share)))),
+                // It left, and is to get nothing.
+                (None, 0) => None,
+                (None, _) => Some(Err(self.unknown(version))),
             }
         });
         let places = places.collect::<Result<Vec<_>, SplitError>>()?;
@@ -311,6 +313,16 @@ mod tests {
         let shares = split.load();
         assert_eq!((shares.stable, shares.canary), (1, Some(0)));
         assert_eq!(&*shares.versions, [2, 0]);
+    }
+
+    #[test]
+    fn a_version_that_left_may_be_told_of_if_it_gets_nothing() {
+        let split = split();
+        split
+            .set_weights(&told(&[("stable", 100), ("v9", 0)]))
+            .expect("nothing goes there");
+        assert_eq!(split.to_string(), "orders: stable 100%, v2 0%, v3 0%");
+        assert!(split.set_weights(&told(&[("stable", 99), ("v9", 1)])).is_err());
     }
 
     #[test]

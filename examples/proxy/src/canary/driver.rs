@@ -9,7 +9,7 @@ use mesh_canary::log::{Entry, Request, StartError};
 use mesh_canary::rollout::{Command, Ignored, Input};
 use mesh_canary::store::{AnyStore, StoreErrorKind};
 use mesh_core::clock::WallClock;
-use mesh_core::split::TrafficSplit;
+use mesh_core::split::{TrafficSplit, Weights};
 use mesh_core::{EventBus, Live, ServiceName, Version};
 use mesh_lb::fleet::Roster;
 use mesh_telemetry::Telemetry;
@@ -219,6 +219,15 @@ impl Driver {
         let now = self.setup.endpoints(rollout.stable(), rollout.canary());
         if self.endpoints == Some(now) {
             return;
+        }
+        if now.canary == 0 && now.stable > 0 && rollout.takes_pinned() {
+            // What is sent there fails, and the decision has to reach the disk first.
+            let (stable, canary) = (rollout.stable().clone(), rollout.canary().clone());
+            if let Ok(weights) = Weights::two(self.service.clone(), (stable, canary), 0)
+                && let Err(error) = self.setup.split.set_weights(&weights)
+            {
+                tracing::error!(service = %self.service, "the router did not take the stable version: {error}");
+            }
         }
         let told = controller.endpoints(now.stable, now.canary).await;
         self.endpoints = told.is_ok().then_some(now);

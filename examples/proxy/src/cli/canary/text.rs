@@ -76,7 +76,7 @@ fn write_all(text: &mut String, shown: &Value, look: Look) -> std::fmt::Result {
             milliseconds(&arm_of["response_time_p95"]),
             arm_of["endpoints"]
                 .as_u64()
-                .map_or("?".to_owned(), |count| count.to_string()),
+                .map_or_else(|| "?".to_owned(), |count| count.to_string()),
             match arm_of["pinned"].as_u64() {
                 Some(1..) => format!(", and {} that asked for it", arm_of["pinned"]),
                 _ => String::new(),

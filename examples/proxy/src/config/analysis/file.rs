@@ -125,7 +125,9 @@ fn look_at(
         let message = format!(
             "the server at {address} is not asked: analysis.source.prometheus.url names the one that is"
         );
-        context.advise(document.place, message);
+        let steps = steps_of("spec.metrics");
+        let place = document.nearest(&steps).place;
+        context.below(steps, |context| context.advise(place, message));
     }
 }
 

@@ -19,7 +19,8 @@ pub(super) const NOTES: &[(&str, &str)] = &[
     ("canaryDeployment", "How new versions are rolled out."),
     (
         "analysisTemplates",
-        "Queries that judge a rollout; each a mapping, or the path of an Argo Rollouts file.",
+        "Queries that judge a rollout; each a mapping, or the path of an Argo Rollouts file, which begins where this file \
+         lies.",
     ),
     ("analysisTemplates[].name", "Its name, unlike the others'."),
     (
@@ -648,11 +649,15 @@ pub(super) const NOTES: &[(&str, &str)] = &[
         "Weights rise, the last is 100. Default: 5, 10, 20, 50, 100 after 5, 5, 10, 10 minutes.",
     ),
     ("stages[].weight", "The canary's share in percent."),
-    ("stages[].duration", "How long it lasts; needed but for the last."),
+    (
+        "stages[].duration",
+        "How long it lasts at least. Of the last: how long the new version is watched with all requests; default none.",
+    ),
     ("canaryDeployment.analysis", "How a stage is judged."),
     (
         "analysis.source",
-        "Where the numbers come from: `builtin`, or a Prometheus. Default: `builtin`.",
+        "Whom analysis templates are asked of, beside what the proxy counts itself: nobody (`builtin`), or a Prometheus. \
+         Default: `builtin`.",
     ),
     ("source.prometheus", "A Prometheus server."),
     ("prometheus.url", "Its address."),

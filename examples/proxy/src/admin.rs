@@ -3,6 +3,7 @@
 
 mod canaries;
 mod certificates;
+mod dashboard;
 mod guard;
 mod live;
 mod openapi;
@@ -157,6 +158,7 @@ fn limits() -> ServeLimits {
 fn routes(shared: Shared) -> Router {
     let (api, document) = openapi::api().split_for_parts();
     api.merge(openapi::served(document))
+        .merge(dashboard::routes())
         .fallback(problem::no_such_call)
         .method_not_allowed_fallback(problem::no_such_method)
         .layer(DefaultBodyLimit::max(BODY))

@@ -39,7 +39,7 @@ impl Progress {
         self.say(&format!(
             "a CA, frontend -> service-mesh-proxy -> sample-service v1 x2, v2 x1, mutual TLS between all\n\
              {quality}\n\
-             proxy {}   admin API http://{}   metrics http://{}/metrics\n\
+             proxy {}   dashboard http://{}/   metrics http://{}/metrics\n\
              configuration {}\n",
             place.inbound(),
             place.admin(),

@@ -49,6 +49,7 @@ install() {
   need redis-server redis-server
   need openssl openssl
   need dnsmasq dnsmasq-base
+  need promtool prometheus
   need cc build-essential
   need python3 python3
   need prometheus prometheus

@@ -1,20 +1,26 @@
 //! What counting a request costs. `cargo bench -p mesh-telemetry`
 
+use std::convert::Infallible;
+use std::future::{Ready, ready};
 use std::hint::black_box;
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use divan::Bencher;
 use http::{Request, Response, StatusCode};
 use mesh_core::body::Body;
 use mesh_core::context::{Direction, Target};
-use mesh_core::{MeshContext, PeerInfo, ServiceName, SpiffeId};
+use mesh_core::{Assignment, MeshContext, Outcome, PeerInfo, ServiceName, SpiffeId, Version};
 use mesh_telemetry::labels::{MethodLabel, Protocol, RequestLabels, SourceId, StatusLabel};
-use mesh_telemetry::{RouteMetrics, Telemetry};
+use mesh_telemetry::{RouteMetrics, ServiceEvidence, Telemetry};
 use metrics_exporter_prometheus::PrometheusBuilder;
 use tokio::time::Instant;
+use tower_layer::Layer;
+use tower_service::Service;
 
-/// Shows the allocations of a benchmark that makes any: none of `count`, `source` and `request` may.
+/// Shows the allocations of a benchmark that makes any: none of `count`, `source`, `request` and `attempt…` may.
 #[global_allocator]
 static ALLOCATIONS: divan::AllocProfiler = divan::AllocProfiler::system();
 
@@ -103,6 +109,121 @@ fn request(bencher: Bencher) {
     bencher
         .with_inputs(|| Response::new(Body::empty()))
         .bench_values(|response| route.begin(black_box(&request)).on_response(response));
+}
+
+fn evidence(versions: &[&str]) -> (Arc<ServiceEvidence>, Vec<Version>) {
+    let service = Telemetry::new()
+        .evidence()
+        .service(&ServiceName::new("sample-service").expect("valid"));
+    let versions: Vec<Version> = versions.iter().map(|v| v.parse().expect("valid")).collect();
+    service.know(versions.iter().map(Some));
+    (service, versions)
+}
+
+/// An attempt that is over, with the clock reading.
+#[divan::bench(sample_size = 10_000, threads = [1, 2])]
+fn attempt(bencher: Bencher) {
+    let (service, versions) = evidence(&["v1", "v2"]);
+    let took = Duration::from_micros(700);
+    bencher.bench(|| {
+        service.ended(
+            Some(black_box(&versions[1])),
+            Assignment::Drawn,
+            Outcome::Success,
+            took,
+        )
+    });
+}
+
+/// One that failed, of a user that had failed before.
+#[divan::bench(sample_size = 10_000)]
+fn attempt_failed(bencher: Bencher) {
+    let (service, versions) = evidence(&["v1", "v2"]);
+    let (user, took) = (Assignment::Kept(7 << 50), Duration::from_micros(700));
+    service.ended(Some(&versions[1]), user, Outcome::Failure, took);
+    bencher.bench(|| service.ended(Some(black_box(&versions[1])), user, Outcome::Failure, took));
+}
+
+/// One that was answered, to the end of its body.
+#[divan::bench(sample_size = 10_000)]
+fn attempt_answered(bencher: Bencher) {
+    let (service, versions) = evidence(&["v1", "v2"]);
+    let took = Duration::from_micros(700);
+    bencher
+        .with_inputs(|| Response::new(Body::empty()))
+        .bench_values(|response| {
+            service.answered(Some(black_box(&versions[1])), Assignment::Drawn, took, response)
+        });
+}
+
+/// A request through a layer that does nothing else, and its body to the end.
+fn through<L, B>(bencher: Bencher, layer: L)
+where
+    L: Layer<Answers>,
+    L::Service: Service<Request<Body>, Response = Response<B>, Error = Infallible>,
+    B: http_body::Body,
+{
+    let mut service = layer.layer(Answers);
+    bencher
+        .with_inputs(|| Request::get("/orders/7").body(Body::empty()).expect("valid"))
+        .bench_local_values(|request| {
+            let mut answer = pin!(service.call(request));
+            let mut cx = Context::from_waker(Waker::noop());
+            match answer.as_mut().poll(&mut cx) {
+                Poll::Ready(Ok(response)) => drop(response),
+                _ => unreachable!("it is answered at once"),
+            }
+        });
+}
+
+/// Answers at once.
+#[derive(Clone)]
+struct Answers;
+
+impl Service<Request<Body>> for Answers {
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = Ready<Result<Response<Body>, Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, _: Request<Body>) -> Self::Future {
+        ready(Ok(Response::new(Body::empty())))
+    }
+}
+
+/// Nothing around it: to be taken off the next three.
+#[divan::bench(sample_size = 1_000)]
+fn layer_none(bencher: Bencher) {
+    through(bencher, tower::layer::util::Identity::new());
+}
+
+/// All that is counted of a request.
+#[divan::bench(sample_size = 1_000)]
+fn layer_metrics(bencher: Bencher) {
+    let telemetry = Telemetry::new();
+    through(
+        bencher,
+        telemetry.layer(ServiceName::new("sample-service").expect("valid")),
+    );
+}
+
+/// All that is counted of an attempt.
+#[divan::bench(sample_size = 1_000)]
+fn layer_evidence(bencher: Bencher) {
+    let evidence = Telemetry::new().evidence();
+    through(
+        bencher,
+        evidence.layer(&ServiceName::new("sample-service").expect("valid")),
+    );
+}
+
+/// What tower-http's layer for traces costs when nobody subscribes.
+#[divan::bench(sample_size = 1_000)]
+fn layer_tower_http_trace(bencher: Bencher) {
+    through(bencher, tower_http::trace::TraceLayer::new_for_http());
 }
 
 /// The clock reading alone, to be taken off `request`.

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
-use http::{Method, Request, Response, StatusCode};
+use http::{Method, Request, Response, StatusCode, Uri};
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
 use hyper::server::conn::http1;
@@ -49,6 +49,7 @@ const EXPOSITION: HeaderValue = HeaderValue::from_static("text/plain; version=0.
 /// | path | answer |
 /// |---|---|
 /// | `/metrics` | the page, in Prometheus' text format 0.0.4 |
+/// | `/metrics?names=otel` | durations under OpenTelemetry's names: [`Telemetry::render_conventions`] |
 /// | `/healthz` | 200 while this future is polled |
 /// | `/readyz` | 200 if `ready` says so, else 503; with the reason, if it is [degraded](Readiness::Degraded) |
 ///
@@ -120,7 +121,7 @@ impl Connections {
 async fn serve_connection(io: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, pages: Arc<Pages>) {
     let service = service_fn(move |request: Request<Incoming>| {
         let pages = Arc::clone(&pages);
-        async move { Ok::<_, Infallible>(pages.answer(request.method(), request.uri().path()).await) }
+        async move { Ok::<_, Infallible>(pages.answer(request.method(), request.uri()).await) }
     });
     let mut connection = pin!(
         http1::Builder::new()
@@ -153,7 +154,8 @@ struct Pages {
 }
 
 impl Pages {
-    async fn answer(&self, method: &Method, path: &str) -> Response<Full<Bytes>> {
+    async fn answer(&self, method: &Method, uri: &Uri) -> Response<Full<Bytes>> {
+        let path = uri.path();
         let known = matches!(path, "/metrics" | "/healthz" | "/readyz");
         if known && !matches!(*method, Method::GET | Method::HEAD) {
             let mut refusal = text(
@@ -166,7 +168,14 @@ impl Pages {
             return refusal;
         }
         match path {
-            "/metrics" => self.metrics().await,
+            "/metrics" => match uri.query().unwrap_or_default() {
+                "names=otel" => self.metrics(Telemetry::render_conventions).await,
+                query if query.split('&').any(|part| part.starts_with("names=")) => text(
+                    StatusCode::BAD_REQUEST,
+                    "there are no other names than names=otel\n",
+                ),
+                _ => self.metrics(Telemetry::render).await,
+            },
             "/healthz" => text(StatusCode::OK, "ok\n"),
             "/readyz" => match (self.ready)() {
                 Readiness::Ready => text(StatusCode::OK, "ready\n"),
@@ -182,11 +191,11 @@ impl Pages {
         }
     }
 
-    async fn metrics(&self) -> Response<Full<Bytes>> {
+    async fn metrics(&self, render: fn(&Telemetry) -> String) -> Response<Full<Bytes>> {
         // It is never closed; if it were, rendering side by side would still be right.
         let turn = self.rendering.acquire().await;
         let telemetry = self.telemetry.clone();
-        let page = tokio::task::spawn_blocking(move || telemetry.render()).await;
+        let page = tokio::task::spawn_blocking(move || render(&telemetry)).await;
         drop(turn);
         match page {
             Ok(page) => answer(StatusCode::OK, EXPOSITION, page),

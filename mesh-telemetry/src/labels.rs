@@ -75,6 +75,11 @@ impl MethodLabel {
         })
     }
 
+    /// Of [`RequestLabels::pack`].
+    pub(crate) const fn from_packed(labels: u64) -> Self {
+        Self((labels >> 16) as u8)
+    }
+
     /// The value.
     pub fn as_str(self) -> &'static str {
         METHODS.get(usize::from(self.0)).copied().unwrap_or(OTHER)
@@ -133,6 +138,16 @@ impl Protocol {
 
     pub(crate) const fn number(self) -> u64 {
         self as u64
+    }
+
+    /// Of [`RequestLabels::pack`].
+    pub(crate) fn from_packed(labels: u64) -> Self {
+        let number = labels >> 24 & 0xff;
+        let known = [Self::Http1, Self::Http2, Self::Grpc].into_iter();
+        known
+            .into_iter()
+            .find(|known| known.number() == number)
+            .unwrap_or(Self::Other)
     }
 }
 
@@ -204,6 +219,14 @@ pub(crate) const fn reason(kind: Option<ErrorKind>) -> &'static str {
         Some(kind) => kind.code(),
         None => "",
     }
+}
+
+/// Of [`RequestLabels::pack`].
+pub(crate) fn reason_from_packed(labels: u64) -> Option<ErrorKind> {
+    let number = labels >> 48;
+    ErrorKind::ALL
+        .into_iter()
+        .find(|kind| reason_number(Some(*kind)) == number)
 }
 
 pub(crate) fn reason_number(kind: Option<ErrorKind>) -> u64 {

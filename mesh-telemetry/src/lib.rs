@@ -29,6 +29,7 @@
 //! ```
 
 pub mod access_log;
+pub mod anomaly;
 pub mod events;
 pub mod evidence;
 pub mod exporter;

@@ -26,6 +26,7 @@
 //! | `canary_deployment_error_rate`, `canary_deployment_response_time_p95`, `canary_deployment_duration_seconds`, `canary_deployment_weight`, `canary_deployment_samples`, `canary_deployment_evidence`, `canary_deployment_evidence_limit` | `service, version` |
 //! | `canary_deployment_decisions_total` | `service, decision, cause` |
 //! | `service_mesh_events_total` | `kind` |
+//! | `service_mesh_anomaly` | `target_service, route, figure` |
 //! | `service_mesh_build_info` | `version` |
 //!
 //! A request is counted once, when its response is over: at the end of the body, at its error, or when the
@@ -43,6 +44,7 @@
 //! Which values the labels can have: [`labels`](crate::labels).
 
 mod canary;
+mod conventions;
 mod future;
 mod histogram;
 mod identity;
@@ -65,6 +67,7 @@ pub use route::RouteMetrics;
 pub use service::MetricsService;
 pub use upstream::{EndpointCounts, ServiceMetrics};
 
+pub(crate) use conventions::write as write_conventions;
 pub(crate) use future::mesh_error;
 pub(crate) use histogram::edges;
 pub(crate) use histogram::write_head as write_duration_head;

@@ -49,6 +49,26 @@ async fn the_page_is_served_in_the_text_format() {
 }
 
 #[tokio::test]
+async fn the_names_of_opentelemetry_are_a_page_of_their_own_and_others_are_refused() {
+    let telemetry = Telemetry::new();
+    let target = mesh_core::context::Target::service("orders".parse().expect("a name"));
+    let orders = telemetry.route(&target, mesh_core::context::Direction::Inbound);
+    orders
+        .begin(&Request::get("/").body(()).expect("a request"))
+        .answered(StatusCode::OK, None);
+    let pages = pages(telemetry, || true);
+    let answer = ask(&pages, "GET /metrics?names=otel").await;
+    assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
+    assert!(
+        answer.contains("\nhttp_server_request_duration_seconds_count{"),
+        "{answer}"
+    );
+    assert!(!answer.contains("service_mesh_"), "{answer}");
+    let answer = ask(&pages, "GET /metrics?names=statsd").await;
+    assert!(answer.starts_with("HTTP/1.1 400 "), "{answer}");
+}
+
+#[tokio::test]
 async fn head_is_answered_as_get_without_the_body() {
     let pages = pages(Telemetry::new(), || true);
     for path in ["/metrics", "/healthz", "/readyz"] {

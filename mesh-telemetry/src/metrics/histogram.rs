@@ -61,26 +61,37 @@ impl Histogram {
         std::array::from_fn(|n| self.buckets[n].load(Ordering::Relaxed))
     }
 
+    /// All of them together, to the microsecond.
+    pub(crate) fn sum(&self) -> Duration {
+        Duration::from_micros(self.micros.load(Ordering::Relaxed))
+    }
+
     /// Appends the lines of this histogram. `labels` are printed already.
     pub(crate) fn write(&self, labels: &str, page: &mut String) {
-        // The count is the sum of the buckets as read, so that the page agrees with itself.
-        let mut count = 0;
-        for (bucket, edge) in self.buckets.iter().zip(EDGES.iter().map(Some).chain([None])) {
-            count += bucket.load(Ordering::Relaxed);
-            // Writing to a String cannot fail.
-            let _ = match edge {
-                Some(edge) => writeln!(
-                    page,
-                    "{}_bucket{{{labels},le=\"{edge}\"}} {count}",
-                    names::DURATION
-                ),
-                None => writeln!(page, "{}_bucket{{{labels},le=\"+Inf\"}} {count}", names::DURATION),
-            };
-        }
-        let seconds = Duration::from_micros(self.micros.load(Ordering::Relaxed)).as_secs_f64();
-        let _ = writeln!(page, "{}_sum{{{labels}}} {seconds}", names::DURATION);
-        let _ = writeln!(page, "{}_count{{{labels}}} {count}", names::DURATION);
+        write_buckets(names::DURATION, labels, &self.counts(), self.sum(), page);
     }
+}
+
+/// Appends the lines of a histogram of this name.
+pub(crate) fn write_buckets(
+    name: &str,
+    labels: &str,
+    counts: &[u64; EDGES.len() + 1],
+    sum: Duration,
+    page: &mut String,
+) {
+    // The count is the sum of the buckets as read, so that the page agrees with itself.
+    let mut count = 0;
+    for (bucket, edge) in counts.iter().zip(EDGES.iter().map(Some).chain([None])) {
+        count += bucket;
+        // Writing to a String cannot fail.
+        let _ = match edge {
+            Some(edge) => writeln!(page, "{name}_bucket{{{labels},le=\"{edge}\"}} {count}"),
+            None => writeln!(page, "{name}_bucket{{{labels},le=\"+Inf\"}} {count}"),
+        };
+    }
+    let _ = writeln!(page, "{name}_sum{{{labels}}} {}", sum.as_secs_f64());
+    let _ = writeln!(page, "{name}_count{{{labels}}} {count}");
 }
 
 /// Appends help and type.

@@ -86,9 +86,22 @@ pub(crate) struct Total {
     pub(crate) source: Arc<str>,
     pub(crate) labels: u64,
     pub(crate) latencies: [u64; EDGES.len() + 1],
+    pub(crate) sum: Duration,
 }
 
 impl Total {
+    pub(crate) fn method(&self) -> &'static str {
+        MethodLabel::from_packed(self.labels).as_str()
+    }
+
+    pub(crate) fn protocol(&self) -> Protocol {
+        Protocol::from_packed(self.labels)
+    }
+
+    pub(crate) fn reason(&self) -> &'static str {
+        labels::reason(labels::reason_from_packed(self.labels))
+    }
+
     /// Whether these are requests that ended with 5xx.
     pub(crate) fn is_failed(&self) -> bool {
         StatusLabel::from_packed(self.labels) == StatusLabel::of(StatusCode::INTERNAL_SERVER_ERROR).class()
@@ -167,6 +180,14 @@ impl RouteMetrics {
             cell.code.increment(1);
             cell.duration.histogram.record(duration);
         }
+    }
+
+    pub(crate) fn key(&self) -> &RouteKey {
+        &self.key
+    }
+
+    pub(crate) fn direction(&self) -> Direction {
+        self.key.direction
     }
 
     pub(crate) fn taps(&self) -> &Taps {
@@ -294,6 +315,7 @@ impl RouteMetrics {
                 .into(),
             labels: series.labels,
             latencies: series.histogram.counts(),
+            sum: series.histogram.sum(),
         })
     }
 

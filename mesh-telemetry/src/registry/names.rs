@@ -38,6 +38,7 @@ pub(crate) const CANARY_EVIDENCE: &str = "canary_deployment_evidence";
 pub(crate) const CANARY_EVIDENCE_LIMIT: &str = "canary_deployment_evidence_limit";
 pub(crate) const CANARY_DECISIONS: &str = "canary_deployment_decisions_total";
 pub(crate) const EVENTS: &str = "service_mesh_events_total";
+pub(crate) const ANOMALY: &str = "service_mesh_anomaly";
 pub(crate) const BUILD_INFO: &str = "service_mesh_build_info";
 
 pub(crate) const DURATION_HELP: &str =
@@ -67,7 +68,7 @@ const fn family(name: &'static str, kind: Kind, unit: Unit, help: &'static str) 
     }
 }
 
-const FAMILIES: [Family; 37] = [
+const FAMILIES: [Family; 38] = [
     family(
         REQUESTS,
         Kind::Counter,
@@ -273,6 +274,12 @@ const FAMILIES: [Family; 37] = [
         Kind::Counter,
         Unit::Count,
         "Changes of the mesh's state, by what happened.",
+    ),
+    family(
+        ANOMALY,
+        Kind::Gauge,
+        Unit::Count,
+        "1 while a figure of a route is unusual, else 0.",
     ),
     family(
         BUILD_INFO,

@@ -77,3 +77,74 @@ pub async fn events(mut events: Events) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::{self, Write};
+    use std::sync::{Arc, Mutex};
+
+    use mesh_core::breaker::{Breaker, BreakerPolicy};
+    use mesh_core::event::EventBus;
+    use serde_json::Value;
+    use tokio::time::Instant;
+
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Lines(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Lines {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().expect("nobody panics").write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_transition_of_a_breaker_is_a_line_with_its_service_from_what_to_what_and_why() {
+        let (bus, now) = (EventBus::default(), Instant::now());
+        let events_of_bus = bus.subscribe();
+        let breaker = Breaker::new(BreakerPolicy::default(), now);
+        let transitions = [breaker.trip(now), breaker.reset(now)];
+        for transition in transitions.into_iter().flatten() {
+            let service = "orders".parse().expect("a name");
+            bus.emit(MeshEvent::BreakerChanged { service, transition });
+        }
+        drop(bus);
+        let (lines, runtime) = (
+            Lines::default(),
+            tokio::runtime::Builder::new_current_thread().build(),
+        );
+        let writer = lines.clone();
+        let log = tracing_subscriber::fmt()
+            .json()
+            .flatten_event(true)
+            .with_writer(move || writer.clone())
+            .finish();
+        tracing::subscriber::with_default(log, || {
+            runtime.expect("a runtime").block_on(events(events_of_bus));
+        });
+        let written = lines.0.lock().expect("nobody panics").clone();
+        let written = String::from_utf8(written).expect("text");
+        let told: Vec<Value> = written
+            .lines()
+            .map(|line| serde_json::from_str(line).expect("JSON"))
+            .collect();
+        let of = |line: &Value| ["circuit_breaker", "service", "from", "to"].map(|key| line[key].clone());
+        assert_eq!(
+            told.iter().map(of).collect::<Vec<_>>(),
+            [
+                ["open", "orders", "closed", "open"],
+                ["closed", "orders", "open", "closed"]
+            ]
+        );
+        assert!(
+            told.iter()
+                .all(|line| line["cause"].as_str().is_some_and(|cause| !cause.is_empty())),
+            "{written}"
+        );
+    }
+}

@@ -11,6 +11,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use mesh_core::drain::{DrainTrigger, drain};
 use mesh_core::serve::Server;
+use mesh_telemetry::anomaly::{Anomalies, AnomalyPolicy};
 use mesh_telemetry::metrics::Reload;
 use mesh_telemetry::registry::BeforeScrape;
 use mesh_telemetry::{Readiness, Telemetry, serve_metrics};
@@ -93,6 +94,8 @@ struct Process {
     /// What this process is to its peers.
     identity: Arc<ArcSwap<Option<InUse>>>,
     figures: Option<BeforeScrape>,
+    /// Who notes what is unusual, and by which policy.
+    anomalies: Option<(AnomalyPolicy, Anomalies)>,
     admin: Admin,
     orders: mpsc::Receiver<Order>,
     certificate_api: Option<SidePort>,
@@ -142,6 +145,7 @@ impl Process {
             tellers: Tellers::default(),
             identity,
             figures: None,
+            anomalies: None,
             orders,
             certificate_api: None,
             workers,
@@ -368,6 +372,7 @@ impl Process {
             .as_ref()
             .map(|in_use| figures(&self.telemetry, &config.mesh.identity.service, in_use.identity()));
         self.identity.store(Arc::new(identity));
+        self.note_anomalies(config.mesh.telemetry.anomalies);
         api.adopt(&mut self.certificate_api);
         for worker in &self.workers {
             worker.adopt(&plan).await;
@@ -400,6 +405,21 @@ impl Process {
             }
         }
         Ok(())
+    }
+
+    /// What was learned under this policy is kept.
+    fn note_anomalies(&mut self, policy: Option<AnomalyPolicy>) {
+        if self.anomalies.as_ref().map(|(policy, _)| *policy) != policy {
+            // The one before takes what it shows off the page at its end.
+            self.anomalies = None;
+            let start = |policy| {
+                (
+                    policy,
+                    self.telemetry.start_anomalies(policy, self.fleets.events()),
+                )
+            };
+            self.anomalies = policy.map(start);
+        }
     }
 
     fn listen(&mut self, plan: ListenerPlan, socket: StdListener) -> Result<(), RunError> {

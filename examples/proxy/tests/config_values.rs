@@ -656,3 +656,24 @@ fn a_shared_limit_needs_a_store() {
     assert_eq!(store.timeout, 20 * MS);
     assert!(!format!("{store:?}").contains("secret"));
 }
+
+#[test]
+fn what_is_unusual_is_noted_only_if_it_is_written_and_by_what_is_written() {
+    let text = |keys: &str| format!("serviceMesh: {{ {keys} }}");
+    let anomalies = |keys: &str| config(&text(keys)).mesh.telemetry.anomalies;
+    assert_eq!(anomalies("telemetry: {}"), None);
+    assert_eq!(anomalies("telemetry: { anomalies: { enabled: false } }"), None);
+    let defaults = anomalies("telemetry: { anomalies: {} }").expect("on");
+    assert_eq!(
+        (defaults.window, defaults.sensitivity, defaults.minimum_requests),
+        (Duration::from_secs(10), 6.0, 20)
+    );
+    let written = "telemetry: { anomalies: { window: 1m, sensitivity: 3, minimumRequests: 100 } }";
+    let written = anomalies(written).expect("on");
+    assert_eq!(
+        (written.window, written.sensitivity, written.minimum_requests),
+        (Duration::from_secs(60), 3.0, 100)
+    );
+    let (_, wrong) = only_problem(&text("telemetry: { anomalies: { window: 100ms } }"));
+    assert!(wrong.contains("1s"), "{wrong}");
+}

@@ -1,11 +1,13 @@
-//! `telemetry`: spans and logs.
+//! `telemetry`: spans, logs and notes.
 
 use std::time::Duration;
+
+use mesh_telemetry::anomaly::AnomalyPolicy;
 
 use super::defaults;
 use super::identity;
 use super::identity::HttpUrl;
-use super::shape::{Fields, boolean, duration, object, parsed, ratio, word};
+use super::shape::{Fields, boolean, duration, integer, object, parsed, ratio, word};
 use super::share::Ratio;
 
 /// `serviceMesh.telemetry`.
@@ -18,6 +20,8 @@ pub struct Telemetry {
     pub jaeger: Option<Jaeger>,
     /// How requests are logged; `None`: not at all.
     pub access_log: Option<AccessLog>,
+    /// When it is noted that requests of a route go otherwise than they usually do; `None`: never.
+    pub anomalies: Option<AnomalyPolicy>,
 }
 
 /// Where spans go, over OTLP.
@@ -76,11 +80,31 @@ pub(super) fn read(fields: &mut Fields<'_>) -> Option<Telemetry> {
     let otlp = fields.optional("otlp", object(read_otlp));
     let jaeger = fields.optional("jaeger", object(read_jaeger));
     let access_log = fields.optional("accessLog", object(read_access_log));
+    let anomalies = fields.optional("anomalies", object(read_anomalies));
     Some(Telemetry {
         otlp: otlp.flatten(),
         jaeger: jaeger.flatten(),
         access_log: access_log.flatten(),
+        anomalies: anomalies.flatten(),
     })
+}
+
+fn read_anomalies(fields: &mut Fields<'_>) -> Option<Option<AnomalyPolicy>> {
+    let defaults = AnomalyPolicy::default();
+    let enabled = fields.or("enabled", boolean(), true);
+    let window = duration().at_least(Duration::from_secs(1));
+    let window = fields.or("window", window, defaults.window);
+    let sensitivity = fields.or("sensitivity", integer(1..=100_u32), 6);
+    let minimum = fields.or(
+        "minimumRequests",
+        integer(1..=1_000_000_u64),
+        defaults.minimum_requests,
+    );
+    let mut policy = defaults;
+    policy.window = window;
+    policy.sensitivity = f64::from(sensitivity);
+    policy.minimum_requests = minimum;
+    Some(enabled.then_some(policy))
 }
 
 fn read_otlp(fields: &mut Fields<'_>) -> Option<Option<Otlp>> {

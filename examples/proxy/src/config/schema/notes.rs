@@ -595,7 +595,7 @@ pub(super) const NOTES: &[(&str, &str)] = &[
     ("mirror.service", "The service."),
     ("mirror.version", "Default: the stable one."),
     ("mirror.percentage", "How many."),
-    ("serviceMesh.telemetry", "Spans and logs."),
+    ("serviceMesh.telemetry", "Spans, logs and notes."),
     ("telemetry.otlp", "Where spans go, over OTLP. Off unless written."),
     ("otlp.endpoint", "The collector."),
     ("otlp.protocol", "What it speaks."),
@@ -623,6 +623,19 @@ pub(super) const NOTES: &[(&str, &str)] = &[
     (
         "accessLog.query",
         "The path is logged with its query, in which there may be secrets.",
+    ),
+    (
+        "telemetry.anomalies",
+        "Notes, as an event and in `service_mesh_anomaly`, when requests of a route fail or take longer than they usually do: compared with the median of the last 60 windows. Off unless written.",
+    ),
+    ("anomalies.window", "How long is looked at each time."),
+    (
+        "anomalies.sensitivity",
+        "How many deviations above the median are unusual: less notes more.",
+    ),
+    (
+        "anomalies.minimumRequests",
+        "Windows with fewer requests say nothing.",
     ),
     (
         "canaryDeployment.autoPromote",

@@ -112,6 +112,8 @@ pub struct MeshContext {
     pub attempt: u32,
     /// The span it goes on from, if one is made of it here; else it goes on as a part of the span it came from.
     pub span: Option<SpanContext>,
+    /// It came from no span: the ids of a trace in its fields were made by the edge, and no span has them.
+    pub begins_trace: bool,
 }
 
 impl MeshContext {
@@ -128,6 +130,7 @@ impl MeshContext {
             deadline: None,
             attempt: 0,
             span: None,
+            begins_trace: false,
         }
     }
 

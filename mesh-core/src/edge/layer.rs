@@ -175,6 +175,7 @@ where
                 return EdgeFuture::refused(forward::refuse(&error, grpc, parts.version, marks, &peer));
             }
         };
+        context.begins_trace = !received.believed.has_parent();
         let Outgoing { marks, upgrade } =
             forward::prepare(&mut parts, received, &context, &peer, &self.edge.target);
         if let Some(upgrade) = upgrade {
@@ -320,6 +321,26 @@ mod tests {
             seen.is_none(),
             "a field of the mesh is not for one hop to take away"
         );
+    }
+
+    #[tokio::test]
+    async fn a_trace_that_was_made_up_here_is_told_from_one_that_came() {
+        const TRACE: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+        for (trace, begins) in [(TRACE, false), ("00-malformed", true), ("", true)] {
+            let (tell, told) = std::sync::mpsc::channel();
+            let app = service_fn(move |request: Request<()>| {
+                let context = request.extensions().get::<MeshContext>();
+                let told = tell.send(context.map(|context| context.begins_trace));
+                async move { told.map(|()| Response::new(())) }
+            });
+            let request = Request::get("/")
+                .header("host", "orders")
+                .header("traceparent", trace);
+            let service = ServiceBuilder::new().layer(orders()).service(app);
+            let answered = service.oneshot(request.body(()).expect("a request")).await;
+            assert!(answered.is_ok());
+            assert_eq!(told.try_recv(), Ok(Some(begins)), "{trace}");
+        }
     }
 
     #[tokio::test]

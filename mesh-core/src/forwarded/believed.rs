@@ -34,6 +34,11 @@ impl Believed {
     pub fn parent_span(&self) -> Option<SpanContext> {
         self.trace.as_ref()?.span_context()
     }
+
+    /// Whether it came from a span.
+    pub const fn has_parent(&self) -> bool {
+        self.trace.is_some()
+    }
 }
 
 /// Takes over what this peer may say of a request, and removes what it may not: call it before the rules, which

@@ -117,7 +117,6 @@ impl<S> TraceService<S> {
         if teller.is_silent() {
             return None;
         }
-        let parent = parent_span(request.headers());
         let new;
         let context = match request.extensions().get::<MeshContext>() {
             Some(context) => context,
@@ -126,6 +125,9 @@ impl<S> TraceService<S> {
                 &new
             }
         };
+        // What the edge made up is nobody's.
+        let told = (!context.begins_trace).then(|| parent_span(request.headers()));
+        let parent = told.flatten();
         let begun = Begun {
             head: RequestHead::of(request),
             version: request.version(),

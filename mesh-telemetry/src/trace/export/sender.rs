@@ -9,10 +9,16 @@ use http::uri::{Scheme, Uri};
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
-use hyper::client::conn::{http1, http2};
-use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper::client::conn::http1;
+#[cfg(feature = "otlp")]
+use hyper::client::conn::http2;
+#[cfg(feature = "otlp")]
+use hyper_util::rt::TokioExecutor;
+use hyper_util::rt::TokioIo;
+use mesh_core::BoxError;
+#[cfg(feature = "otlp")]
+use mesh_core::GrpcCode;
 use mesh_core::connect::Connect;
-use mesh_core::{BoxError, GrpcCode};
 use tokio::task::AbortHandle;
 
 use super::destination::{Destination, Format};
@@ -161,19 +167,21 @@ impl<C: Connect> Sender<C> {
             .await
             .map_err(Trouble::again)?;
         self.link = Some(link);
-        let trailers = body.trailers().cloned();
-        let body = body.to_bytes();
         by_status(head.status, &head.headers)?;
         match self.destination.format {
             #[cfg(feature = "otlp")]
             Format::OtlpGrpc => {
-                by_grpc_status(&head.headers, trailers.as_ref())?;
-                Ok(otlp::rejected_framed(&body))
+                by_grpc_status(&head.headers, body.trailers())?;
+                Ok(otlp::rejected_framed(&body.to_bytes()))
             }
             #[cfg(feature = "otlp")]
-            Format::OtlpHttp => Ok(otlp::rejected(&body)),
+            Format::OtlpHttp => Ok(otlp::rejected(&body.to_bytes())),
             #[cfg(feature = "jaeger")]
-            Format::Jaeger => Ok(0),
+            Format::Jaeger => {
+                // It says nothing of single spans.
+                drop(body);
+                Ok(0)
+            }
         }
     }
 }
@@ -196,6 +204,7 @@ fn by_status(status: StatusCode, headers: &HeaderMap) -> Result<(), Trouble> {
 }
 
 /// As the specification of OTLP/gRPC says which may be sent again.
+#[cfg(feature = "otlp")]
 fn by_grpc_status(head: &HeaderMap, trailers: Option<&HeaderMap>) -> Result<(), Trouble> {
     let code = trailers.and_then(GrpcCode::in_fields);
     let code = code.or_else(|| GrpcCode::in_fields(head));
@@ -224,6 +233,7 @@ struct Link {
 
 enum Send {
     Http1(http1::SendRequest<Full<Bytes>>),
+    #[cfg(feature = "otlp")]
     Http2(http2::SendRequest<Full<Bytes>>),
 }
 
@@ -246,6 +256,7 @@ impl Link {
     fn is_closed(&self) -> bool {
         match &self.send {
             Send::Http1(send) => send.is_closed(),
+            #[cfg(feature = "otlp")]
             Send::Http2(send) => send.is_closed(),
         }
     }
@@ -256,6 +267,7 @@ impl Link {
                 send.ready().await?;
                 send.send_request(request).await?
             }
+            #[cfg(feature = "otlp")]
             Send::Http2(send) => {
                 send.ready().await?;
                 send.send_request(request).await?

@@ -175,7 +175,12 @@ fn span(number: u64) -> Span {
         parent: SpanId::new(77),
         kind: SpanKind::Client,
         name: "GET".into(),
-        service: if number % 2 == 0 { "orders" } else { "stock" }.into(),
+        service: if number.is_multiple_of(2) {
+            "orders"
+        } else {
+            "stock"
+        }
+        .into(),
         start: UNIX_EPOCH + Duration::from_nanos(1_000_000_001),
         end: UNIX_EPOCH + Duration::from_nanos(2_000_000_002),
         failed: number == 1,

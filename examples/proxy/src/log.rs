@@ -59,10 +59,13 @@ pub async fn events(mut events: Events) {
             | MeshEvent::CanaryStep { .. }
             | MeshEvent::CanaryResumed { .. }
             | MeshEvent::CanaryPromoted { .. }
+            | MeshEvent::AnomalyEnded { .. }
             | MeshEvent::HealthChanged { healthy: true, .. } => tracing::info!(event = kind, "{event}"),
             // Whoever found out has told it with more.
             MeshEvent::PeerUntrusted { .. }
             | MeshEvent::CertificateRotated { .. }
+            | MeshEvent::ConfigReloaded
+            | MeshEvent::ConfigRejected { .. }
             | MeshEvent::CertificateExpiring { .. } => {
                 tracing::debug!(event = kind, "{event}")
             }

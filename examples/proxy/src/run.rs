@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use mesh_core::MeshEvent;
 use mesh_core::drain::{DrainTrigger, drain};
 use mesh_core::serve::Server;
 use mesh_telemetry::anomaly::{Anomalies, AnomalyPolicy};
@@ -233,6 +234,7 @@ impl Process {
             Ok(()) => {
                 self.telemetry.process().config_reload(Reload::Success);
                 tracing::info!("the configuration was reloaded");
+                self.fleets.events().emit(MeshEvent::ConfigReloaded);
             }
             Err(why) => {
                 self.telemetry.process().config_reload(Reload::Failure);
@@ -240,6 +242,8 @@ impl Process {
                 tracing::error!(
                     "the configuration is refused; the last good one stays in use:{between}{why}"
                 );
+                let report = why.as_str().into();
+                self.fleets.events().emit(MeshEvent::ConfigRejected { report });
             }
         }
         reloaded
@@ -382,7 +386,7 @@ impl Process {
             let (found, expected) = (service.fleet.endpoints().endpoints.len(), service.expected);
             if service.source.found.is_none() && found < expected {
                 let service = service.name.clone();
-                self.fleets.events().emit(mesh_core::MeshEvent::TooFewEndpoints {
+                self.fleets.events().emit(MeshEvent::TooFewEndpoints {
                     service,
                     found,
                     expected,

@@ -11,7 +11,7 @@ use mesh_core::metric::MetricSource;
 use mesh_core::split::{TrafficSplit, Weights};
 
 use crate::analyzer::{CanaryAnalyzer, Memory, Verdict};
-use crate::log::{Entry, History, Record, Request};
+use crate::log::{History, Record, Request};
 use crate::plan::Plan;
 use crate::rollout::{Action, Command, Ignored, Input};
 use crate::store::{AnyStore, RolloutStore};
@@ -19,15 +19,14 @@ use crate::template::Template;
 
 mod analyses;
 mod counted;
+mod decisions;
 mod error;
 
 pub use error::ControllerError;
 
 use analyses::Analyses;
 use counted::Counted;
-
-/// So many of the last decisions are kept to be shown.
-const MOST_DECISIONS: usize = 100;
+use decisions::Decisions;
 
 /// The rollouts of one service. All it decides is decided by [`Rollout`](crate::rollout::Rollout); this only waits.
 ///
@@ -77,10 +76,7 @@ pub struct Controller<M> {
     memory: Memory,
     analyses: Analyses,
     history: History,
-    /// The newest of the last rollout, with their positions.
-    decisions: VecDeque<(u64, Record)>,
-    /// Up to which position somebody was told of them.
-    told: Option<u64>,
+    decisions: Decisions,
     verdict: Option<Verdict>,
     /// Whether what is in memory may differ from the log.
     stale: bool,
@@ -115,8 +111,7 @@ impl<M: MetricSource> Controller<M> {
             analyzer: None,
             memory: Memory::default(),
             analyses: Analyses::default(),
-            decisions: VecDeque::new(),
-            told: None,
+            decisions: Decisions::default(),
             verdict: None,
             stale: true,
             endpoints: None,
@@ -163,18 +158,12 @@ impl<M: MetricSource> Controller<M> {
 
     /// The newest decisions of the last rollout, the oldest first.
     pub fn decisions(&self) -> impl DoubleEndedIterator<Item = &Record> {
-        self.decisions.iter().map(|(_, record)| record)
+        self.decisions.all()
     }
 
     /// The decisions that were made since this was asked last, those of an earlier run left out.
     pub fn take_news(&mut self) -> impl Iterator<Item = &Record> {
-        let next = self.history.position();
-        let told = self.told.replace(next).unwrap_or(next);
-        let news = self
-            .decisions
-            .iter()
-            .filter(move |(position, _)| *position >= told);
-        news.map(|(_, record)| record)
+        self.decisions.take_news(self.history.position())
     }
 
     /// What the analyzer said last of the rollout that is under way, and what it waits for; nothing before it was asked.
@@ -318,10 +307,10 @@ impl<M: MetricSource> Controller<M> {
         let records = self.store.read(&self.service).await?;
         self.decisions.clear();
         for (position, record) in &records {
-            keep(&mut self.decisions, *position, record);
+            self.decisions.read(*position, record);
         }
         self.history = History::read(self.service.clone(), records)?;
-        self.told.get_or_insert_with(|| self.history.position());
+        self.decisions.begin_at(self.history.position());
         self.stale = false;
         (self.counted, self.settled) = (None, false);
         let resumed = self.history.rollout().map(|rollout| rollout.resumed().actions);
@@ -364,7 +353,7 @@ impl<M: MetricSource> Controller<M> {
                     self.stale = true;
                     self.store.append(&self.service, position, &record).await?;
                     self.stale = false;
-                    keep(&mut self.decisions, position, &record);
+                    self.decisions.read(position, &record);
                 }
                 Action::SetWeights { order, weights } => {
                     let order = order.number;
@@ -389,20 +378,6 @@ impl<M: MetricSource> Controller<M> {
             }
         }
         Ok(())
-    }
-}
-
-/// Keeps a decision among the newest of its rollout.
-fn keep(decisions: &mut VecDeque<(u64, Record)>, position: u64, record: &Record) {
-    match record.entry {
-        Entry::Started(_) => decisions.clear(),
-        Entry::Seen(_) => {}
-        Entry::Decided(_) => {
-            if decisions.len() >= MOST_DECISIONS {
-                decisions.pop_front();
-            }
-            decisions.push_back((position, record.clone()));
-        }
     }
 }
 

@@ -229,7 +229,7 @@ fn stop(running: Running, services: &[ServicePlan]) {
 }
 
 fn open(path: &Path) -> Result<AnyStore, String> {
-    let store = FileStore::open(path).map_err(driver::not_opened);
+    let store = FileStore::open(path).map_err(refusal::not_opened);
     if let Err(why) = &store {
         tracing::error!("no rollout is kept: canaryDeployment.stateDir: {why}");
     }

@@ -7,7 +7,7 @@ use mesh_core::split::{SplitError, SplitErrorKind};
 use mesh_core::testkit::ManualClock;
 
 use super::*;
-use crate::log::Record;
+use crate::log::{Entry, Record};
 use crate::plan::PlanStage;
 use crate::rollout::{End, Operation, PauseReason, Phase, Step};
 use crate::store::{MemoryStore, StoreError, StoreErrorKind};

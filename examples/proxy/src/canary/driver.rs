@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use mesh_canary::controller::{Controller, ControllerError};
-use mesh_canary::log::{Entry, Request, StartError};
+use mesh_canary::log::{Entry, Request};
 use mesh_canary::rollout::{Command, Ignored, Input};
 use mesh_canary::store::{AnyStore, StoreErrorKind};
 use mesh_core::clock::WallClock;
@@ -13,12 +13,12 @@ use mesh_core::split::{TrafficSplit, Weights};
 use mesh_core::{EventBus, Live, ServiceName, Version};
 use mesh_lb::fleet::Roster;
 use mesh_telemetry::Telemetry;
-use mesh_telemetry::metrics::{CanaryFigures, CanaryMetrics, CanaryStatus};
+use mesh_telemetry::metrics::CanaryMetrics;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
 use super::Numbers;
-use super::refusal::Refusal;
+use super::refusal::{Refusal, not_started, what_to_do};
 use super::setup::{Endpoints, Setup};
 use super::shown::Shown;
 
@@ -386,7 +386,7 @@ impl Driver {
             .and_then(|controller| controller.history().rollout())
         {
             Some(rollout) => {
-                if let Some(figures) = figures(&shown) {
+                if let Some(figures) = shown.figures() {
                     self.metrics.set(rollout.canary(), &figures);
                 }
             }
@@ -394,53 +394,4 @@ impl Driver {
         }
         self.shown.store(Arc::new(shown));
     }
-}
-
-fn figures(shown: &Shown) -> Option<CanaryFigures> {
-    let rollout = shown.rollout.as_ref()?;
-    let canary = &rollout.arms.canary;
-    let mut figures = CanaryFigures::new(CanaryStatus::of(rollout.status)?);
-    figures.error_rate = canary.error_rate.unwrap_or_default();
-    let p95 = canary.response_time_p95.unwrap_or_default() / 1000.0;
-    figures.response_time_p95 = Duration::try_from_secs_f64(p95).unwrap_or_default();
-    figures.duration = Duration::try_from_secs_f64(rollout.duration_s).unwrap_or_default();
-    figures.weight = rollout.weight;
-    figures.samples = canary.samples;
-    figures.evidence = rollout.evidence.against.unwrap_or_default();
-    figures.evidence_limit = rollout.evidence.limit.unwrap_or_default();
-    Some(figures)
-}
-
-fn not_started(error: &StartError, service: &ServiceName) -> Refusal {
-    Refusal::Conflict(match error {
-        StartError::Running { .. } => {
-            format!("{error}: see canaries/{service}, and promote it or roll it back")
-        }
-        StartError::Rejected(_) => format!("{error} (\"retry\": true, or --retry)"),
-        _ => error.to_string(),
-    })
-}
-
-/// An error, and what to do.
-fn what_to_do(error: &ControllerError) -> String {
-    let advice = match error {
-        ControllerError::Log(_) => {
-            "move the log in canaryDeployment.stateDir away to begin with the stable version, or put back what it was"
-        }
-        ControllerError::Store(error) => match error.kind() {
-            StoreErrorKind::Corrupt => {
-                "put the file back as it was, or move it away to begin with the stable version"
-            }
-            StoreErrorKind::Locked => "give each proxy a canaryDeployment.stateDir of its own",
-            StoreErrorKind::Conflict => "somebody else writes there: give each proxy a stateDir of its own",
-            _ => return error.to_string(),
-        },
-        _ => return error.to_string(),
-    };
-    format!("{error}: {advice}")
-}
-
-/// A store that cannot be opened, and what to do.
-pub(super) fn not_opened(error: mesh_canary::store::StoreError) -> String {
-    what_to_do(&ControllerError::Store(error))
 }

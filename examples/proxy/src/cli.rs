@@ -154,7 +154,7 @@ pub fn main() -> ExitCode {
         Command::Demo(demo) => demo::main(&demo),
         Command::Check(check) => report(&check.config),
         Command::Explain(explain) => tell(explain),
-        Command::Simulate(simulate) => simulate::main(simulate),
+        Command::Simulate(simulate) => simulate::main(&simulate),
         Command::Cert(cert) => {
             core_dumps::forbid_or_tell();
             cert::main(&cert)

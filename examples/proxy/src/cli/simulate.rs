@@ -45,8 +45,8 @@ pub(super) struct Simulate {
     json: bool,
 }
 
-pub(super) fn main(simulate: Simulate) -> ExitCode {
-    match tried(&simulate) {
+pub(super) fn main(simulate: &Simulate) -> ExitCode {
+    match tried(simulate) {
         Ok(tried) => {
             let text = match simulate.json {
                 true => format!("{:#}\n", tried.json()),

@@ -48,7 +48,7 @@ impl Counts {
         }
     }
 
-    fn count(&self, answered: Result<bool, Error>) {
+    fn count(&self, answered: &Result<bool, Error>) {
         let counter = match answered {
             Ok(false) => &self.stable,
             Ok(true) => &self.canary,
@@ -91,7 +91,7 @@ impl Client {
             };
             let (proxy, counts) = (self.proxy.clone(), Arc::clone(&self.counts));
             tokio::spawn(async move {
-                counts.count(answered(proxy).await);
+                counts.count(&answered(proxy).await);
                 drop(place);
             });
         }

@@ -204,6 +204,7 @@ impl Proxy {
 }
 
 fn spawn(config: &Path, arguments: &[String]) -> Child {
+    let folder = config.parent().expect("it lies in a folder");
     // Behind what it wrote before a crash.
     let output = config.with_file_name(OUTPUT);
     let output = std::fs::File::options().create(true).append(true).open(output);
@@ -211,6 +212,8 @@ fn spawn(config: &Path, arguments: &[String]) -> Child {
         .args(["run", "--config"])
         .arg(config)
         .args(arguments)
+        // Where it keeps what it keeps, unless it is told where.
+        .current_dir(folder)
         .env("RUST_LOG", "warn")
         .stdin(Stdio::null())
         .stdout(output.expect("writable"))

@@ -39,12 +39,11 @@ fn what_is_not_written_is_not_warned_of() {
 
 #[test]
 fn a_warning_says_where_what_and_what_happens_instead() {
-    let text = "serviceMesh:\n  services:\n    - name: s\n      port: 1\n      endpoints: ['127.0.0.1:4001']\ncanaryDeployment: { autoPromote: true }\n";
+    let text = "serviceMesh:\n  enabled: false\n  services:\n    - name: s\n      port: 1\n      endpoints: ['127.0.0.1:4001']\n";
     let [warning] = warnings(text).try_into().expect("one");
     assert_eq!(
         warning.to_string(),
-        "mesh.yaml:6:1: canaryDeployment: not honoured by this version yet: no rollout happens, and requests go to the \
-         stable version; only its routing is honoured"
+        "mesh.yaml:2:3: serviceMesh.enabled: not honoured by this version yet: requests are routed as if it were true"
     );
     assert!(!warning.refuses_to_run());
 }

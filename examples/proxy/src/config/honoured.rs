@@ -107,10 +107,12 @@ impl Walk<'_> {
     }
 
     fn key(&mut self, node: &Node, parent: &Node, place: Place) {
-        if is_off(node) {
+        let pattern = self.pattern();
+        // The mesh as a whole is no part of it: what its switch does is a matter of its own.
+        if is_off(node) && pattern != "serviceMesh" {
             return;
         }
-        match find(&self.pattern()) {
+        match find(&pattern) {
             Found::Unknown => self.warn(place, Instead::Ignored("it has no effect")),
             Found::Container => self.below(node),
             Found::Rows(rows) => {

@@ -58,7 +58,7 @@ fn no_evidence_and_no_requests_are_never_a_success() {
     assert_eq!(
         after(3600, &good(900), &good(0)).to_string(),
         "inconclusive, the traffic was not split as configured: the canary's share of the requests 0% (at least \
-         10%, 647100 requests in 3595s); evidence 1.0"
+         10%, 647100 requests in 59m55s); evidence 1.0"
     );
 }
 

@@ -95,7 +95,7 @@ fn a_success_needs_its_whole_window() {
     let verdict = after(295, &healthy(100));
     assert_eq!(
         verdict.to_string(),
-        "continue: requests 5900 (at least 299, 5900 requests in 295s); 5s to go"
+        "continue: requests 5900 (at least 299, 5900 requests in 4m55s); 5s to go"
     );
     assert_eq!(after(300, &healthy(100)).word(), "promote");
 }
@@ -161,7 +161,7 @@ fn at_a_low_rate_the_window_grows_until_it_holds_enough_requests() {
     let verdict = after(1490, &healthy(1));
     assert_eq!(
         verdict.to_string(),
-        "continue: requests 298 (at least 299, 298 requests in 1490s); 5s to go"
+        "continue: requests 298 (at least 299, 298 requests in 24m50s); 5s to go"
     );
     assert_eq!(after(1495, &healthy(1)).word(), "promote");
     // And 20 for a rollback take 100 s.

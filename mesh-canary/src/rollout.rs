@@ -214,7 +214,21 @@ impl Rollout {
                     .as_ref()
                     .map_or_else(cause, |cause| cause.to_string().into()),
             }),
-            Change::Approve | Change::RollBack | Change::Replan { .. } => None,
+            Change::Approve => Some(MeshEvent::CanaryApproved {
+                service,
+                version,
+                cause: cause(),
+            }),
+            Change::RollBack => Some(MeshEvent::CanaryRollingBack {
+                service,
+                version,
+                cause: cause(),
+            }),
+            Change::Replan { .. } => Some(MeshEvent::CanaryReplanned {
+                service,
+                version,
+                cause: cause(),
+            }),
         }
     }
 

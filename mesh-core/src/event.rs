@@ -223,6 +223,33 @@ pub enum MeshEvent {
         /// Why.
         cause: Cow<'static, str>,
     },
+    /// Somebody wants the next stage, which begins as soon as this one has gone well.
+    CanaryApproved {
+        /// The service.
+        service: ServiceName,
+        /// The new version.
+        version: Version,
+        /// Why.
+        cause: Cow<'static, str>,
+    },
+    /// The new version is to get no more requests: the router is being told.
+    CanaryRollingBack {
+        /// The service.
+        service: ServiceName,
+        /// The new version.
+        version: Version,
+        /// Why.
+        cause: Cow<'static, str>,
+    },
+    /// A rollout goes on by another plan.
+    CanaryReplanned {
+        /// The service.
+        service: ServiceName,
+        /// The new version.
+        version: Version,
+        /// Why.
+        cause: Cow<'static, str>,
+    },
     /// A rollout takes so long that somebody should look.
     CanaryStuck {
         /// The service.
@@ -277,7 +304,7 @@ pub enum MeshEvent {
 
 impl MeshEvent {
     /// Every [`kind`](Self::kind).
-    pub const KINDS: [&'static str; 29] = [
+    pub const KINDS: [&'static str; 32] = [
         "endpoint_ejected",
         "endpoint_returned",
         "health_changed",
@@ -301,6 +328,9 @@ impl MeshEvent {
         "canary_promoted",
         "canary_rolled_back",
         "canary_resumed",
+        "canary_approved",
+        "canary_rolling_back",
+        "canary_replanned",
         "canary_stuck",
         "canary_halted",
         "anomaly_began",
@@ -335,6 +365,9 @@ impl MeshEvent {
             Self::CanaryPromoted { .. } => "canary_promoted",
             Self::CanaryRolledBack { .. } => "canary_rolled_back",
             Self::CanaryResumed { .. } => "canary_resumed",
+            Self::CanaryApproved { .. } => "canary_approved",
+            Self::CanaryRollingBack { .. } => "canary_rolling_back",
+            Self::CanaryReplanned { .. } => "canary_replanned",
             Self::CanaryStuck { .. } => "canary_stuck",
             Self::CanaryHalted { .. } => "canary_halted",
             Self::AnomalyBegan { .. } => "anomaly_began",
@@ -361,6 +394,9 @@ impl MeshEvent {
             | Self::CanaryPromoted { service, .. }
             | Self::CanaryRolledBack { service, .. }
             | Self::CanaryResumed { service, .. }
+            | Self::CanaryApproved { service, .. }
+            | Self::CanaryRollingBack { service, .. }
+            | Self::CanaryReplanned { service, .. }
             | Self::CanaryStuck { service, .. }
             | Self::CanaryHalted { service, .. }
             | Self::AnomalyBegan { service, .. }
@@ -534,6 +570,30 @@ impl fmt::Display for MeshEvent {
                 cause,
             } => {
                 write!(f, "rollout of {service} {version} goes on: {cause}")
+            }
+            Self::CanaryApproved {
+                service,
+                version,
+                cause,
+            } => {
+                write!(f, "the next stage of {service} {version} is approved: {cause}")
+            }
+            Self::CanaryRollingBack {
+                service,
+                version,
+                cause,
+            } => {
+                write!(f, "{service} {version} is being rolled back: {cause}")
+            }
+            Self::CanaryReplanned {
+                service,
+                version,
+                cause,
+            } => {
+                write!(
+                    f,
+                    "rollout of {service} {version} goes on by another plan: {cause}"
+                )
             }
             Self::CanaryStuck {
                 service,

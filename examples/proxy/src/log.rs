@@ -58,6 +58,8 @@ pub async fn events(mut events: Events) {
             | MeshEvent::RateLimitShared { .. }
             | MeshEvent::CanaryStep { .. }
             | MeshEvent::CanaryResumed { .. }
+            | MeshEvent::CanaryApproved { .. }
+            | MeshEvent::CanaryReplanned { .. }
             | MeshEvent::CanaryPromoted { .. }
             | MeshEvent::AnomalyEnded { .. }
             | MeshEvent::HealthChanged { healthy: true, .. } => tracing::info!(event = kind, "{event}"),

@@ -186,6 +186,21 @@ impl MeshEvent {
                 version,
                 cause,
             }
+            | Self::CanaryApproved {
+                service: _,
+                version,
+                cause,
+            }
+            | Self::CanaryRollingBack {
+                service: _,
+                version,
+                cause,
+            }
+            | Self::CanaryReplanned {
+                service: _,
+                version,
+                cause,
+            }
             | Self::CanaryHalted {
                 service: _,
                 version,

@@ -249,6 +249,33 @@ fn every_event() -> Vec<(MeshEvent, &'static str, &'static str)> {
             "rollout of orders v2 goes on: ann said so",
         ),
         (
+            MeshEvent::CanaryApproved {
+                service: service.clone(),
+                version: version.clone(),
+                cause: "ann said so".into(),
+            },
+            "canary_approved",
+            "the next stage of orders v2 is approved: ann said so",
+        ),
+        (
+            MeshEvent::CanaryRollingBack {
+                service: service.clone(),
+                version: version.clone(),
+                cause: "ann said so".into(),
+            },
+            "canary_rolling_back",
+            "orders v2 is being rolled back: ann said so",
+        ),
+        (
+            MeshEvent::CanaryReplanned {
+                service: service.clone(),
+                version: version.clone(),
+                cause: "ann said so".into(),
+            },
+            "canary_replanned",
+            "rollout of orders v2 goes on by another plan: ann said so",
+        ),
+        (
             MeshEvent::CanaryStuck {
                 service: service.clone(),
                 version: version.clone(),

@@ -1,5 +1,7 @@
 //! The ids of a request: written into one buffer, which its fields share.
 
+use std::ops::Range;
+
 use bytes::Bytes;
 use http::header::HeaderValue;
 
@@ -53,12 +55,34 @@ impl Ids {
     }
 }
 
-/// The fields of a parent alone: `traceparent`, `x-trace-id`, `x-span-id`.
-pub(super) fn of_parent(parent: SpanContext) -> [HeaderValue; 3] {
-    let mut text = [b'-'; TRACEPARENT];
-    write_parent(&mut text, &Parent::Span(parent));
-    let text = Bytes::from_owner(text);
-    [text.clone(), text.slice(3..35), text.slice(36..52)].map(value)
+/// The `traceparent` of a span alone, and the ids in it.
+pub(super) struct ParentIds(Bytes);
+
+impl ParentIds {
+    const TRACE: Range<usize> = 3..35;
+
+    pub(super) fn new(parent: SpanContext) -> Self {
+        let mut text = [b'-'; TRACEPARENT];
+        write_parent(&mut text, &Parent::Span(parent));
+        Self(Bytes::from_owner(text))
+    }
+
+    /// Whether their trace has this id.
+    pub(super) fn are_of(&self, trace: &HeaderValue) -> bool {
+        self.0.get(Self::TRACE) == Some(trace.as_bytes())
+    }
+
+    pub(super) fn trace_id(&self) -> HeaderValue {
+        value(self.0.slice(Self::TRACE))
+    }
+
+    pub(super) fn span_id(&self) -> HeaderValue {
+        value(self.0.slice(36..52))
+    }
+
+    pub(super) fn into_traceparent(self) -> HeaderValue {
+        value(self.0)
+    }
 }
 
 fn write_parent(field: &mut [u8], parent: &Parent<'_>) {

@@ -8,7 +8,7 @@ use http::HeaderMap;
 use http::header::{HeaderName, HeaderValue};
 
 use super::believed::{self, Believed};
-use super::ids::{self, Ids, Parent};
+use super::ids::{self, Ids, Parent, ParentIds};
 use super::{
     TRACEPARENT, Trust, X_FORWARDED_CLIENT_CERT, X_FORWARDED_FOR, X_FORWARDED_PROTO, X_MESH_ATTEMPT,
     X_MESH_CERT_FINGERPRINT, X_MESH_DEADLINE_MS, X_MESH_MTLS, X_REQUEST_ID, X_SERVICE_MESH_VERSION,
@@ -227,19 +227,31 @@ pub fn mark_request(
 /// assert_eq!(parent_span(&headers), Some(span));
 /// ```
 pub fn set_parent_span(headers: &mut HeaderMap, span: SpanContext) {
-    let [parent, trace_id, span_id] = ids::of_parent(span);
-    replace(headers, TRACEPARENT, parent);
-    replace(headers, X_TRACE_ID, trace_id);
-    replace(headers, X_SPAN_ID, span_id);
+    let ids = ParentIds::new(span);
+    match only(headers, &X_TRACE_ID) {
+        // It is of another span of the same trace.
+        Some(there) if ids.are_of(there) => there.set_sensitive(true),
+        _ => replace(headers, X_TRACE_ID, ids.trace_id()),
+    }
+    replace(headers, X_SPAN_ID, ids.span_id());
+    replace(headers, TRACEPARENT, ids.into_traceparent());
 }
 
 /// As `insert`, which makes room even for a field that is there.
 fn replace(headers: &mut HeaderMap, name: HeaderName, value: HeaderValue) {
-    if believed::one(headers, &name).is_none() {
-        headers.insert(name, value);
-    } else if let Some(there) = headers.get_mut(&name) {
-        *there = value;
+    match only(headers, &name) {
+        Some(there) => *there = value,
+        None => {
+            headers.insert(name, value);
+        }
     }
+}
+
+/// The value of a field that is there once.
+fn only<'h>(headers: &'h mut HeaderMap, name: &HeaderName) -> Option<&'h mut HeaderValue> {
+    // Where no field is there twice, this one need not be looked for twice.
+    let once = headers.len() == headers.keys_len() || believed::one(headers, name).is_some();
+    headers.get_mut(name).filter(|_| once)
 }
 
 /// Sets the fields a response carries back: the request's id, the mesh's version, whether mutual TLS was used.

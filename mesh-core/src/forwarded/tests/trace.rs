@@ -242,6 +242,43 @@ fn a_request_of_which_a_span_is_made_goes_on_as_a_part_of_that() {
 }
 
 #[test]
+fn the_fields_of_a_span_are_there_once_whatever_was_there_before() {
+    let span = parent_span(&headers(&[("traceparent", TRACE)])).expect("well-formed");
+    let (same, other) = (
+        "4bf92f3577b34da6a3ce929d0e0e4736",
+        "11111111111111111111111111111111",
+    );
+    for fields in [
+        &[][..],
+        &[
+            ("traceparent", "nothing"),
+            ("x-trace-id", same),
+            ("x-span-id", "nothing"),
+        ],
+        &[("x-trace-id", other)],
+        &[("x-trace-id", same), ("x-trace-id", other)],
+        &[
+            ("traceparent", TRACE),
+            ("accept", "a"),
+            ("accept", "b"),
+            ("traceparent", TRACE),
+        ],
+    ] {
+        let mut headers = headers(fields);
+        set_parent_span(&mut headers, span);
+        for (name, told) in [
+            ("traceparent", TRACE),
+            ("x-trace-id", same),
+            ("x-span-id", "00f067aa0ba902b7"),
+        ] {
+            let values: Vec<_> = headers.get_all(name).iter().collect();
+            assert_eq!(values, [told], "{name} of {fields:?}");
+            assert!(values[0].is_sensitive(), "{name} of {fields:?}");
+        }
+    }
+}
+
+#[test]
 fn what_is_believed_tells_the_span_a_request_came_from() {
     let single = "4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-1";
     for fields in [[("traceparent", TRACE)], [("b3", single)]] {

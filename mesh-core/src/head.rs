@@ -65,8 +65,8 @@ impl<'r> RequestHead<'r> {
     }
 }
 
-/// The host of an authority.
-pub(crate) fn without_port(authority: &str) -> &str {
+/// The host of an authority: `orders` of `orders:80`. An IPv6 address keeps its brackets.
+pub fn without_port(authority: &str) -> &str {
     match authority.rsplit_once(':') {
         Some((host, port)) if port.bytes().all(|b| b.is_ascii_digit()) => host,
         _ => authority,

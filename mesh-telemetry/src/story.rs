@@ -1,13 +1,15 @@
 //! What becomes of a request, kept to be told when it is over: as spans, and as a line of the access log.
 //!
-//! A [`Teller`] says who is told. It begins a [`Story`] for each request that may be told of; others cost nothing. What a
-//! story keeps is copied once and is bounded, whatever the request was. Who sends the request says so by a [`Try`] for
+//! A [`Teller`] says who is told. A [`Place`] begins a [`Story`] for each request that may be told of; others cost nothing. Most
+//! stories are told to nobody, so one copies nothing: it shares parts of the request's head with it, and is made into bounded texts
+//! when it is told. Who sends the request says so by a [`Try`] for
 //! each time. The story ends with the body of the response
 //! ([`RequestRecord::tell`](crate::RequestRecord::tell)).
 
 mod chain;
 mod facts;
 mod ids;
+mod place;
 mod spans;
 mod telling;
 mod tries;
@@ -29,11 +31,12 @@ use crate::trace::{Tracer, Went};
 use chain::Chain;
 use ids::Ids;
 
+pub use place::Place;
 pub use telling::Telling;
 pub use tries::Try;
 
 pub(crate) use facts::Facts;
-pub(crate) use spans::{Clock, client_span};
+pub(crate) use spans::{Clock, Subject, client_span};
 pub(crate) use tries::{Came, Tried};
 
 /// The status of a request whose client went away before there was a response.
@@ -63,10 +66,6 @@ pub struct Begun<'a> {
     pub context: &'a MeshContext,
     /// The span it came from.
     pub parent: Option<SpanContext>,
-    /// The service its spans belong to.
-    pub service: &'a Arc<str>,
-    /// Where it goes, if that is known.
-    pub target: Option<&'a Target>,
     /// The name of the listener it came to.
     pub listener: Option<&'a Arc<str>>,
 }
@@ -93,31 +92,13 @@ impl Teller {
     pub const fn is_silent(&self) -> bool {
         self.tracer.is_none() && self.log.is_none()
     }
-
-    /// The story of a request, if anybody may be told of it.
-    pub fn begin(&self, begun: &Begun<'_>, random: &mut fastrand::Rng) -> Option<Arc<Story>> {
-        let log = self.log.as_ref().filter(|log| log.chooses(random.u64(..)));
-        if self.tracer.is_none() && log.is_none() {
-            return None;
-        }
-        let sampling = self.tracer.as_ref().map(Tracer::sampling);
-        Some(Arc::new(Story {
-            ids: Ids::new(sampling, begun.parent, random),
-            facts: Facts::of(begun, log.is_some_and(AccessLog::wants_query)),
-            tracer: self.tracer.clone(),
-            log: log.cloned(),
-            request_id: OnceLock::new(),
-            tries: Chain::default(),
-        }))
-    }
 }
 
 /// What is kept of one request.
 pub struct Story {
     ids: Ids,
     facts: Facts,
-    tracer: Option<Tracer>,
-    log: Option<AccessLog>,
+    place: Place,
     request_id: OnceLock<HeaderValue>,
     tries: Chain<Tried>,
 }
@@ -172,8 +153,8 @@ impl Story {
     }
 
     /// Whether spans may be made of it.
-    pub const fn is_traced(&self) -> bool {
-        self.tracer.is_some()
+    pub fn is_traced(&self) -> bool {
+        self.place.teller().tracer.is_some()
     }
 
     /// The request has this id.
@@ -184,6 +165,10 @@ impl Story {
 
     pub(crate) fn facts(&self) -> &Facts {
         &self.facts
+    }
+
+    pub(crate) fn target(&self) -> Option<&Target> {
+        self.place.target()
     }
 
     pub(crate) fn request_id(&self) -> Option<&str> {
@@ -202,16 +187,19 @@ impl Story {
             took,
         };
         let sampled = self.span().sampled;
-        let tracer = self.tracer.as_ref();
-        let tracer = tracer.filter(|tracer| tracer.sampling().keeps(sampled, went));
-        if tracer.is_none() && self.log.is_none() {
+        let Teller { tracer, log } = self.place.teller();
+        let tracer = tracer
+            .as_ref()
+            .filter(|tracer| tracer.sampling().keeps(sampled, went));
+        let log = log.as_ref().filter(|_| self.facts.is_logged());
+        if tracer.is_none() && log.is_none() {
             return;
         }
         let wall = SystemTime::now();
         if let Some(tracer) = tracer {
             spans::of(self, ending, now, wall, |span| tracer.give(span));
         }
-        if let Some(log) = &self.log {
+        if let Some(log) = log {
             log.tell(self, ending, took, wall);
         }
     }

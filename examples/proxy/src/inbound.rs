@@ -22,9 +22,8 @@ use mesh_core::context::Direction;
 use mesh_core::drain::DrainWatcher;
 use mesh_core::edge::admit;
 use mesh_core::forward::{self, Outgoing};
-use mesh_core::forwarded::{PeerMarks, RequestMarks, mark_response};
+use mesh_core::forwarded::{Believed, PeerMarks, RequestMarks, mark_response};
 use mesh_core::reject::{RejectBody, is_grpc};
-use mesh_core::trace::SpanContext;
 use mesh_core::upgrade::tunnel;
 use mesh_core::{Assignment, BoxError, Error, ErrorKind, MeshContext, PeerInfo, RequestHead};
 use mesh_lb::Balance;
@@ -119,16 +118,16 @@ struct Order {
 struct Counting<'p> {
     metrics: &'p Arc<RouteMetrics>,
     told: Option<&'p Told>,
-    /// The span it came from.
-    parent: Option<SpanContext>,
+    /// Where it came from; looked into only if somebody is told.
+    came: Option<&'p Believed>,
 }
 
 impl<'p> Counting<'p> {
-    fn of(prepared: &'p Prepared, direction: Direction, parent: Option<SpanContext>) -> Self {
+    fn of(prepared: &'p Prepared, direction: Direction, came: Option<&'p Believed>) -> Self {
         Self {
             metrics: prepared.metrics.of(direction),
             told: prepared.told.as_ref(),
-            parent,
+            came,
         }
     }
 }
@@ -273,7 +272,7 @@ impl Connection {
         let unrouted = Counting {
             metrics: serving.plan.unrouted.of(listener.direction),
             told: serving.plan.told_unrouted.as_ref(),
-            parent: None,
+            came: None,
         };
         let facts = match admit(&mut parts, &listener.edge) {
             Ok(facts) => facts,
@@ -291,14 +290,14 @@ impl Connection {
                 return Err(self.refuse(&parts, self.record(unrouted, &context, &parts), &error));
             }
         };
-        let parent = received.believed.parent_span();
-        let unrouted = Counting { parent, ..unrouted };
+        let came = Some(&received.believed);
+        let unrouted = Counting { came, ..unrouted };
         let direction = listener.direction;
         let head = RequestHead::of_parts(&parts);
         let asking = Asking::of(&head, &context);
         if let Some((decision, cors)) = serving.plan.table.preflight(&asking) {
             let prepared = &serving.plan.prepared[decision.index()];
-            let record = self.record(Counting::of(prepared, direction, parent), &context, &parts);
+            let record = self.record(Counting::of(prepared, direction, came), &context, &parts);
             let mut answer = cors.preflight(&head);
             let marks = self.marks(&parts, &record);
             mark_response(answer.headers_mut(), marks, &self.peer);
@@ -316,7 +315,7 @@ impl Connection {
         let cors = decision.cors().map(|cors| CrossOrigin::of(cors, &parts.headers));
         let cors = cors.map(Box::new);
         let prepared = &serving.plan.prepared[decision.index()];
-        let record = self.record(Counting::of(prepared, direction, parent), &context, &parts);
+        let record = self.record(Counting::of(prepared, direction, came), &context, &parts);
         let head = RequestHead::of_parts(&parts);
         let ask = |asked| Standing::of(asked, &self.inbound.serving, &head, &context, decision);
         let standing = match prepared.authorization.as_ref().map(ask).transpose() {
@@ -491,11 +490,7 @@ impl Connection {
     }
 
     fn record(&self, counting: Counting<'_>, context: &MeshContext, parts: &Parts) -> RequestRecord {
-        let Counting {
-            metrics,
-            told,
-            parent,
-        } = counting;
+        let Counting { metrics, told, came } = counting;
         let protocol = Protocol::of(parts.version, &parts.headers);
         let record = metrics.begin_with(
             context.received,
@@ -510,12 +505,12 @@ impl Connection {
             head: RequestHead::of_parts(parts),
             version: parts.version,
             context,
-            parent,
-            service: told.service(context.direction),
-            target: told.target.as_ref(),
+            parent: came.and_then(Believed::parent_span),
             listener: Some(&self.inbound.listener.name),
         };
-        let story = told.teller.begin(&begun, &mut fastrand::Rng::new());
+        let story = told
+            .place(context.direction)
+            .begin(&begun, &mut fastrand::Rng::new());
         record.tapped(parts.uri.path()).tell(story)
     }
 

@@ -5,11 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mesh_core::ServiceName;
-use mesh_core::context::Target;
+use mesh_core::context::{Direction, Target};
 use mesh_core::trace::SampleRatio;
 use mesh_telemetry::Telemetry;
 use mesh_telemetry::access_log::{AccessLog, LineFormat, LineQueue, LineWriter};
-use mesh_telemetry::story::Teller;
+use mesh_telemetry::story::{Place, Teller};
 use mesh_telemetry::trace::{Destination, Exporter, Sampling, SpanQueue, Tracer};
 use mesh_tls::{ServerName, TlsConnect, TlsPolicy};
 use tokio::time::Instant;
@@ -48,21 +48,18 @@ pub struct Compiled {
 
 /// What is told of the requests for one target.
 pub struct Told {
-    /// Who is told.
-    pub teller: Teller,
-    /// Where they go.
-    pub target: Option<Target>,
-    /// The service their spans belong to where they come in, and where the sender is the application beside this process.
-    services: [Arc<str>; 2],
+    /// Their spans belong to the service they are for where they come in; where the sender is the application beside this
+    /// process, to that.
+    places: [Place; 2],
 }
 
 impl Told {
-    /// The service that the spans of a request belong to.
-    pub fn service(&self, direction: mesh_core::context::Direction) -> &Arc<str> {
-        let [inbound, outbound] = &self.services;
+    /// Of the requests of a listener.
+    pub fn place(&self, direction: Direction) -> &Place {
+        let [inbound, outbound] = &self.places;
         match direction {
-            mesh_core::context::Direction::Inbound => inbound,
-            mesh_core::context::Direction::Outbound => outbound,
+            Direction::Inbound => inbound,
+            Direction::Outbound => outbound,
         }
     }
 }
@@ -201,10 +198,9 @@ impl Compiled {
         let tracer = self.tracer.clone().filter(|_| spans);
         let teller = Teller::new().tracer(tracer).access_log(self.log.clone());
         let service = target.map_or(own, |target| &target.service);
+        let place = |service: &ServiceName| Place::new(teller.clone(), service.shared(), target.cloned());
         (!teller.is_silent()).then(|| Told {
-            teller,
-            target: target.cloned(),
-            services: [service.shared(), own.shared()],
+            places: [service, own].map(place),
         })
     }
 }

@@ -34,7 +34,7 @@ impl<'s> Value<'s> {
 /// The line of a request that ended so.
 pub(super) fn of<'s>(story: &'s Story, ending: &Ending, took: Duration, wall: SystemTime) -> Line<'s> {
     let facts = story.facts();
-    let target = facts.target.as_ref();
+    let target = story.target();
     let peer = facts.peer.as_ref().and_then(|peer| peer.identity.as_ref());
     let path = match facts.query() {
         Some(query) => Cow::Owned(format!("{}?{query}", facts.path())),
@@ -53,7 +53,7 @@ pub(super) fn of<'s>(story: &'s Story, ending: &Ending, took: Duration, wall: Sy
         ("listener", Value::text(facts.listener.as_deref())),
         ("source", Value::text(facts.source())),
         ("peer", Value::text(peer.map(|peer| peer.as_str()))),
-        ("client", Value::shown(facts.client)),
+        ("client", Value::shown(facts.client())),
         (
             "target",
             Value::text(target.map(|target| target.service.as_str())),
@@ -80,7 +80,7 @@ pub(super) fn of<'s>(story: &'s Story, ending: &Ending, took: Duration, wall: Sy
         ("duration_ms", Value::Millis(took)),
         ("attempts", Value::number(Some(story.tries().count() as u64))),
         ("endpoint", Value::shown(endpoint.map(EndpointId::address))),
-        ("bytes_in", Value::number(facts.bytes)),
+        ("bytes_in", Value::number(facts.bytes())),
         ("bytes_out", Value::number(Some(ending.bytes))),
         ("trace_id", Value::shown(Some(ids.trace))),
         ("span_id", Value::shown(Some(ids.span))),

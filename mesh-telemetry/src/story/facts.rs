@@ -1,66 +1,73 @@
-//! What is kept of a request's head: a bounded part of it, in one piece of memory.
+//! What is kept of a request's head: parts of it, which are shared and not copied.
 
 use std::borrow::Cow;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use http::header::{CONTENT_LENGTH, USER_AGENT};
-use http::{HeaderMap, Method, Version};
-use mesh_core::context::{Direction, Target};
+use http::header::{CONTENT_LENGTH, HOST, USER_AGENT};
+use http::{HeaderMap, HeaderValue, Method, Uri, Version};
+use mesh_core::context::Direction;
+use mesh_core::head::without_port;
 use mesh_core::{PeerInfo, ServiceName};
 use tokio::time::Instant;
 
 use super::Begun;
 use crate::labels::Protocol;
 
-/// The longest texts that are kept, in bytes. What is longer is cut.
-const PATH: usize = 1024;
-const QUERY: usize = 1024;
-const HOST: usize = 255;
-const AGENT: usize = 256;
+/// The longest texts that are told, in bytes. What is longer is cut.
+const LONGEST_PATH: usize = 1024;
+const LONGEST_QUERY: usize = 1024;
+const LONGEST_HOST: usize = 255;
+const LONGEST_AGENT: usize = 256;
 
 pub(crate) struct Facts {
     pub(crate) received: Instant,
     pub(crate) direction: Direction,
-    pub(crate) service: Arc<str>,
     pub(crate) listener: Option<Arc<str>>,
-    pub(crate) target: Option<Target>,
     pub(crate) peer: Option<Arc<PeerInfo>>,
-    pub(crate) client: Option<IpAddr>,
     pub(crate) method: Method,
     pub(crate) version: Version,
     pub(crate) protocol: Protocol,
-    /// As the request says.
-    pub(crate) bytes: Option<u64>,
+    /// As a trusted proxy told it.
+    client: Option<IpAddr>,
     own: Option<ServiceName>,
-    texts: Texts,
+    uri: Uri,
+    /// Where the target does not say it.
+    host: Option<HeaderValue>,
+    agent: Option<HeaderValue>,
+    logged: Option<Logged>,
+}
+
+/// What only the access log tells.
+struct Logged {
+    /// Of the body, as the request says.
+    bytes: Option<u64>,
+    query: bool,
 }
 
 impl Facts {
-    pub(crate) fn of(begun: &Begun<'_>, with_query: bool) -> Self {
+    /// Of a request that is logged, with its query or without; or is not.
+    pub(crate) fn of(begun: &Begun<'_>, logged: Option<bool>) -> Self {
         let Begun { head, context, .. } = begun;
+        let field = |name| head.headers.get(name).cloned();
+        let named = head.uri.authority().is_some();
         Self {
             received: context.received,
             direction: context.direction,
-            service: Arc::clone(begun.service),
             listener: begun.listener.cloned(),
-            target: begun.target.cloned(),
             peer: context.peer.clone(),
-            client: context.client_address(),
             method: head.method.clone(),
             version: begun.version,
             protocol: Protocol::of(begun.version, head.headers),
-            bytes: content_length(head.headers),
+            client: context.client,
             own: context.own_service.clone(),
-            texts: Texts::new([
-                cut(Cow::Borrowed(head.path()), PATH),
-                cut(
-                    Cow::Borrowed(head.query().filter(|_| with_query).unwrap_or_default()),
-                    QUERY,
-                ),
-                cut(Cow::Borrowed(head.host().unwrap_or_default()), HOST),
-                cut(text(head.headers), AGENT),
-            ]),
+            uri: head.uri.clone(),
+            host: if named { None } else { field(HOST) },
+            agent: field(USER_AGENT),
+            logged: logged.map(|query| Logged {
+                bytes: content_length(head.headers),
+                query,
+            }),
         }
     }
 
@@ -70,71 +77,58 @@ impl Facts {
         self.own.as_ref().map(ServiceName::as_str).or_else(peer)
     }
 
-    pub(crate) fn path(&self) -> &str {
-        self.texts.get(0)
+    /// The client's address: what a trusted proxy told, else the peer's.
+    pub(crate) fn client(&self) -> Option<IpAddr> {
+        let peer = || Some(self.peer.as_ref()?.address.ip().to_canonical());
+        self.client.or_else(peer)
     }
 
+    pub(crate) const fn is_logged(&self) -> bool {
+        self.logged.is_some()
+    }
+
+    pub(crate) fn path(&self) -> &str {
+        cut(self.uri.path(), LONGEST_PATH)
+    }
+
+    /// Nothing if it is not to be told.
     pub(crate) fn query(&self) -> Option<&str> {
-        Some(self.texts.get(1)).filter(|query| !query.is_empty())
+        let told = self.logged.as_ref().is_some_and(|logged| logged.query);
+        let query = self.uri.query().filter(|query| told && !query.is_empty());
+        query.map(|query| cut(query, LONGEST_QUERY))
     }
 
     pub(crate) fn host(&self) -> Option<&str> {
-        Some(self.texts.get(2)).filter(|host| !host.is_empty())
+        let authority = match (self.uri.authority(), &self.host) {
+            (Some(authority), _) => authority.as_str(),
+            (None, host) => host.as_ref()?.to_str().ok()?,
+        };
+        let host = Some(without_port(authority)).filter(|host| !host.is_empty());
+        host.map(|host| cut(host, LONGEST_HOST))
     }
 
-    pub(crate) fn user_agent(&self) -> Option<&str> {
-        Some(self.texts.get(3)).filter(|agent| !agent.is_empty())
+    pub(crate) fn user_agent(&self) -> Option<Cow<'_, str>> {
+        let agent = self.agent.as_ref()?.as_bytes();
+        let agent = agent.get(..LONGEST_AGENT).unwrap_or(agent);
+        let agent = match String::from_utf8_lossy(agent) {
+            Cow::Borrowed(agent) => Cow::Borrowed(cut(agent, LONGEST_AGENT)),
+            Cow::Owned(agent) => Cow::Owned(cut(&agent, LONGEST_AGENT).to_owned()),
+        };
+        Some(agent).filter(|agent| !agent.is_empty())
+    }
+
+    /// How much of a body there is, as the request says; nothing if it is not to be told.
+    pub(crate) fn bytes(&self) -> Option<u64> {
+        self.logged.as_ref()?.bytes
     }
 }
 
-fn text(headers: &HeaderMap) -> Cow<'_, str> {
-    let agent = headers.get(USER_AGENT);
-    agent.map_or(Cow::Borrowed(""), |agent| {
-        let bytes = agent.as_bytes();
-        String::from_utf8_lossy(bytes.get(..AGENT).unwrap_or(bytes))
-    })
-}
-
-pub(crate) fn content_length(headers: &HeaderMap) -> Option<u64> {
+fn content_length(headers: &HeaderMap) -> Option<u64> {
     headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
-fn cut(text: Cow<'_, str>, most: usize) -> Cow<'_, str> {
-    match text {
-        Cow::Borrowed(text) => Cow::Borrowed(text.get(..text.floor_char_boundary(most)).unwrap_or(text)),
-        Cow::Owned(mut text) => {
-            text.truncate(text.floor_char_boundary(most));
-            Cow::Owned(text)
-        }
-    }
-}
-
-/// Several texts in one.
-struct Texts {
-    all: Box<str>,
-    /// Where each ends.
-    ends: [u16; 4],
-}
-
-impl Texts {
-    fn new(texts: [Cow<'_, str>; 4]) -> Self {
-        let mut all = String::with_capacity(texts.iter().map(|text| text.len()).sum());
-        let ends = texts.map(|text| {
-            all.push_str(&text);
-            // Each is cut, and all of them are shorter than that.
-            u16::try_from(all.len()).unwrap_or(u16::MAX)
-        });
-        Self {
-            all: all.into_boxed_str(),
-            ends,
-        }
-    }
-
-    fn get(&self, place: usize) -> &str {
-        let end = |place: usize| self.ends.get(place).copied().map_or(0, usize::from);
-        let begin = place.checked_sub(1).map_or(0, end);
-        self.all.get(begin..end(place)).unwrap_or_default()
-    }
+fn cut(text: &str, most: usize) -> &str {
+    text.get(..text.floor_char_boundary(most)).unwrap_or(text)
 }
 
 #[cfg(test)]
@@ -142,23 +136,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_text_is_as_it_was_put_in() {
-        let texts = Texts::new([
-            Cow::Borrowed("/a"),
-            Cow::Borrowed(""),
-            Cow::Borrowed("orders"),
-            Cow::Owned("ä".into()),
-        ]);
-        assert_eq!(
-            [0, 1, 2, 3, 4].map(|place| texts.get(place)),
-            ["/a", "", "orders", "ä", ""]
-        );
-    }
-
-    #[test]
     fn a_text_is_cut_between_characters() {
-        assert_eq!(cut(Cow::Borrowed("aää"), 4), "aä");
-        assert_eq!(cut(Cow::Owned("aää".into()), 4), "aä");
-        assert_eq!(cut(Cow::Borrowed("aää"), 5), "aää");
+        assert_eq!(cut("aää", 4), "aä");
+        assert_eq!(cut("aää", 5), "aää");
+        assert_eq!(cut("aää", 6), "aää");
     }
 }

@@ -18,11 +18,26 @@ use super::{Ending, Story};
 use crate::labels::{MethodLabel, Protocol};
 use crate::trace::{Span, SpanKind, Value};
 
+/// What a span is made of, beside how it ended.
+#[derive(Clone, Copy)]
+pub(crate) struct Subject<'s> {
+    pub(crate) facts: &'s Facts,
+    /// The service it belongs to.
+    pub(crate) service: &'s Arc<str>,
+    /// Where the request goes.
+    pub(crate) target: Option<&'s Target>,
+}
+
 type Attributes = Vec<(&'static str, Value)>;
 
 /// Gives each span of a request that ended so at `now`, which is `wall` for people.
 pub(super) fn of(story: &Story, ending: &Ending, now: Instant, wall: SystemTime, mut give: impl FnMut(Span)) {
     let clock = Clock { now, wall };
+    let subject = Subject {
+        facts: story.facts(),
+        service: story.place.service(),
+        target: story.target(),
+    };
     let kept = (!story.span().sampled).then_some(match ending.is_failure() {
         true => "error",
         false => "slow",
@@ -30,7 +45,7 @@ pub(super) fn of(story: &Story, ending: &Ending, now: Instant, wall: SystemTime,
     let count = story.tries().count();
     for (number, tried) in story.tries().enumerate() {
         let is_answer = number + 1 == count && ending.body.is_some();
-        let mut span = client_span(story.facts(), tried, number, story.span(), &clock);
+        let mut span = client_span(subject, tried, number, story.span(), &clock);
         if is_answer && matches!(tried.came, Came::Answer(..)) {
             // Its body was what the client got.
             span.end = clock.at(now);
@@ -40,7 +55,7 @@ pub(super) fn of(story: &Story, ending: &Ending, now: Instant, wall: SystemTime,
             .extend(kept.map(|kept| ("mesh.kept", kept.into())));
         give(span);
     }
-    let mut span = server(story, ending, count, &clock);
+    let mut span = server(story, subject, ending, count, &clock);
     span.attributes
         .extend(kept.map(|kept| ("mesh.kept", kept.into())));
     give(span);
@@ -59,10 +74,10 @@ impl Clock {
     }
 }
 
-fn server(story: &Story, ending: &Ending, tries: usize, clock: &Clock) -> Span {
-    let facts = story.facts();
+fn server(story: &Story, subject: Subject<'_>, ending: &Ending, tries: usize, clock: &Clock) -> Span {
+    let facts = subject.facts;
     let mut attributes = Attributes::with_capacity(24);
-    request(&mut attributes, facts);
+    request(&mut attributes, subject);
     let mut put = |name, value: Option<Value>| attributes.extend(value.map(|value| (name, value)));
     put(
         "http.response.status_code",
@@ -80,11 +95,11 @@ fn server(story: &Story, ending: &Ending, tries: usize, clock: &Clock) -> Span {
     }
     put(
         "client.address",
-        facts.client.map(|client| client.to_string().into()),
+        facts.client().map(|client| client.to_string().into()),
     );
     put(
         "user_agent.original",
-        facts.user_agent().map(|agent| agent.to_owned().into()),
+        facts.user_agent().map(|agent| agent.into_owned().into()),
     );
     put(
         "peer.service",
@@ -109,8 +124,8 @@ fn server(story: &Story, ending: &Ending, tries: usize, clock: &Clock) -> Span {
         context: story.span(),
         parent: story.ids.parent(),
         kind: SpanKind::Server,
-        name: name(facts),
-        service: Arc::clone(&facts.service),
+        name: name(subject),
+        service: Arc::clone(subject.service),
         start: clock.at(facts.received),
         end: clock.at(clock.now),
         failed,
@@ -120,19 +135,18 @@ fn server(story: &Story, ending: &Ending, tries: usize, clock: &Clock) -> Span {
 
 /// The span of one try, after so many others: a part of this span.
 pub(crate) fn client_span(
-    facts: &Facts,
+    subject: Subject<'_>,
     tried: &Tried,
     number: usize,
     parent: SpanContext,
     clock: &Clock,
 ) -> Span {
     let mut attributes = Attributes::with_capacity(20);
-    request(&mut attributes, facts);
+    request(&mut attributes, subject);
     let mut put = |name, value: Option<Value>| attributes.extend(value.map(|value| (name, value)));
-    let target = facts.target.as_ref();
     put(
         "peer.service",
-        target.map(|target| target.service.shared().into()),
+        subject.target.map(|target| target.service.shared().into()),
     );
     let address = tried.endpoint.as_ref().map(EndpointId::address);
     match address {
@@ -183,8 +197,8 @@ pub(crate) fn client_span(
         context: parent.with_span(tried.span),
         parent: Some(parent.span),
         kind: SpanKind::Client,
-        name: name(facts),
-        service: Arc::clone(&facts.service),
+        name: name(subject),
+        service: Arc::clone(subject.service),
         start: clock.at(tried.begun),
         end: clock.at(tried.ended),
         failed,
@@ -193,7 +207,8 @@ pub(crate) fn client_span(
 }
 
 /// What is known of the request, whoever saw it.
-fn request(attributes: &mut Attributes, facts: &Facts) {
+fn request(attributes: &mut Attributes, subject: Subject<'_>) {
+    let facts = subject.facts;
     attributes.push(("http.request.method", method(facts).into()));
     attributes.push(("url.path", facts.path().to_owned().into()));
     let tls = facts.peer.as_ref().is_some_and(|peer| peer.tls);
@@ -214,7 +229,7 @@ fn request(attributes: &mut Attributes, facts: &Facts) {
         version,
         route,
         ..
-    }) = &facts.target
+    }) = subject.target
     {
         attributes.push(("mesh.target_service", service.shared().into()));
         let version = version.as_ref().map(|version| version.shared().into());
@@ -238,8 +253,9 @@ fn method(facts: &Facts) -> &'static str {
 }
 
 /// Never made of what a client can choose freely.
-fn name(facts: &Facts) -> Cow<'static, str> {
-    let route = facts.target.as_ref().and_then(|target| target.route.as_deref());
+fn name(subject: Subject<'_>) -> Cow<'static, str> {
+    let facts = subject.facts;
+    let route = subject.target.and_then(|target| target.route.as_deref());
     match (rpc(facts), route) {
         (Some((service, method)), _) => format!("{service}/{method}").into(),
         (None, Some(route)) => format!("{} {route}", method(facts)).into(),

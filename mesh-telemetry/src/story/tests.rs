@@ -53,11 +53,10 @@ fn begin(teller: &Teller, request: &Request<Body>, parent: Option<SpanContext>) 
         version: request.version(),
         context: &context,
         parent,
-        service: &"orders".into(),
-        target: Some(&target),
         listener: Some(&"inbound".into()),
     };
-    teller.begin(&begun, &mut fastrand::Rng::with_seed(7))
+    let place = Place::new(teller.clone(), "orders".into(), Some(target));
+    place.begin(&begun, &mut fastrand::Rng::with_seed(7))
 }
 
 fn endpoint(port: u16) -> EndpointId {

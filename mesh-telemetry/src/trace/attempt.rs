@@ -9,6 +9,7 @@ use std::time::SystemTime;
 use http::{Request, Response};
 use http_body::Body;
 use mesh_core::body_end::{End, EndBody, OnEnd};
+use mesh_core::context::Target;
 use mesh_core::forwarded::{parent_span, set_parent_span};
 use mesh_core::trace::{SpanContext, SpanId, TraceId};
 use mesh_core::tried::TriedEndpoints;
@@ -21,7 +22,7 @@ use super::future::{Tell, TraceFuture};
 use super::sampling::Went;
 use super::tracer::Tracer;
 use crate::metrics::mesh_error;
-use crate::story::{Begun, Came, Clock, Facts, Tried, client_span};
+use crate::story::{Begun, Came, Clock, Facts, Subject, Tried, client_span};
 
 /// A response body; the span of its try ends with it.
 pub type AttemptBody<B> = EndBody<B, Call>;
@@ -92,8 +93,9 @@ pub struct AttemptService<S> {
 
 /// A try that is under way: its span is made when this is dropped.
 pub struct Call {
-    tracer: Tracer,
+    layer: AttemptLayer,
     facts: Facts,
+    target: Option<Target>,
     /// The span it is a part of; for the first of a trace, itself.
     parent: SpanContext,
     is_first: bool,
@@ -125,21 +127,19 @@ impl AttemptLayer {
             .extensions_mut()
             .get_or_insert_with(TriedEndpoints::default)
             .clone();
-        let mut context = MeshContext::new(now);
+        let context = MeshContext::new(now);
         let told_context = request.extensions().get::<MeshContext>();
-        context.target = told_context.and_then(|context| context.target.clone());
         let begun = Begun {
             head: RequestHead::of(request),
             version: request.version(),
             context: &context,
             parent: told,
-            service: &self.service,
-            target: context.target.as_ref(),
             listener: None,
         };
         Call {
-            tracer: self.tracer.clone(),
-            facts: Facts::of(&begun, false),
+            layer: self.clone(),
+            facts: Facts::of(&begun, None),
+            target: told_context.and_then(|context| context.target.clone()),
             parent,
             is_first: told.is_none(),
             number: told_context.map_or(0, |context| context.attempt),
@@ -198,7 +198,8 @@ impl Drop for Call {
         };
         let took = now.saturating_duration_since(self.tried.begun);
         let sampled = self.parent.sampled;
-        if !self.tracer.sampling().keeps(sampled, Went { failed, took }) {
+        let AttemptLayer { tracer, service } = &self.layer;
+        if !tracer.sampling().keeps(sampled, Went { failed, took }) {
             return;
         }
         if self.tried.endpoint.is_none() {
@@ -209,7 +210,12 @@ impl Drop for Call {
             wall: SystemTime::now(),
         };
         let number = self.number as usize;
-        let mut span = client_span(&self.facts, &self.tried, number, self.parent, &clock);
+        let subject = Subject {
+            facts: &self.facts,
+            service,
+            target: self.target.as_ref(),
+        };
+        let mut span = client_span(subject, &self.tried, number, self.parent, &clock);
         if self.is_first {
             span.parent = None;
         }
@@ -217,7 +223,7 @@ impl Drop for Call {
             let kept = if failed { "error" } else { "slow" };
             span.attributes.push(("mesh.kept", kept.into()));
         }
-        self.tracer.give(span);
+        tracer.give(span);
     }
 }
 

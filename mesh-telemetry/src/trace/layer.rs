@@ -15,7 +15,7 @@ use tower_layer::Layer;
 use tower_service::Service;
 
 use super::future::TraceFuture;
-use crate::story::{Begun, Story, Teller, Telling};
+use crate::story::{Begun, Place, Story, Teller, Telling};
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -56,39 +56,30 @@ pub type TraceBody<B> = EndBody<B, Telling>;
 /// ```
 #[derive(Clone, Debug)]
 pub struct TraceLayer {
-    teller: Teller,
-    place: Arc<Place>,
-}
-
-#[derive(Debug)]
-struct Place {
-    service: Arc<str>,
-    target: Target,
+    /// Nothing if nobody is told.
+    place: Option<Place>,
 }
 
 impl TraceLayer {
     /// Tells this teller of the requests for `service`, to which their spans belong.
     pub fn new(teller: Teller, service: ServiceName) -> Self {
-        let place = Place {
-            service: service.shared(),
-            target: Target::service(service),
-        };
+        let told = !teller.is_silent();
+        let place = || Place::new(teller, service.shared(), Some(Target::service(service)));
         Self {
-            teller,
-            place: Arc::new(place),
+            place: told.then(place),
         }
     }
 
     /// The version of the service.
     #[must_use]
     pub fn with_version(self, version: Option<Version>) -> Self {
-        let place = Place {
-            service: Arc::clone(&self.place.service),
-            target: self.place.target.clone().with_version(version),
+        let versioned = |place: Place| {
+            let target = place.target().cloned();
+            let target = target.map(|target| target.with_version(version));
+            Place::new(place.teller().clone(), Arc::clone(place.service()), target)
         };
         Self {
-            place: Arc::new(place),
-            ..self
+            place: self.place.map(versioned),
         }
     }
 }
@@ -113,10 +104,7 @@ pub struct TraceService<S> {
 
 impl<S> TraceService<S> {
     fn begin<B>(&self, request: &mut Request<B>) -> Option<Arc<Story>> {
-        let TraceLayer { teller, place } = &self.layer;
-        if teller.is_silent() {
-            return None;
-        }
+        let place = self.layer.place.as_ref()?;
         let new;
         let context = match request.extensions().get::<MeshContext>() {
             Some(context) => context,
@@ -133,11 +121,9 @@ impl<S> TraceService<S> {
             version: request.version(),
             context,
             parent,
-            service: &place.service,
-            target: Some(&place.target),
             listener: None,
         };
-        let story = teller.begin(&begun, &mut fastrand::Rng::new())?;
+        let story = place.begin(&begun, &mut fastrand::Rng::new())?;
         if let Some(id) = request.headers().get(X_REQUEST_ID) {
             story.set_request_id(id);
         }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap, HeaderName, StatusCode};
 
 use crate::error::ErrorKind;
 
@@ -11,6 +11,8 @@ mod answered;
 
 #[cfg(feature = "http")]
 pub use answered::Answered;
+
+const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 
 /// A gRPC status code.
 ///
@@ -88,7 +90,7 @@ impl GrpcCode {
     /// The code in `grpc-status`, of a trailers-only response's head or of trailers. An unreadable one is
     /// UNKNOWN, as gRPC asks of clients.
     pub fn in_fields(fields: &HeaderMap) -> Option<Self> {
-        let value = fields.get("grpc-status")?;
+        let value = fields.get(GRPC_STATUS)?;
         let number = value.to_str().ok().and_then(|v| v.parse().ok());
         Some(number.and_then(Self::new).unwrap_or(Self::UNKNOWN))
     }
@@ -158,7 +160,7 @@ mod tests {
 
     fn fields(value: &[u8]) -> HeaderMap {
         let value = http::HeaderValue::from_bytes(value).expect("a field value");
-        HeaderMap::from_iter([(http::HeaderName::from_static("grpc-status"), value)])
+        HeaderMap::from_iter([(GRPC_STATUS, value)])
     }
 
     #[test]

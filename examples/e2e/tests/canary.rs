@@ -340,6 +340,32 @@ async fn a_crash_in_any_stage_changes_no_share() {
     world.end().await;
 }
 
+/// Users are told apart from the first window on, also by a process that begins in a stage.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_rollout_among_users_that_stay_goes_on_after_a_crash() {
+    let mut world = World::start("stages: [{ weight: 20, duration: 60s }, { weight: 100 }]").await;
+    let text = std::fs::read_to_string(world.proxy.folder().join("mesh.yaml")).expect("text");
+    assert!(text.contains("sticky: false"));
+    world
+        .proxy
+        .replace(&text.replace("sticky: false", "sticky: true"))
+        .await;
+    world.proxy.crash().await;
+    world.does(&["start", "app", "--version", "v2"]).await;
+    world.until("analyzing").await;
+    world.proxy.crash().await;
+    let before = world.status().await["rollout"]["sampled_s"].as_f64();
+    until("it is looked at again", async || {
+        let rollout = &world.status().await["rollout"];
+        assert_eq!(rollout["state"], "analyzing", "{rollout:#}");
+        (rollout["sampled_s"].as_f64()? > before? + 1.0).then_some(())
+    })
+    .await;
+    let evidence = world.status().await["rollout"]["evidence"].to_string();
+    assert!(!evidence.contains("not measured"), "{evidence}");
+    world.end().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_version_without_an_endpoint_that_is_ready_is_not_deployed() {
     let v1 = version("v1", Arc::default()).await;

@@ -208,18 +208,29 @@ impl Running {
     }
 }
 
-/// Nobody looks after it any more: its canary gets no requests.
+/// Nobody looks after it any more: its canary gets no requests, and the version that the last rollout left stable stays so
+/// until a restart.
 fn stop(running: Running, services: &[ServicePlan]) {
     let service = running.setup.split.service().clone();
-    tracing::info!(%service, "it is not rolled out any more: requests go to its stable version");
+    let left = running.handle.shown.load().stable.clone();
     drop(running);
     let split = services
         .iter()
         .find(|plan| plan.name == service)
         .and_then(|plan| plan.split.clone());
     let Some(split) = split else { return };
-    let stable = split.versions().first().and_then(Option::clone);
-    let Some(stable) = stable.or_else(|| "stable".parse().ok()) else {
+    let configured = split.versions().first().and_then(Option::clone);
+    let left = left.and_then(|left| left.parse::<Version>().ok());
+    let left = left.filter(|left| split.versions().iter().any(|known| known.as_ref() == Some(left)));
+    match (&left, &configured) {
+        (Some(left), Some(configured)) if left != configured => tracing::warn!(
+            %service, stable = %left,
+            "it is not rolled out any more: requests go to the version that the last rollout made stable. After a restart \
+             they go to {configured}: expected stableVersion: {left}"
+        ),
+        _ => tracing::info!(%service, "it is not rolled out any more: requests go to its stable version"),
+    }
+    let Some(stable) = left.or(configured).or_else(|| "stable".parse().ok()) else {
         return;
     };
     let weights = mesh_core::split::Weights::all_to(service.clone(), stable);

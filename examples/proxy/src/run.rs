@@ -364,6 +364,9 @@ impl Process {
         self.breakers.adopt(kept);
         self.mirrors.adopt(&plan.mirrors);
         self.retries.adopt(&plan.retries);
+        for service in &plan.services {
+            service.evidence.set_users_stay(service.users_stay);
+        }
         // Before any worker routes by the plan: a rollout that goes on has its shares from the first request on.
         self.canaries
             .adopt(config, &plan.services)
@@ -382,7 +385,6 @@ impl Process {
             worker.adopt(&plan).await;
         }
         for service in &plan.services {
-            service.evidence.set_users_stay(service.users_stay);
             let (found, expected) = (service.fleet.endpoints().endpoints.len(), service.expected);
             if service.source.found.is_none() && found < expected {
                 let service = service.name.clone();

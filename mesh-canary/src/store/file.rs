@@ -225,7 +225,17 @@ fn read(path: &Path) -> Result<(Vec<(u64, Record)>, End), StoreError> {
         let message = format!("{}: {problem}", path.display());
         StoreError::new(StoreErrorKind::Corrupt, message)
     })?;
-    let next = records.last().map_or(0, |(last, _)| last.saturating_add(1));
+    // A log is made with its first record in it.
+    let Some((last, _)) = records.last() else {
+        let message = format!(
+            "{}: there is no record in it: what was decided is lost. Put back a copy ({}, if it is there), or remove it to \
+             begin anew",
+            path.display(),
+            path.with_extension("log.before").display()
+        );
+        return Err(StoreError::new(StoreErrorKind::Corrupt, message));
+    };
+    let next = last.saturating_add(1);
     let length = length as u64;
     Ok((records, End { next, length }))
 }

@@ -71,13 +71,18 @@ fn quoted(out: &mut String, text: &str) {
         match c {
             '"' => out.push_str("\\\""),
             '\\' => out.push_str("\\\\"),
-            c if c.is_control() || matches!(c, '\u{2028}' | '\u{2029}') => {
+            c if c.is_control() || is_invisible(c) => {
                 let _ = write!(out, "\\u{:04x}", u32::from(c));
             }
             c => out.push(c),
         }
     }
     out.push('"');
+}
+
+/// Ends lines, or turns the text around that comes after it.
+fn is_invisible(c: char) -> bool {
+    matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
 }
 
 #[cfg(test)]
@@ -115,7 +120,7 @@ mod tests {
             for line in [&json, &plain] {
                 let (line, after) = line.split_at(line.len() - 1);
                 prop_assert_eq!(after, "\n");
-                prop_assert!(!line.chars().any(|c| c.is_control() || c == '\u{2028}' || c == '\u{2029}'), "{:?}", line);
+                prop_assert!(!line.chars().any(|c| c.is_control() || is_invisible(c)), "{:?}", line);
             }
             let read: serde_json::Value = serde_json::from_str(&json).expect("JSON");
             prop_assert_eq!(read["path"].as_str(), Some(text.as_str()));

@@ -103,6 +103,8 @@ impl Facts {
             (Some(authority), _) => authority.as_str(),
             (None, host) => host.as_ref()?.to_str().ok()?,
         };
+        // What may stand before it is a password.
+        let authority = authority.rsplit('@').next().unwrap_or(authority);
         let host = Some(without_port(authority)).filter(|host| !host.is_empty());
         host.map(|host| cut(host, LONGEST_HOST))
     }

@@ -166,6 +166,8 @@ impl Driver {
                 self.controller = Some(controller);
                 self.trouble = None;
                 self.look_at_endpoints().await;
+                // The configuration may have changed while nobody was here.
+                self.replan().await;
                 // What the last rollout left the traffic with is told too.
                 self.tick().await;
             }
@@ -310,6 +312,11 @@ impl Driver {
             self.reopen().await;
         }
         self.look_at_endpoints().await;
+        self.replan().await;
+    }
+
+    /// Tells the rollout under way by which plan it is to go on.
+    async fn replan(&mut self) {
         let Some(controller) = &mut self.controller else {
             return;
         };

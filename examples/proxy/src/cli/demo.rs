@@ -13,6 +13,7 @@ use std::time::Duration;
 use mesh_tls::LocalCa;
 use mesh_tls::authority::LocalCaOptions;
 use serde_json::{Value, json};
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, interval, timeout};
@@ -63,7 +64,7 @@ pub(super) fn main(demo: &Demo) -> ExitCode {
     let ended = runtime
         .map_err(|error| format!("the system gives no event queue: {error}"))
         .and_then(|runtime| {
-            let ended = runtime.block_on(play(demo));
+            let ended = runtime.block_on(until_told(demo));
             runtime.shutdown_background();
             ended
         });
@@ -73,6 +74,25 @@ pub(super) fn main(demo: &Demo) -> ExitCode {
             super::print(io::stderr(), &format!("{message}\n"));
             ExitCode::FAILURE
         }
+    }
+}
+
+/// The play, until it is over or it is told to stop.
+async fn until_told(demo: &Demo) -> Result<(), String> {
+    let told = |kind| signal(kind).map_err(|error| format!("signals cannot be received: {error}"));
+    let (mut interrupt, mut terminate) = (told(SignalKind::interrupt())?, told(SignalKind::terminate())?);
+    let stopped = async {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+    };
+    tokio::select! {
+        ended = play(demo) => ended,
+        () = stopped => match demo.exit_when_done {
+            true => Err("it was stopped before the rollout was over".to_owned()),
+            false => Ok(()),
+        },
     }
 }
 
@@ -120,9 +140,14 @@ async fn play(demo: &Demo) -> Result<(), String> {
     } else {
         "succeeded"
     };
+    let as_it_should = match ended["rollout"]["state"] == wanted {
+        true => Ok(()),
+        false => Err(format!("the rollout should have ended as {wanted}, and did not")),
+    };
     if !demo.exit_when_done {
         progress.invite(&place);
-        return stopped(proxy.await);
+        stopped(proxy.await)?;
+        return as_it_should;
     }
     admin
         .post("drain", &json!({}))
@@ -132,10 +157,7 @@ async fn play(demo: &Demo) -> Result<(), String> {
         .await
         .map_err(|_| "the proxy did not end".to_owned())
         .and_then(stopped)?;
-    match ended["rollout"]["state"] == wanted {
-        true => Ok(()),
-        false => Err(format!("the rollout should have ended as {wanted}, and did not")),
-    }
+    as_it_should
 }
 
 type Ended = oneshot::Receiver<Result<(), String>>;

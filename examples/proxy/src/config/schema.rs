@@ -100,6 +100,7 @@ impl fmt::Display for Schema {
                 true => write!(f, "a whole number, at least {least}"),
                 false => write!(f, "a whole number, {least} to {most}"),
             },
+            Self::Number { most } if *most > 100.0 => write!(f, "a number, 0 to {most}"),
             Self::Number { most } if *most > 1.0 => f.write_str("a number of percent, 0 to 100"),
             Self::Number { .. } => f.write_str("a ratio, 0 to 1, as 0.05 for 5 %"),
             Self::Duration { bare, least, most } => {

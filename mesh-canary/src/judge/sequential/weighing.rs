@@ -85,7 +85,8 @@ impl Weighing {
         let (canary, stable) = (&window.canary, &window.stable);
         let (share, failed) = if self.judge.sticky {
             let users = canary.failed_users.zip(stable.failed_users);
-            self.users_unknown |= users.is_none();
+            // A window without them says nothing of errors; the next one may.
+            self.users_unknown = users.is_none();
             (f64::from(window.weight) / 100.0, users.unwrap_or_default())
         } else {
             let all = canary.requests.saturating_add(stable.requests);

@@ -247,7 +247,7 @@ impl Telemetry {
     }
 
     /// Starts the task that notes when requests of a route go otherwise than they usually do: on this bus, and as
-    /// `service_mesh_anomaly` on the page ([`anomaly`](crate::anomaly)). It stops when the handle is dropped.
+    /// `service_mesh_anomaly` on the page ([`crate::anomaly`]). It stops when the handle is dropped.
     ///
     /// # Panics
     /// Outside of a tokio runtime, as `tokio::spawn`.

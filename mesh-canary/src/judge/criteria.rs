@@ -125,15 +125,14 @@ impl Criteria {
 /// The fewest requests that have a 95th percentile.
 pub(crate) const FEWEST: u64 = 20;
 
-/// Criteria that allow no error at all are held to be kept by a version that fails less often than this: 2 995 requests
-/// without one show that.
+/// What is to be proven where no error is allowed at all, which no number of requests proves: 2 995 without one do this.
 const RAREST: f64 = 0.001;
 
 /// How many requests without an error make it unlikely (5 %) that the true rate is above `rate`.
 pub(crate) fn proving(rate: f64) -> u64 {
-    // No number of requests proves that nothing ever fails.
-    let requests = (0.05_f64.ln() / (-rate.max(RAREST)).ln_1p()).ceil();
-    // The conversion saturates, and makes 0 of "not a number".
+    let rate = if rate > 0.0 { rate } else { RAREST };
+    let requests = (0.05_f64.ln() / (-rate).ln_1p()).ceil();
+    // The conversion saturates.
     (requests as u64).max(FEWEST)
 }
 

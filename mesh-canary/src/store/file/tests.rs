@@ -55,13 +55,32 @@ async fn a_process_that_comes_back_finds_what_it_left() {
     assert_eq!(store.read(&service()).await.expect("read"), story());
 }
 
+/// A log takes its place with its first record in it: one without any has lost it.
+#[test]
+fn a_log_without_a_whole_record_is_damage_and_nothing_begins_anew_in_it() {
+    let story = story();
+    let first = written(&story[..1]);
+    for cut in 0..first.len() {
+        let dir = left(&first[..cut]);
+        let store = FileStore::open(dir.path()).expect("opened");
+        let error = store.0.read(&service()).expect_err("its record is lost");
+        assert_eq!(error.kind(), StoreErrorKind::Corrupt, "cut at {cut}: {error}");
+        assert!(error.to_string().contains("orders.log.before"), "{error}");
+        let (position, record) = &story[0];
+        assert!(
+            store.0.append(&service(), *position, record).is_err(),
+            "cut at {cut}"
+        );
+    }
+}
+
 /// A crash while a record is written leaves any part of it.
 #[test]
 fn a_log_cut_at_any_byte_goes_on_from_its_last_whole_record() {
     let story = story();
     let content = written(&story);
     let ends: Vec<usize> = (0..=story.len()).map(|n| written(&story[..n]).len()).collect();
-    for cut in 0..=content.len() {
+    for cut in ends[1]..=content.len() {
         let whole = ends.iter().filter(|end| **end > 0 && **end <= cut).count();
         let dir = left(&content[..cut]);
         let store = FileStore::open(dir.path()).expect("opened");

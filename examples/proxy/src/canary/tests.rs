@@ -235,7 +235,10 @@ async fn a_bad_version_is_rolled_back_with_its_figures() {
     while let Some(Some(event)) = futures_util::FutureExt::now_or_never(events.next()) {
         kinds.push(event.kind());
     }
-    assert_eq!(kinds, ["canary_step", "canary_rolled_back"]);
+    assert_eq!(
+        kinds,
+        ["canary_step", "canary_rolling_back", "canary_rolled_back"]
+    );
     let refused = world.start().await.expect_err("it was rolled back");
     assert!(
         matches!(&refused, Refusal::Conflict(why) if why.contains("--retry")),

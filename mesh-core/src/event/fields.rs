@@ -45,7 +45,7 @@ impl MeshEvent {
     /// use mesh_core::event::{Field, MeshEvent};
     ///
     /// let event = MeshEvent::TooFewEndpoints { service: "orders".parse()?, found: 2, expected: 3 };
-    /// let [service, found, expected] = event.fields()[..].try_into().expect("three");
+    /// let [service, found, expected]: [_; 3] = event.fields().try_into().expect("three");
     /// assert_eq!(service, ("service", Field::Text("orders".into())));
     /// assert_eq!((found, expected), (("found", Field::Number(2.0)), ("expected", Field::Number(3.0))));
     /// # Ok::<(), mesh_core::BoxError>(())

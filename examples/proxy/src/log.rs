@@ -56,15 +56,15 @@ pub async fn events(mut events: Events) {
             | MeshEvent::PanicLeft { .. }
             | MeshEvent::DiscoverySynced { .. }
             | MeshEvent::RateLimitShared { .. }
+            | MeshEvent::AnomalyEnded { .. }
+            | MeshEvent::HealthChanged { healthy: true, .. } => tracing::info!(event = kind, "{event}"),
+            // Whoever found out, or decided, has told it with more.
+            MeshEvent::PeerUntrusted { .. }
             | MeshEvent::CanaryStep { .. }
             | MeshEvent::CanaryResumed { .. }
             | MeshEvent::CanaryApproved { .. }
             | MeshEvent::CanaryReplanned { .. }
             | MeshEvent::CanaryPromoted { .. }
-            | MeshEvent::AnomalyEnded { .. }
-            | MeshEvent::HealthChanged { healthy: true, .. } => tracing::info!(event = kind, "{event}"),
-            // Whoever found out has told it with more.
-            MeshEvent::PeerUntrusted { .. }
             | MeshEvent::CertificateRotated { .. }
             | MeshEvent::ConfigReloaded
             | MeshEvent::ConfigRejected { .. }

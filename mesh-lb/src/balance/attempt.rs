@@ -79,7 +79,7 @@ impl Balance {
     ) -> Result<(Response<Body>, AttemptInfo), Error> {
         let blame = Patience::with(&request);
         let mut tried = Tried::of(&request);
-        let mut rested = Rested::Use;
+        let mut rested = None;
         let mut patience = None;
         for number in 1.. {
             let claim = self.begin(&mut request, version, tried.endpoints()).await?;
@@ -91,8 +91,14 @@ impl Balance {
                 attempt,
             } = claim;
             tried.begun(endpoint.id());
+            let copy = Copy::of(&request);
+            let at_best = if copy.is_some() {
+                Rested::Use
+            } else {
+                Rested::Proven
+            };
             let terms = Terms {
-                rested,
+                rested: rested.unwrap_or(at_best),
                 begun: attempt.begun(),
                 patience: *patience.get_or_insert_with(|| self.patience(attempt.begun())),
             };
@@ -101,7 +107,6 @@ impl Balance {
                 _in_flight: in_flight,
                 _permit: permit,
             };
-            let copy = Copy::of(&request);
             let mut reused = false;
             let failure = match pool.send(request, guards, terms, &mut reused).await {
                 Ok((response, peer)) => {
@@ -138,7 +143,7 @@ impl Balance {
                     tracing::debug!(%error, attempt = number, "sending again");
                     if !avoid {
                         // Where one broke, those beside it are about to: they must not use up the attempts.
-                        rested = Rested::Avoid;
+                        rested = Some(Rested::Avoid);
                     }
                     tried.add(endpoint);
                     request = again;

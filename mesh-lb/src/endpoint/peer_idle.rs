@@ -3,7 +3,8 @@
 //!
 //! A server that closes after a second, asked once a second, closes under the request. A request that may be
 //! sent again is, others are lost; so what the endpoint says (`Keep-Alive: timeout=5`) is believed, and what it does
-//! is remembered.
+//! is remembered. Until then a request that cannot be sent again is trusted to a connection only that has rested for less
+//! than others have outlived.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -15,6 +16,9 @@ use tokio::time::Instant;
 /// A connection that was closed sooner was closed for another reason.
 const SHORTEST: Duration = Duration::from_millis(200);
 
+/// A rest that no server ends, as far as is known: the shortest that are configured are of a second.
+const HARMLESS: Duration = Duration::from_millis(500);
+
 /// What was seen is believed for this long; the endpoint may be configured anew.
 const BELIEVED_FOR: Duration = Duration::from_secs(300);
 
@@ -24,6 +28,8 @@ pub(crate) struct PeerIdle {
     limit: AtomicU64,
     /// What it said last, in milliseconds; 0: nothing. Written under the lock.
     told: AtomicU64,
+    /// The longest rest after which a connection was still open, in milliseconds.
+    outlived: AtomicU64,
     slow: Mutex<Slow>,
 }
 
@@ -40,6 +46,7 @@ impl PeerIdle {
         Self {
             limit: AtomicU64::new(0),
             told: AtomicU64::new(0),
+            outlived: AtomicU64::new(0),
             slow: Mutex::default(),
         }
     }
@@ -52,12 +59,34 @@ impl PeerIdle {
         }
     }
 
+    /// The same, for a request that is lost if it is closed: others have rested for longer, with a tenth to spare, or the
+    /// endpoint says that they may.
+    pub(crate) fn is_proven(&self, rest: Duration) -> bool {
+        let outlived = Duration::from_millis(self.outlived.load(Ordering::Relaxed));
+        self.is_safe(rest)
+            && (rest < HARMLESS || rest < outlived - outlived / 10 || self.told.load(Ordering::Relaxed) > 0)
+    }
+
+    /// A connection that has rested for so long is still open.
+    pub(crate) fn open_after(&self, rest: Duration) {
+        let rest = in_millis(rest);
+        // Nearly always another one has rested for longer.
+        if self.outlived.load(Ordering::Relaxed) < rest {
+            self.outlived.fetch_max(rest, Ordering::Relaxed);
+        }
+    }
+
+    /// A connection was closed that had rested for so long at least: none may be expected to rest for longer.
+    pub(crate) fn closed_beyond(&self, rest: Duration) {
+        self.outlived.fetch_min(in_millis(rest), Ordering::Relaxed);
+    }
+
     /// What a response says about its connection.
     pub(crate) fn read(&self, headers: &HeaderMap) {
         let Some(told) = headers.get("keep-alive").and_then(timeout_of) else {
             return;
         };
-        let told = u64::try_from(told.as_millis()).unwrap_or(u64::MAX);
+        let told = in_millis(told);
         // Nearly always it says what it said before.
         if self.told.load(Ordering::Relaxed) != told {
             let slow = self.slow.lock();
@@ -68,6 +97,7 @@ impl PeerIdle {
 
     /// The endpoint closed a connection that had rested for so long.
     pub(crate) fn closed_after(&self, rest: Duration, now: Instant) {
+        self.closed_beyond(rest);
         if rest < SHORTEST {
             return;
         }
@@ -103,10 +133,14 @@ impl PeerIdle {
         let limit = told.map(Duration::from_millis).into_iter().chain(seen).min();
         let millis = limit.map_or(0, |limit| {
             let before = limit - limit / 10;
-            u64::try_from(before.as_millis()).unwrap_or(u64::MAX).max(1)
+            in_millis(before).max(1)
         });
         self.limit.store(millis, Ordering::Relaxed);
     }
+}
+
+fn in_millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// The `timeout` of a `Keep-Alive` field, in whole seconds.
@@ -157,6 +191,27 @@ mod tests {
         assert!(!idle.is_safe(SECOND));
         idle.forget(now + 301 * SECOND);
         assert!(idle.is_safe(SECOND));
+    }
+
+    #[test]
+    fn a_request_that_cannot_be_sent_again_is_trusted_to_what_others_have_outlived() {
+        let idle = PeerIdle::new();
+        assert!(idle.is_safe(SECOND), "nothing is known against it");
+        assert!(!idle.is_proven(SECOND), "nor for it");
+        assert!(idle.is_proven(SECOND / 4), "no server closes so soon");
+        idle.open_after(SECOND);
+        assert!(idle.is_proven(SECOND - SECOND / 5));
+        assert!(!idle.is_proven(SECOND - SECOND / 20), "a tenth to spare");
+        idle.open_after(30 * SECOND);
+        assert!(idle.is_proven(26 * SECOND));
+        idle.closed_beyond(4 * SECOND);
+        assert!(
+            !idle.is_proven(4 * SECOND),
+            "a restarted one lets them rest for less"
+        );
+        assert!(idle.is_proven(3 * SECOND));
+        assert!(says("timeout=5").is_proven(4 * SECOND));
+        assert!(!says("timeout=5").is_proven(5 * SECOND));
     }
 
     #[test]

@@ -24,6 +24,7 @@ use super::limits::{RequestPermit, ServiceLimits};
 use super::peer_idle::PeerIdle;
 use super::recovery::Recovery;
 use super::settings::{Limits, PoolSettings, Protocol};
+use super::sweep;
 use crate::load::{EndpointLoad, InFlight};
 use connecting::Leave;
 
@@ -47,8 +48,13 @@ pub(crate) struct Terms {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Rested {
     Use,
+    /// On one that will not be closed meanwhile, as far as can be known: the request cannot be sent again.
+    Proven,
     Avoid,
 }
+
+/// How many connections that a request cannot be trusted to it looks at before it gets one of its own.
+const UNPROVEN: usize = 4;
 
 /// The connections to one endpoint.
 pub(crate) struct EndpointPool {
@@ -147,8 +153,8 @@ impl EndpointPool {
         reused: &mut bool,
     ) -> Result<Answered<Body>, SendFailure> {
         let at_hand = match terms.rested {
-            Rested::Use => self.at_hand(terms.begun).await,
             Rested::Avoid => None,
+            rested => self.at_hand(rested, terms.begun).await,
         };
         *reused = at_hand.is_some();
         let route = match at_hand {
@@ -184,11 +190,11 @@ impl EndpointPool {
     }
 
     /// A connection or a stream that can be used at once.
-    async fn at_hand(&self, now: Instant) -> Option<Route> {
+    async fn at_hand(&self, rested: Rested, now: Instant) -> Option<Route> {
         if self.spoken.load(Ordering::Relaxed) == HTTP2 {
             self.http2.stream().map(Route::Http2)
         } else {
-            self.rested(now).await.map(Route::Http1)
+            self.rested(rested, now).await.map(Route::Http1)
         }
     }
 
@@ -228,21 +234,36 @@ impl EndpointPool {
     }
 
     /// A connection at rest that is still good: it is polled once, here.
-    async fn rested(&self, now: Instant) -> Option<Box<Http1>> {
+    async fn rested(&self, rested: Rested, now: Instant) -> Option<Box<Http1>> {
         // Unconstrained, since to a task that has used up its turn a closed connection seems to be open.
         tokio::task::unconstrained(poll_fn(|cx| {
-            while let Some(mut connection) = self.idle.take() {
+            let mut unproven = Vec::new();
+            let mut found = None;
+            while unproven.len() < UNPROVEN
+                && let Some(mut connection) = self.idle.take()
+            {
                 if connection.is_dismissed() {
                     continue;
                 }
                 let rest = connection.rest(now);
                 if !connection.is_ready(cx) {
                     self.peer_idle.closed_after(rest, now);
-                } else if self.peer_idle.is_safe(rest) {
-                    return Poll::Ready(Some(connection));
+                } else if !self.peer_idle.is_safe(rest) {
+                    drop(connection);
+                } else if rested == Rested::Proven && !self.peer_idle.is_proven(rest) {
+                    unproven.push(connection);
+                } else {
+                    found = Some(connection);
+                    break;
                 }
             }
-            Poll::Ready(None)
+            // They are of use to others, and what they outlive is proof for the next one.
+            for connection in unproven {
+                if self.idle.put(connection).is_ok() {
+                    self.limits.connection_returned();
+                }
+            }
+            Poll::Ready(found)
         }))
         .await
     }
@@ -267,10 +288,19 @@ impl EndpointPool {
     /// Closes what the other side has closed and what has rested for more than `max_rest` sweeps.
     pub(crate) fn sweep(&self, cx: &mut Context<'_>, max_rest: u32) {
         let epoch = self.epoch.fetch_add(1, Ordering::Relaxed).wrapping_add(1);
-        self.idle
-            .retain(|c| epoch.wrapping_sub(c.rested()) <= max_rest && c.is_ready(cx));
+        let now = Instant::now();
+        self.idle.retain(|c| {
+            let rest = c.rest(now);
+            if !c.is_ready(cx) {
+                // Since the last sweep, at some time.
+                self.peer_idle.closed_beyond(rest.saturating_sub(sweep::INTERVAL));
+                return false;
+            }
+            self.peer_idle.open_after(rest);
+            epoch.wrapping_sub(c.rested()) <= max_rest
+        });
         self.http2.sweep(epoch, max_rest);
-        self.peer_idle.forget(Instant::now());
+        self.peer_idle.forget(now);
     }
 
     /// Whether connecting failed a moment ago, so that others are to be preferred.

@@ -11,7 +11,7 @@ use super::settings::PoolSettings;
 
 /// How often connections at rest are looked at. A connection the endpoint closed is noticed at its next use
 /// anyway; the broom keeps sockets from lingering half closed when there is no next use.
-const INTERVAL: Duration = Duration::from_secs(1);
+pub(super) const INTERVAL: Duration = Duration::from_secs(1);
 
 /// The task that sweeps. It ends when this is dropped.
 pub(crate) struct Sweeper(JoinHandle<()>);

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
 
+use mesh_core::body::Body;
 use mesh_core::{EndpointSet, ErrorKind, live};
 use mesh_lb::discovery::LiveWatch;
 use mesh_lb::fleet::EndpointState;
@@ -10,7 +12,9 @@ use mesh_lb::{Balance, Fleet, FleetPolicy, RoundRobin};
 use tokio::io::{AsyncWriteExt, DuplexStream};
 use tokio::time::{Instant, sleep};
 
-use crate::support::{HELLO, Net, endpoint, get, hello, over, read_head, seconds, send, text, until};
+use crate::support::{
+    Count, HELLO, Net, endpoint, get, hello, over, post, read_head, seconds, send, text, until, write,
+};
 
 const FAILS: &str = "HTTP/1.1 500 Internal Server Error\r\ncontent-length: 0\r\n\r\n";
 
@@ -209,6 +213,52 @@ async fn a_server_that_closes_after_a_second_is_not_met_on_a_dying_connection_tw
     for _ in 0..60 {
         assert_eq!(text(&balance, get()).await.expect("answered"), "hello");
         sleep(seconds(1)).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_post_is_never_sent_on_a_connection_that_may_be_dying() {
+    let reached = Count::default();
+    let seen = reached.clone();
+    let net = Net::new().serves(1, move |mut io, _| {
+        let seen = seen.clone();
+        async move {
+            // It has decided to close a moment before that arrives, and reads no request meanwhile.
+            let (decides, closes) = (Duration::from_millis(990), Duration::from_millis(1_010));
+            let mut since = Instant::now();
+            while let Ok(Some(_)) = tokio::time::timeout(closes, read_head(&mut io)).await {
+                if since.elapsed() >= decides {
+                    return;
+                }
+                seen.add();
+                write(&mut io, HELLO).await;
+                since = Instant::now();
+            }
+        }
+    });
+    let (balance, _) = over(&net, &[1]).start();
+    for _ in 0..60 {
+        assert_eq!(
+            text(&balance, post(Body::empty())).await.expect("answered"),
+            "hello"
+        );
+        sleep(seconds(1)).await;
+    }
+    assert_eq!(reached.get(), 60);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_post_is_sent_on_a_connection_that_has_rested_for_less_than_another_one_does() {
+    let net = Net::new().serves(1, |mut io, _| async move {
+        while read_head(&mut io).await.is_some() {
+            write(&mut io, HELLO).await;
+        }
+    });
+    let (balance, _) = over(&net, &[1]).start();
+    for (rest, connects) in [(100, 1), (3_000, 1), (3_000, 2), (3_000, 2), (100, 2)] {
+        text(&balance, post(Body::empty())).await.expect("answered");
+        assert_eq!(net.connects(1), connects);
+        sleep(Duration::from_millis(rest)).await;
     }
 }
 

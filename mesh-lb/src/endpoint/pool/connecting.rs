@@ -16,7 +16,7 @@ use super::super::io::BoxedIo;
 use super::super::limits::ConnectionPermit;
 use super::super::recovery::Turn;
 use super::super::settings::Protocol;
-use super::{EndpointPool, HTTP1, HTTP2, Route};
+use super::{EndpointPool, HTTP1, HTTP2, Rested, Route};
 
 /// What came of waiting for a connection.
 pub(super) enum Leave {
@@ -153,7 +153,7 @@ impl EndpointPool {
                 // In line before looking, so that what becomes free in between is told.
                 returned.as_mut().enable();
                 freed.as_mut().enable();
-                if let Some(connection) = self.rested(Instant::now()).await {
+                if let Some(connection) = self.rested(Rested::Use, Instant::now()).await {
                     return Leave::Use(Route::Http1(connection));
                 }
                 if streams && let Some(stream) = self.http2.stream() {

@@ -20,6 +20,7 @@ mod pool;
 mod recovery;
 mod settings;
 mod sweep;
+mod wakes;
 
 pub use settings::{Limits, PoolSettings, Protocol};
 

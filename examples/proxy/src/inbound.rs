@@ -162,23 +162,34 @@ impl Connection {
     /// # Errors
     /// None: what fails is refused.
     pub async fn answer(self: Arc<Self>, request: Request<Body>) -> Result<Answer, Infallible> {
+        // Used where it lies: it is long, and so is the request in it.
+        let mut decided = match self.decide(request) {
+            Ok(decided) => decided,
+            Err(answer) => return Ok(answer),
+        };
         let Decided {
-            mut order,
+            order,
             place,
             request,
             upgrade,
             asked,
             questions,
-        } = match self.decide(request) {
-            Ok(decided) => decided,
-            Err(answer) => return Ok(answer),
-        };
+        } = &mut decided;
         if !questions.is_empty() {
             let telemetry = &place.serving.plan.telemetry;
             // Boxed, since most requests wait for nobody here.
             if let Some(limited) = Box::pin(ask(questions, order.received, telemetry)).await {
-                let limited = self.limit(&limited, order.grpc, order.marks, order.record);
-                return Ok(readable(limited, order.cors.as_deref()));
+                let Order {
+                    grpc,
+                    marks,
+                    record,
+                    cors,
+                    ..
+                } = decided.order;
+                return Ok(readable(
+                    self.limit(&limited, grpc, marks, record),
+                    cors.as_deref(),
+                ));
             }
         }
         if order.deadline.is_some_and(|deadline| deadline <= order.received) {
@@ -186,7 +197,7 @@ impl Connection {
                 ErrorKind::Timeout,
                 "the caller did not wait for an answer, so it was not sent on",
             );
-            return Ok(self.finish(order, Err(late)));
+            return Ok(self.finish(decided.order, Err(late)));
         }
         let decision = &place.serving.plan.table.decisions()[place.decision];
         let prepared = &place.serving.plan.prepared[place.decision];
@@ -201,10 +212,9 @@ impl Connection {
             received: order.received,
             due: prepared.timeout.map(|limit| order.received + limit),
         };
-        let mirrors = prepared.mirrors.iter().filter(|_| upgrade.is_none());
-        let request = mirrors.fold(request, |request, mirror| {
-            mirror.copy(&place.serving, request, order.received)
-        });
+        for mirror in prepared.mirrors.iter().filter(|_| upgrade.is_none()) {
+            mirror.copy(&place.serving, request, order.received);
+        }
         if let (Some(retries), None) = (&prepared.retries, &upgrade) {
             let trouble = Trouble {
                 faults: prepared.faults.as_ref(),
@@ -214,33 +224,33 @@ impl Connection {
             let sent = Box::pin(again::send(
                 retries,
                 attempt,
-                request,
+                taken(request),
                 trouble,
                 order.standing.clone(),
             ));
             let sent = before(order.deadline, pin!(sent)).await;
-            let finished = sent.map(|response| self.back(response, &mut order, decision));
-            return Ok(self.finish(order, finished));
+            let finished = sent.map(|response| self.back(response, order, decision));
+            return Ok(self.finish(decided.order, finished));
         }
         let trouble = prepared
             .faults
             .as_ref()
             .and_then(|faults| faults.begin(asked.as_deref(), fastrand::u64(..), order.received));
-        if let Some(client) = upgrade {
+        if let Some(client) = upgrade.take() {
             // Boxed, since it is rare and would make every request's future larger.
-            let upgraded = self.upgrade(attempt, request, client, &mut order, decision, trouble);
+            let upgraded = self.upgrade(attempt, request, client, order, decision, trouble);
             let upgraded = Box::pin(upgraded).await;
-            return Ok(self.finish(order, upgraded));
+            return Ok(self.finish(decided.order, upgraded));
         }
         let sent = match trouble {
             None => before(order.deadline, pin!(attempt.send(request))).await,
             Some(trouble) => {
-                let troubled = Box::pin(in_trouble(trouble, attempt, request));
+                let troubled = Box::pin(in_trouble(trouble, &attempt, request));
                 before(order.deadline, pin!(troubled)).await
             }
         };
-        let finished = sent.map(|(response, _)| self.back(response, &mut order, decision));
-        Ok(self.finish(order, finished))
+        let finished = sent.map(|(response, _)| self.back(response, order, decision));
+        Ok(self.finish(decided.order, finished))
     }
 
     /// Fits a response to go back that was checked when it came.
@@ -427,7 +437,7 @@ impl Connection {
     async fn upgrade(
         &self,
         attempt: Attempt<'_>,
-        request: Request<Body>,
+        request: &mut Request<Body>,
         client: OnUpgrade,
         order: &mut Order,
         decision: &Decision,
@@ -547,6 +557,11 @@ impl Connection {
         }
         record.on_response(forward::refuse(error, grpc, version, marks, &self.peer))
     }
+}
+
+/// What cannot be used where it lies.
+fn taken(request: &mut Request<Body>) -> Request<Body> {
+    std::mem::replace(request, Request::new(Body::empty()))
 }
 
 /// An answer that lasts as long as it is allowed, if it lasts.

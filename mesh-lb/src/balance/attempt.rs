@@ -60,29 +60,30 @@ impl Balance {
     /// attempts are used up.
     pub async fn send(
         &self,
-        request: Request<Body>,
+        mut request: Request<Body>,
         version: Option<&Version>,
     ) -> Result<(Response<Body>, AttemptInfo), Error> {
-        self.send_watched(request, version, &mut |_| {}).await
+        self.send_watched(&mut request, version, &mut |_| {}).await
     }
 
     /// The same, and `watch` is told of each attempt at this request when it has ended, as the
-    /// [observer](super::BalanceBuilder::observe) is of those at all.
+    /// [observer](super::BalanceBuilder::observe) is of those at all. The request stays in its place until a connection takes
+    /// it, and leaves an empty one there: it is long, and need not be moved from future to future.
     ///
     /// # Errors
     /// As [`Balance::send`].
     pub async fn send_watched(
         &self,
-        mut request: Request<Body>,
+        request: &mut Request<Body>,
         version: Option<&Version>,
         watch: Watch<'_>,
     ) -> Result<(Response<Body>, AttemptInfo), Error> {
-        let blame = Patience::with(&request);
-        let mut tried = Tried::of(&request);
+        let blame = Patience::with(request);
+        let mut tried = Tried::of(request);
         let mut rested = None;
         let mut patience = None;
         for number in 1.. {
-            let claim = self.begin(&mut request, version, tried.endpoints()).await?;
+            let claim = self.begin(request, version, tried.endpoints()).await?;
             let Claim {
                 endpoint,
                 pool,
@@ -91,7 +92,7 @@ impl Balance {
                 attempt,
             } = claim;
             tried.begun(endpoint.id());
-            let copy = Copy::of(&request);
+            let copy = Copy::of(request);
             let at_best = if copy.is_some() {
                 Rested::Use
             } else {
@@ -108,7 +109,7 @@ impl Balance {
                 _permit: permit,
             };
             let mut reused = false;
-            let failure = match pool.send(request, guards, terms, &mut reused).await {
+            let failure = match pool.send(request, guards, &terms, &mut reused).await {
                 Ok((response, peer)) => {
                     let info = under_way.answered(outcome_of(&response), peer);
                     return Ok((response, info));
@@ -117,14 +118,12 @@ impl Balance {
             };
             // A stream may be refused for want of room: another endpoint has more.
             let avoid = !reused || matches!(failure, SendFailure::NotProcessed(_));
-            let is_news = !matches!(failure, SendFailure::Untried(..));
+            let is_news = !matches!(failure, SendFailure::Untried(_));
             let (error, again) = match failure {
-                SendFailure::Unsent(error, request) | SendFailure::Untried(error, request) => {
-                    (error, Some(*request))
-                }
-                SendFailure::NotProcessed(error) => (error.not_processed(), copy.map(Copy::into_request)),
-                SendFailure::Reset(error) => (error, copy.map(Copy::into_request)),
-                SendFailure::Broken(error) if reused => (error, copy.map(Copy::into_request)),
+                SendFailure::Unsent(error) | SendFailure::Untried(error) => (error, Some(None)),
+                SendFailure::NotProcessed(error) => (error.not_processed(), copy.map(Some)),
+                SendFailure::Reset(error) => (error, copy.map(Some)),
+                SendFailure::Broken(error) if reused => (error, copy.map(Some)),
                 SendFailure::Broken(error) | SendFailure::Failed(error) => (error, None),
             };
             // That a rested connection was closed says nothing against its endpoint, and a failure counts once.
@@ -146,7 +145,9 @@ impl Balance {
                         rested = Some(Rested::Avoid);
                     }
                     tried.add(endpoint);
-                    request = again;
+                    if let Some(copy) = again {
+                        *request = copy.into_request();
+                    }
                 }
                 _ => {
                     tracing::debug!(%error, attempt = number, reused, "not sent again");
@@ -165,10 +166,11 @@ impl Balance {
     /// As [`Balance::send`]. Only connecting is tried again.
     pub async fn send_upgrade(
         &self,
-        request: Request<Body>,
+        mut request: Request<Body>,
         version: Option<&Version>,
     ) -> Result<(Response<Incoming>, AttemptInfo), Error> {
-        self.send_upgrade_watched(request, version, &mut |_| {}).await
+        self.send_upgrade_watched(&mut request, version, &mut |_| {})
+            .await
     }
 
     /// The same, and `watch` is told of each attempt at this request when it has ended.
@@ -177,12 +179,12 @@ impl Balance {
     /// As [`Balance::send_upgrade`].
     pub async fn send_upgrade_watched(
         &self,
-        mut request: Request<Body>,
+        request: &mut Request<Body>,
         version: Option<&Version>,
         watch: Watch<'_>,
     ) -> Result<(Response<Incoming>, AttemptInfo), Error> {
-        let blame = Patience::with(&request);
-        let mut tried = Tried::of(&request);
+        let blame = Patience::with(request);
+        let mut tried = Tried::of(request);
         let mut patience = None;
         for number in 1.. {
             let Claim {
@@ -191,7 +193,7 @@ impl Balance {
                 in_flight,
                 permit,
                 attempt,
-            } = self.begin(&mut request, version, tried.endpoints()).await?;
+            } = self.begin(request, version, tried.endpoints()).await?;
             tried.begun(endpoint.id());
             let patience = *patience.get_or_insert_with(|| self.patience(attempt.begun()));
             let under_way = self.under_way(endpoint, attempt, number, &blame, &mut *watch);
@@ -200,13 +202,13 @@ impl Balance {
                 _permit: permit,
             };
             let sent = pool.send_upgrade(request, guards, patience).await;
-            let is_news = !matches!(sent, Err(SendFailure::Untried(..)));
+            let is_news = !matches!(sent, Err(SendFailure::Untried(_)));
             match sent {
                 Ok((response, peer)) => {
                     let info = under_way.answered(outcome_of(&response), peer);
                     return Ok((response, info));
                 }
-                Err(SendFailure::Unsent(error, again) | SendFailure::Untried(error, again)) => {
+                Err(SendFailure::Unsent(error) | SendFailure::Untried(error)) => {
                     tried.add(under_way.endpoint.id().clone());
                     match is_news {
                         true => under_way.failed(error.kind()),
@@ -215,7 +217,6 @@ impl Balance {
                     if number as usize >= MAX_ATTEMPTS || error.kind() != ErrorKind::UpstreamConnect {
                         return Err(error);
                     }
-                    request = *again;
                 }
                 Err(
                     SendFailure::NotProcessed(error)

@@ -2,16 +2,14 @@
 
 use std::io;
 
-use http::Request;
-use mesh_core::body::Body;
 use mesh_core::{Error, ErrorKind};
 
 /// How sending failed.
 pub(crate) enum SendFailure {
-    /// Nothing of the request was sent; here it is.
-    Unsent(Error, Box<Request<Body>>),
+    /// Nothing of the request was sent; it is where it was.
+    Unsent(Error),
     /// Nothing was tried, since connecting failed a moment ago. That was told then and says nothing new.
-    Untried(Error, Box<Request<Body>>),
+    Untried(Error),
     /// The endpoint said that it did nothing with it.
     NotProcessed(Error),
     /// The connection broke before any answer. The endpoint may have acted on the request, or never seen it.
@@ -35,12 +33,11 @@ impl NoConnection {
         Self { error, tried: false }
     }
 
-    pub(super) fn failure(self, request: Request<Body>) -> SendFailure {
-        let failure = match self.tried {
-            true => SendFailure::Unsent,
-            false => SendFailure::Untried,
-        };
-        failure(self.error, Box::new(request))
+    pub(super) fn failure(self) -> SendFailure {
+        match self.tried {
+            true => SendFailure::Unsent(self.error),
+            false => SendFailure::Untried(self.error),
+        }
     }
 }
 

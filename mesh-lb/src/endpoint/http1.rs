@@ -3,7 +3,8 @@
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -19,16 +20,18 @@ use mesh_core::{BoxError, Error, ErrorKind, PeerInfo};
 use tokio::time::Instant;
 
 use super::failure::{SendFailure, failure, lost};
+use super::fit::taken;
 use super::io::BoxedIo;
 use super::limits::ConnectionPermit;
 use super::pool::{EndpointPool, Guards};
 use super::settings::PoolSettings;
+use super::wakes::Wakes;
 
 /// A connection that serves one request at a time.
 pub(crate) struct Http1 {
     send: http1::SendRequest<Body>,
-    connection: http1::Connection<TokioIo<BoxedIo>, Body>,
-    open: bool,
+    line: Line,
+    wakes: Wakes,
     /// The pool's epoch in which it came to rest.
     rested: u32,
     rested_since: Instant,
@@ -36,36 +39,18 @@ pub(crate) struct Http1 {
     used: bool,
     /// Who is at the other end, if the connector verified it.
     peer: Option<Arc<PeerInfo>>,
-    /// What ends it when that one is not trusted any more.
-    control: Option<ConnectionControl>,
     _permit: ConnectionPermit,
 }
 
-impl Http1 {
-    /// Begins HTTP/1.1 on a fresh connection.
-    pub(crate) async fn handshake(
-        io: BoxedIo,
-        settings: &PoolSettings,
-        permit: ConnectionPermit,
-        peer: Option<Arc<PeerInfo>>,
-        control: Option<ConnectionControl>,
-    ) -> Result<Box<Self>, hyper::Error> {
-        let mut builder = http1::Builder::new();
-        builder.max_buf_size(settings.max_head_bytes.max(8 * 1024));
-        let (send, connection) = builder.handshake(TokioIo::new(io)).await?;
-        Ok(Box::new(Self {
-            send,
-            connection,
-            open: true,
-            rested: 0,
-            rested_since: Instant::now(),
-            used: false,
-            peer,
-            control,
-            _permit: permit,
-        }))
-    }
+/// What has to be polled.
+struct Line {
+    connection: http1::Connection<TokioIo<BoxedIo>, Body>,
+    open: bool,
+    /// What ends it when whom it leads to is not trusted any more.
+    control: Option<ConnectionControl>,
+}
 
+impl Line {
     /// Lets the connection read and write. Whether it is still open.
     fn poll(&mut self, cx: &mut Context<'_>) -> bool {
         if self.open && Pin::new(&mut self.connection).poll(cx).is_ready() {
@@ -84,16 +69,58 @@ impl Http1 {
         }
         self.poll(cx)
     }
+}
+
+impl Http1 {
+    /// Begins HTTP/1.1 on a fresh connection.
+    pub(crate) async fn handshake(
+        io: BoxedIo,
+        settings: &PoolSettings,
+        permit: ConnectionPermit,
+        peer: Option<Arc<PeerInfo>>,
+        control: Option<ConnectionControl>,
+    ) -> Result<Box<Self>, hyper::Error> {
+        let mut builder = http1::Builder::new();
+        builder.max_buf_size(settings.max_head_bytes.max(8 * 1024));
+        let (send, connection) = builder.handshake(TokioIo::new(io)).await?;
+        Ok(Box::new(Self {
+            send,
+            line: Line {
+                connection,
+                open: true,
+                control,
+            },
+            wakes: Wakes::new(),
+            rested: 0,
+            rested_since: Instant::now(),
+            used: false,
+            peer,
+            _permit: permit,
+        }))
+    }
 
     /// Whether it was told to end.
     pub(crate) fn is_dismissed(&self) -> bool {
-        self.control.as_ref().is_some_and(|control| !control.is_free())
+        let control = self.line.control.as_ref();
+        control.is_some_and(|control| !control.is_free())
     }
 
     /// Whether it can take a request: nothing is half sent or half read, no byte came unasked, and neither the
-    /// other side has closed it nor was it told to end here.
-    pub(crate) fn is_ready(&mut self, cx: &mut Context<'_>) -> bool {
-        !self.is_dismissed() && self.poll(cx) && self.send.is_ready()
+    /// other side has closed it nor was it told to end here. It is looked at only if anything came since it was asked this
+    /// last.
+    pub(crate) fn is_ready(&mut self) -> bool {
+        if self.wakes.are_due() {
+            let line = &mut self.line;
+            self.wakes.poll_at_rest(|cx| line.poll(cx));
+        }
+        !self.is_dismissed() && self.line.open && self.send.is_ready()
+    }
+
+    /// Comes to rest: whether it can take another request.
+    fn settle(&mut self) -> bool {
+        let line = &mut self.line;
+        self.wakes.poll_at_rest(|cx| line.poll(cx));
+        self.is_ready()
     }
 
     /// Whether it has carried a request before.
@@ -132,7 +159,7 @@ pub(crate) async fn upgrade(
     io: BoxedIo,
     control: Option<ConnectionControl>,
     settings: &PoolSettings,
-    request: Request<Body>,
+    request: &mut Request<Body>,
 ) -> Result<Response<Incoming>, SendFailure> {
     // A tunnel is cut at once when whom it leads to is not trusted any more.
     let io = Controlled::new(io, control, Order::Leave);
@@ -140,9 +167,9 @@ pub(crate) async fn upgrade(
     builder.max_buf_size(settings.max_head_bytes.max(8 * 1024));
     let (mut send, connection) = match builder.handshake(TokioIo::new(io)).await {
         Ok(begun) => begun,
-        Err(error) => return Err(SendFailure::Unsent(failure(error), Box::new(request))),
+        Err(error) => return Err(SendFailure::Unsent(failure(error))),
     };
-    let response = send.send_request(request);
+    let response = send.send_request(taken(request));
     // Without its sender it takes no further request, so it ends with this one, or gives its bytes to the tunnel.
     tokio::spawn(async move {
         if let Err(error) = connection.with_upgrades().await {
@@ -157,7 +184,7 @@ pub(crate) async fn upgrade(
 /// A request's body that tells whether all of it was handed to the connection.
 struct Upload {
     body: Body,
-    done: Arc<std::sync::atomic::AtomicBool>,
+    done: Arc<AtomicBool>,
 }
 
 impl http_body::Body for Upload {
@@ -168,9 +195,9 @@ impl http_body::Body for Upload {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        let frame = std::task::ready!(Pin::new(&mut self.body).poll_frame(cx));
+        let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
         if frame.is_none() || self.body.is_end_stream() {
-            self.done.store(true, std::sync::atomic::Ordering::Relaxed);
+            self.done.store(true, Ordering::Relaxed);
         }
         Poll::Ready(frame)
     }
@@ -187,55 +214,51 @@ impl http_body::Body for Upload {
 /// Sends a request on the connection and waits for the head of its response.
 pub(crate) async fn exchange(
     pool: &Arc<EndpointPool>,
-    connection: Box<Http1>,
-    request: Request<Body>,
+    mut connection: Box<Http1>,
+    request: &mut Request<Body>,
     guards: Guards,
 ) -> Result<Response<Body>, SendFailure> {
-    let (request, upload) = if request.body().is_end_stream() {
-        (request, None)
-    } else {
-        let done = Arc::new(std::sync::atomic::AtomicBool::new(false));
-        let tracked = Arc::clone(&done);
-        (
-            request.map(|body| Body::boxed(Box::pin(Upload { body, done: tracked }))),
-            Some(done),
-        )
-    };
+    let mut upload = None;
+    if !request.body().is_end_stream() {
+        let done = Arc::clone(upload.insert(Arc::new(AtomicBool::new(false))));
+        let body = std::mem::replace(request.body_mut(), Body::empty());
+        *request.body_mut() = Body::boxed(Box::pin(Upload { body, done }));
+    }
+    connection.wakes.rouse();
+    let mut response = pin!(connection.send.try_send_request(taken(request)));
     let mut connection = Some(connection);
-    let response = match &mut connection {
-        Some(connection) => connection.send.try_send_request(request),
-        None => {
-            return Err(SendFailure::Failed(Error::new(
-                ErrorKind::UpstreamConnect,
-                "no connection",
-            )));
-        }
-    };
-    let mut response = pin!(response);
     let answered = poll_fn(|cx| {
-        let open = connection
-            .as_mut()
-            .is_some_and(|connection| connection.poll_while_waiting(cx));
-        match response.as_mut().poll(cx) {
-            Poll::Pending if !open => {
-                // Whatever still waits in the connection is answered with an error when it goes.
-                connection = None;
-                response.as_mut().poll(cx)
+        if let Some(Http1 { line, wakes, .. }) = connection.as_deref_mut() {
+            let polled = wakes.poll(cx, |cx| {
+                let open = line.poll_while_waiting(cx);
+                match response.as_mut().poll(cx) {
+                    Poll::Ready(answered) => Poll::Ready(Some(answered)),
+                    Poll::Pending if open => Poll::Pending,
+                    Poll::Pending => Poll::Ready(None),
+                }
+            });
+            if let Some(answered) = ready!(polled) {
+                return Poll::Ready(answered);
             }
-            polled => polled,
+            // Whatever still waits in the connection is answered with an error when it goes.
+            connection = None;
         }
+        response.as_mut().poll(cx)
     })
     .await;
     let response = match answered {
         Ok(response) => response,
         Err(mut failed) => {
             return Err(match failed.take_message() {
-                Some(request) => SendFailure::Unsent(failure(failed.into_error()), Box::new(request)),
+                Some(unsent) => {
+                    *request = unsent;
+                    SendFailure::Unsent(failure(failed.into_error()))
+                }
                 None => lost(failed.into_error()),
             });
         }
     };
-    let uploading = upload.is_some_and(|done| !done.load(std::sync::atomic::Ordering::Relaxed));
+    let uploading = upload.is_some_and(|done| !done.load(Ordering::Relaxed));
     let (parts, incoming) = response.into_parts();
     pool.peer_idle().read(&parts.headers);
     let mut body = Download {
@@ -274,12 +297,13 @@ impl Download {
     fn let_upload_go_on(&mut self) {
         if let Some(connection) = self.connection.take() {
             let Http1 {
-                send,
+                send, line, _permit, ..
+            } = *connection;
+            let Line {
                 mut connection,
                 control,
-                _permit,
                 ..
-            } = *connection;
+            } = line;
             // Without its sender it takes no further request, so it ends when both bodies do.
             drop(send);
             tokio::spawn(async move {
@@ -302,13 +326,13 @@ impl Download {
     /// The whole body, if it has arrived with the head: the common case of a small answer needs no box.
     fn take_at_once(&mut self, cx: &mut Context<'_>) -> Option<Body> {
         if self.incoming.is_end_stream() {
-            self.finish(cx);
+            self.finish();
             return Some(Body::empty());
         }
         let frame = match self.poll_incoming(cx) {
             Poll::Ready(Some(Ok(frame))) => frame,
             Poll::Ready(None) => {
-                self.finish(cx);
+                self.finish();
                 return Some(Body::empty());
             }
             Poll::Ready(Some(Err(error))) => {
@@ -321,7 +345,7 @@ impl Download {
             && let Some(bytes) = frame.data_ref()
         {
             let whole = Body::full(bytes.clone());
-            self.finish(cx);
+            self.finish();
             return Some(whole);
         }
         self.first = Some(Ok(frame));
@@ -329,24 +353,36 @@ impl Download {
     }
 
     fn poll_incoming(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        match Pin::new(&mut self.incoming).poll_frame(cx) {
-            Poll::Pending => {
-                let Some(connection) = &mut self.connection else {
-                    return Poll::Pending;
-                };
-                if !connection.poll_while_waiting(cx) {
-                    // Nothing more can come: what has arrived is read, and then the end.
-                    self.connection = None;
+        let mut incoming = Pin::new(&mut self.incoming);
+        if let Some(Http1 { line, wakes, .. }) = self.connection.as_deref_mut() {
+            let mut open = true;
+            let polled = wakes.poll(cx, |cx| {
+                if let Poll::Ready(frame) = incoming.as_mut().poll_frame(cx) {
+                    return Poll::Ready(Some(frame));
                 }
-                Pin::new(&mut self.incoming).poll_frame(cx)
+                open = line.poll_while_waiting(cx);
+                match incoming.as_mut().poll_frame(cx) {
+                    Poll::Ready(frame) => Poll::Ready(Some(frame)),
+                    Poll::Pending if open => Poll::Pending,
+                    Poll::Pending => Poll::Ready(None),
+                }
+            });
+            if !open {
+                // Nothing more can come: what has arrived is read, and then the end.
+                self.connection = None;
             }
-            ready => ready,
+            if let Some(frame) = ready!(polled) {
+                return Poll::Ready(frame);
+            }
         }
+        incoming.poll_frame(cx)
     }
 
-    fn finish(&mut self, cx: &mut Context<'_>) {
-        if let Some(connection) = self.connection.take() {
-            self.pool.give_back(connection, cx);
+    fn finish(&mut self) {
+        if let Some(mut connection) = self.connection.take()
+            && connection.settle()
+        {
+            self.pool.give_back(connection);
         }
         self.guards = None;
     }
@@ -369,7 +405,7 @@ impl http_body::Body for Download {
             Poll::Ready(Some(Ok(frame))) => {
                 this.stall.moved();
                 if this.incoming.is_end_stream() {
-                    this.finish(cx);
+                    this.finish();
                 }
                 Poll::Ready(Some(Ok(frame)))
             }
@@ -379,11 +415,11 @@ impl http_body::Body for Download {
                 Poll::Ready(Some(Err(failure(error).into())))
             }
             Poll::Ready(None) => {
-                this.finish(cx);
+                this.finish();
                 Poll::Ready(None)
             }
             Poll::Pending => {
-                std::task::ready!(this.stall.poll_stalled(cx));
+                ready!(this.stall.poll_stalled(cx));
                 this.connection = None;
                 this.guards = None;
                 let message = format!("the response's body stood still for {:?}", this.stall.limit());

@@ -219,7 +219,7 @@ impl Connections {
 /// Sends a request on the stream and waits for the head of its response.
 pub(crate) async fn exchange(
     stream: Stream,
-    request: Request<Body>,
+    request: &mut Request<Body>,
     guards: Guards,
     body_idle_timeout: Duration,
 ) -> Result<Response<Body>, SendFailure> {
@@ -236,10 +236,10 @@ pub(crate) async fn exchange(
             let body = whole.unwrap_or_else(|| Body::boxed(Box::pin(body)));
             Ok(Response::from_parts(parts, body))
         }
-        Err(NoAnswer::Unsent(error, request)) => {
+        Err(NoAnswer::Unsent(error)) => {
             // It is on its way out, or closed: the next request takes another one.
             stream.0.leaving.store(true, Ordering::Relaxed);
-            Err(SendFailure::Unsent(failure_of_http2(error), request))
+            Err(SendFailure::Unsent(failure_of_http2(error)))
         }
         Err(NoAnswer::Body(error)) => Err(SendFailure::Failed(error)),
         Err(NoAnswer::Lost(error)) => {

@@ -5,7 +5,7 @@ mod connecting;
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
-use std::task::{Context, Poll};
+use std::task::Poll;
 
 use http::{Request, Response};
 use hyper::body::Incoming;
@@ -147,9 +147,9 @@ impl EndpointPool {
     /// carried another request before.
     pub(crate) async fn send(
         self: &Arc<Self>,
-        mut request: Request<Body>,
+        request: &mut Request<Body>,
         guards: Guards,
-        terms: Terms,
+        terms: &Terms,
         reused: &mut bool,
     ) -> Result<Answered<Body>, SendFailure> {
         let at_hand = match terms.rested {
@@ -166,17 +166,17 @@ impl EndpointPool {
                     *reused = matches!(&route, Route::Http1(connection) if connection.is_used());
                     route
                 }
-                Err(none) => return Err(none.failure(request)),
+                Err(none) => return Err(none.failure()),
             },
         };
         let peer = route.peer().cloned();
         let response = match route {
             Route::Http1(connection) => {
-                for_http1(&mut request);
+                for_http1(request);
                 http1::exchange(self, connection, request, guards).await?
             }
             Route::Http2(stream) => {
-                for_http2(&mut request, stream.is_secure());
+                for_http2(request, stream.is_secure());
                 http2::exchange(stream, request, guards, self.settings.body_idle_timeout).await?
             }
         };
@@ -202,7 +202,7 @@ impl EndpointPool {
     /// a tunnel or not.
     pub(crate) async fn send_upgrade(
         &self,
-        mut request: Request<Body>,
+        request: &mut Request<Body>,
         guards: Guards,
         patience: Instant,
     ) -> Result<Answered<Incoming>, SendFailure> {
@@ -225,18 +225,18 @@ impl EndpointPool {
             Ok(Connected {
                 io, peer, control, ..
             }) => {
-                for_http1(&mut request);
+                for_http1(request);
                 let response = http1::upgrade(io, control, &self.settings, request).await?;
                 Ok((response, peer))
             }
-            Err(none) => Err(NoConnection::failure(none, request)),
+            Err(none) => Err(NoConnection::failure(none)),
         }
     }
 
     /// A connection at rest that is still good: it is polled once, here.
     async fn rested(&self, rested: Rested, now: Instant) -> Option<Box<Http1>> {
         // Unconstrained, since to a task that has used up its turn a closed connection seems to be open.
-        tokio::task::unconstrained(poll_fn(|cx| {
+        tokio::task::unconstrained(poll_fn(|_| {
             let mut unproven = Vec::new();
             let mut found = None;
             while unproven.len() < UNPROVEN
@@ -246,7 +246,7 @@ impl EndpointPool {
                     continue;
                 }
                 let rest = connection.rest(now);
-                if !connection.is_ready(cx) {
+                if !connection.is_ready() {
                     self.peer_idle.closed_after(rest, now);
                 } else if !self.peer_idle.is_safe(rest) {
                     drop(connection);
@@ -275,10 +275,7 @@ impl EndpointPool {
 
     /// Takes a connection back whose response is read whole. One that is not ready for another request, or
     /// finds no place, is closed.
-    pub(crate) fn give_back(&self, mut connection: Box<Http1>, cx: &mut Context<'_>) {
-        if !connection.is_ready(cx) {
-            return;
-        }
+    pub(crate) fn give_back(&self, mut connection: Box<Http1>) {
         connection.rest_at(self.epoch.load(Ordering::Relaxed));
         if self.idle.put(connection).is_ok() {
             self.limits.connection_returned();
@@ -286,12 +283,12 @@ impl EndpointPool {
     }
 
     /// Closes what the other side has closed and what has rested for more than `max_rest` sweeps.
-    pub(crate) fn sweep(&self, cx: &mut Context<'_>, max_rest: u32) {
+    pub(crate) fn sweep(&self, max_rest: u32) {
         let epoch = self.epoch.fetch_add(1, Ordering::Relaxed).wrapping_add(1);
         let now = Instant::now();
         self.idle.retain(|c| {
             let rest = c.rest(now);
-            if !c.is_ready(cx) {
+            if !c.is_ready() {
                 // Since the last sweep, at some time.
                 self.peer_idle.closed_beyond(rest.saturating_sub(sweep::INTERVAL));
                 return false;

@@ -1,7 +1,6 @@
 //! The broom: looks at the connections at rest now and then.
 
 use std::sync::Arc;
-use std::task::{Context, Waker};
 use std::time::Duration;
 
 use tokio::task::JoinHandle;
@@ -32,9 +31,8 @@ impl Sweeper {
             loop {
                 tick.tick().await;
                 let Some(pools) = pools() else { return };
-                let mut cx = Context::from_waker(Waker::noop());
                 for pool in pools {
-                    pool.sweep(&mut cx, max_rest);
+                    pool.sweep(max_rest);
                 }
             }
         })))

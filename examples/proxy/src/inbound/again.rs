@@ -28,12 +28,12 @@ pub(super) struct Trouble<'a> {
 pub(super) async fn send(
     retries: &Retries,
     attempt: Attempt<'_>,
-    request: Request<Body>,
+    mut request: Request<Body>,
     trouble: Trouble<'_>,
     mut standing: Option<Box<Standing>>,
 ) -> Result<Response<SentBody>, Error> {
     let mut asked = attempt.ask()?;
-    let request = asked.watch(request);
+    asked.watch(&mut request);
     let of_all = deadline(&request);
     let mut is_first = true;
     let send = |mut request: Request<Body>| {
@@ -62,8 +62,8 @@ pub(super) async fn send(
                 .faults
                 .and_then(|faults| faults.begin(trouble.asked, fastrand::u64(..), now));
             let sent = match injection {
-                None => attempt.send(request).await,
-                Some(injection) => Box::pin(in_trouble(injection, attempt, request)).await,
+                None => attempt.send(&mut request).await,
+                Some(injection) => Box::pin(in_trouble(injection, &attempt, &mut request)).await,
             };
             sent.map(|(response, _)| response.map(Body::new))
         }

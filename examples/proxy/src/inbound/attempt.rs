@@ -46,13 +46,13 @@ impl Attempt<'_> {
     /// # Errors
     /// The breaker's and the balancer's; an answer that cannot be passed on.
     pub(super) async fn send(
-        self,
-        request: Request<Body>,
+        &self,
+        request: &mut Request<Body>,
     ) -> Result<(Response<SentBody>, AttemptInfo), Error> {
         let mut asked = self.ask()?;
-        let mut request = asked.watch(request);
-        let tried = self.begin(&mut request);
-        let mut tries = Tries::of(self);
+        asked.watch(request);
+        let tried = self.begin(request);
+        let mut tries = Tries::of(*self);
         let sent = self
             .balance
             .send_watched(request, self.version, &mut |tried| tries.tried(tried))
@@ -94,12 +94,12 @@ impl Attempt<'_> {
     /// # Errors
     /// As [`send`](Self::send).
     pub(super) async fn send_upgrade(
-        self,
-        mut request: Request<Body>,
+        &self,
+        request: &mut Request<Body>,
     ) -> Result<Response<BreakerBody<Incoming>>, Error> {
         let asked = self.ask()?;
-        let tried = self.begin(&mut request);
-        let mut tries = Tries::of(self);
+        let tried = self.begin(request);
+        let mut tries = Tries::of(*self);
         let sent = self
             .balance
             .send_upgrade_watched(request, self.version, &mut |tried| tries.tried(tried))
@@ -172,16 +172,17 @@ pub(super) struct Asked {
 impl Asked {
     /// Says when the answer is due, where that is not the request's deadline: the caller may wait less, and may let its
     /// own body be waited for.
-    pub(super) fn watch(&mut self, mut request: Request<Body>) -> Request<Body> {
+    pub(super) fn watch(&mut self, request: &mut Request<Body>) {
         let context = request.extensions().get::<MeshContext>();
         let deadline = context.and_then(|context| context.deadline);
         if request.body().is_end_stream() && deadline == self.at {
-            return request;
+            return;
         }
         let due = Due::new(self.at, self.began);
         self.due = Some(due.clone());
         request.extensions_mut().insert(due.clone());
-        request.map(|body| due.watch(body))
+        let body = std::mem::replace(request.body_mut(), Body::empty());
+        *request.body_mut() = due.watch(body);
     }
 
     pub(super) fn answered<B: http_body::Body>(mut self, response: Response<B>) -> Response<BreakerBody<B>> {

@@ -7,7 +7,7 @@ use mesh_core::{Error, ErrorKind, RequestHead, ServiceName, Version};
 use mesh_traffic::mirror::Mirror;
 use tokio::time::Instant;
 
-use super::Serving;
+use super::{Serving, taken};
 
 const X_TARGET_SERVICE: HeaderName = HeaderName::from_static("x-target-service");
 
@@ -32,20 +32,21 @@ impl MirrorTo {
         })
     }
 
-    /// The request, and perhaps a copy of it on its way. A copy is no evidence for or against the breaker of its service,
+    /// Sends perhaps a copy of the request on its way. A copy is no evidence for or against the breaker of its service,
     /// and is not sent to one that rests, nor to one whose authorization refuses it.
-    pub(super) fn copy(&self, serving: &Serving, request: Request<Body>, received: Instant) -> Request<Body> {
+    pub(super) fn copy(&self, serving: &Serving, request: &mut Request<Body>, received: Instant) {
         let authorization = serving
             .plan
             .authorization
             .of(&serving.plan.services[self.service].name);
-        if authorization.is_some_and(|asked| !asked.allows_copy(&RequestHead::of(&request))) {
-            return request;
+        if authorization.is_some_and(|asked| !asked.allows_copy(&RequestHead::of(request))) {
+            return;
         }
         let Some(begun) = self.mirror.begin(fastrand::u32(..), received) else {
-            return request;
+            return;
         };
-        let (request, mut copy) = begun.tee(request);
+        let (teed, mut copy) = begun.tee(taken(request));
+        *request = teed.map(Body::new);
         copy.request_mut()
             .headers_mut()
             .insert(X_TARGET_SERVICE, self.name.clone());
@@ -65,6 +66,5 @@ impl MirrorTo {
         });
         // It ends by itself, in its time.
         tokio::spawn(copy.send(client));
-        request.map(Body::new)
     }
 }

@@ -17,11 +17,7 @@ use super::attempt::{Attempt, SentBody, unwatched};
 use crate::rate_limits::{Counted, Question};
 
 /// Counts a request where limits are shared, until one is over.
-pub(super) async fn ask(
-    questions: Vec<Question>,
-    received: Instant,
-    telemetry: &Telemetry,
-) -> Option<Limited> {
+pub(super) async fn ask(questions: &[Question], received: Instant, telemetry: &Telemetry) -> Option<Limited> {
     for question in questions {
         match question.ask(received, telemetry).await {
             Counted::Refused(limited) => {
@@ -38,8 +34,8 @@ pub(super) async fn ask(
 /// One try of a request that is in trouble on purpose.
 pub(super) async fn in_trouble(
     trouble: Injection,
-    attempt: Attempt<'_>,
-    request: Request<Body>,
+    attempt: &Attempt<'_>,
+    request: &mut Request<Body>,
 ) -> Result<(Response<SentBody>, AttemptInfo), Error> {
     hold(Some(&trouble)).await?;
     let (response, info) = attempt.send(request).await?;

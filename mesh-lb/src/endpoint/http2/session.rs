@@ -17,6 +17,7 @@ use mesh_core::body::Body;
 use mesh_core::cork::cork;
 use tokio::sync::oneshot;
 
+use super::super::fit::taken;
 use super::super::io::BoxedIo;
 use super::super::settings::PoolSettings;
 use super::answer::Answer;
@@ -59,8 +60,8 @@ impl Drop for Open {
 
 /// Why there is no answer.
 pub(super) enum NoAnswer {
-    /// The connection takes no request any more; here it is.
-    Unsent(h2::Error, Box<Request<Body>>),
+    /// The connection takes no request any more; it is where it was.
+    Unsent(h2::Error),
     /// The request was on its way.
     Lost(h2::Error),
     /// The request's own body failed.
@@ -99,14 +100,14 @@ impl Sender {
     }
 
     /// Sends a request and waits for the head of its answer. Dropped before, the stream is reset.
-    pub(super) async fn send(&self, request: Request<Body>) -> Result<Response<Answer>, NoAnswer> {
+    pub(super) async fn send(&self, request: &mut Request<Body>) -> Result<Response<Answer>, NoAnswer> {
         let mut streams = self.streams.clone();
         // Ready at once: what it would wait for is an earlier stream of the same clone.
         if let Err(error) = poll_fn(|cx| streams.poll_ready(cx)).await {
-            return Err(NoAnswer::Unsent(error, Box::new(request)));
+            return Err(NoAnswer::Unsent(error));
         }
         let open = Open::new(&self.shared);
-        let (mut parts, body) = request.into_parts();
+        let (mut parts, body) = taken(request).into_parts();
         parts.extensions.clear();
         let whole = body.is_end_stream();
         let sent = streams.send_request(Request::from_parts(parts, ()), whole);

@@ -22,6 +22,7 @@ use std::sync::Arc;
 
 pub use error::{ExpressionError, Span};
 pub use lint::Warning;
+pub(crate) use lint::{Answers, Scale, Shape, Side};
 use syntax::Node;
 pub use value::Value;
 

@@ -12,6 +12,7 @@ mod measurement;
 mod metric;
 mod placeholder;
 mod problem;
+mod query;
 mod read;
 
 pub use analysis::Analysis;
@@ -81,8 +82,20 @@ impl Template {
         &self.name
     }
 
-    /// What is allowed in its conditions and does not do what it seems to: the path of the condition, the character in it,
-    /// counted from 1, and the warning. Conditions with placeholders are not looked at.
+    /// What is allowed in its conditions and does not do what it seems to, as far as that can be told beside the query: the
+    /// path of the condition, the character in it, counted from 1, and the warning. Conditions with placeholders are not
+    /// looked at.
+    ///
+    /// ```
+    /// use mesh_canary::template::Template;
+    ///
+    /// let query = r#"sum(rate(http_requests_total{code!~"5.."}[5m])) / sum(rate(http_requests_total[5m]))"#;
+    /// let template = Template::inline("success-rate", query, Some("result >= 0.99"), None)?;
+    /// let (path, column, warning) = template.warnings().remove(0);
+    /// assert_eq!((path.as_str(), column), ("success-rate.successCondition", 1));
+    /// assert!(warning.to_string().ends_with("write result[0] for the first"), "{warning}");
+    /// # Ok::<(), mesh_canary::template::TemplateError>(())
+    /// ```
     pub fn warnings(&self) -> Vec<(String, usize, crate::expression::Warning)> {
         self.metrics.iter().flat_map(MetricTemplate::warnings).collect()
     }

@@ -85,6 +85,11 @@ impl Function {
         })
     }
 
+    /// Whether it asks about the result, whatever it is given.
+    pub(super) fn is_about_the_result(self) -> bool {
+        matches!(self, Self::IsNil | Self::Default)
+    }
+
     pub(super) fn arguments(self) -> Arguments {
         match self {
             Self::All

@@ -2,12 +2,19 @@
 
 use std::fmt;
 
+use super::Conditions;
 use super::error::Span;
-use super::functions::Function;
-use super::syntax::{Binary, Kind, Node};
+use super::syntax::{Kind, Node};
+
+mod constants;
+mod scale;
+mod traps;
+mod trial;
+
+pub(super) use traps::look_at;
 
 /// A part of an expression that does not do what it seems to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Warning {
     /// `default(…)` and `isNil(…)` ask about the result, whatever they are given; and a query that found no series
@@ -17,13 +24,53 @@ pub enum Warning {
     HoldsOfNothing(Span),
     /// One value that is no number makes the whole no number, which is neither above nor below anything.
     Poisoned(Span),
+    /// A number between quotes is a text, and no answer is one.
+    QuotedNumber(Span, String),
+    /// A query that answers with a list is compared as if it were a number.
+    WholeList(Span),
+    /// An element is taken of what a query answers with one number.
+    NoList(Span),
+    /// It cannot be evaluated with this answer, for this reason.
+    NeverEvaluated(Span, String, String),
+    /// It holds for every answer, or for none.
+    Constant(Span, bool),
+    /// With this answer both conditions hold.
+    BothHold(Span, String),
+    /// A query that finds no series is a success.
+    NoSeriesSucceeds(Span),
+    /// A query that answers with NaN is a success.
+    NanSucceeds(Span),
+    /// The query answers with a share, and this is a percentage.
+    Percentage(Span, String),
+    /// The query answers with a percentage, and this is a share.
+    Share(Span, String),
 }
 
 impl Warning {
+    /// Whether it takes something for what it is not: it cannot be evaluated, or never holds.
+    fn is_of_a_kind(&self) -> bool {
+        matches!(
+            self,
+            Self::WholeList(_) | Self::NoList(_) | Self::QuotedNumber(..)
+        )
+    }
+
     /// The part that is meant.
     pub fn span(&self) -> Span {
         match self {
-            Self::AboutTheResult(span) | Self::HoldsOfNothing(span) | Self::Poisoned(span) => *span,
+            Self::AboutTheResult(span)
+            | Self::HoldsOfNothing(span)
+            | Self::Poisoned(span)
+            | Self::QuotedNumber(span, _)
+            | Self::WholeList(span)
+            | Self::NoList(span)
+            | Self::NeverEvaluated(span, ..)
+            | Self::Constant(span, _)
+            | Self::BothHold(span, _)
+            | Self::NoSeriesSucceeds(span)
+            | Self::NanSucceeds(span)
+            | Self::Percentage(span, _)
+            | Self::Share(span, _) => *span,
         }
     }
 }
@@ -42,79 +89,115 @@ impl fmt::Display for Warning {
                 "a NaN among the values makes this NaN, and an empty list has none: take what is left of \
                  filter(result, not isNaN(#))"
             }
+            Self::QuotedNumber(_, number) => {
+                return write!(
+                    f,
+                    "this is a text, which no number is compared with: write {number} without quotes"
+                );
+            }
+            Self::WholeList(_) => {
+                "the query answers with a list, one number for each series: write result[0] for the first"
+            }
+            Self::NoList(_) => "the query answers with one number, which has no elements: write result",
+            Self::NeverEvaluated(_, answer, why) => {
+                return write!(
+                    f,
+                    "an answer as {answer} is an error here, and no measurement: {why}"
+                );
+            }
+            Self::Constant(_, true) => "this holds whatever number the query answers with",
+            Self::Constant(_, false) => "this never holds, whatever number the query answers with",
+            Self::BothHold(_, answer) => {
+                return write!(
+                    f,
+                    "an answer as {answer} is a success and a failure, which counts as a failure: let no answer be both"
+                );
+            }
+            Self::NoSeriesSucceeds(_) => {
+                "a query that finds no series is a success by this: have len(result) == 0 fail"
+            }
+            Self::NanSucceeds(_) => {
+                "without requests the query divides by zero and answers NaN, which is a success by this, since it is \
+                 neither above nor below anything: have isNaN(result[0]) fail"
+            }
+            Self::Percentage(_, number) => {
+                return write!(
+                    f,
+                    "the query answers with a share, from 0 to 1, and {number} is a percentage: write * 100 behind the \
+                     query, or a number from 0 to 1 here"
+                );
+            }
+            Self::Share(_, number) => {
+                return write!(
+                    f,
+                    "the query answers with a percentage, from 0 to 100, and {number} is a share: leave * 100 out of the \
+                     query, or write a percentage here"
+                );
+            }
         })
     }
 }
 
-pub(super) fn look_at(root: &Node) -> Vec<Warning> {
-    let mut look = Look {
-        asks_for_length: false,
-        warnings: Vec::new(),
-    };
-    look.prepare(root);
-    look.visit(root);
-    look.warnings
+/// What can be told of a query's answers without asking it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Answers {
+    pub(crate) shape: Shape,
+    pub(crate) scale: Scale,
+    /// Whether it divides: by zero at times.
+    pub(crate) divides: bool,
 }
 
-struct Look {
-    /// Who asks whether there is anything knows that there may be nothing.
-    asks_for_length: bool,
-    warnings: Vec<Warning>,
+/// One number, or a list of them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Shape {
+    One,
+    List,
+    #[default]
+    Unknown,
 }
 
-impl Look {
-    fn prepare(&mut self, node: &Node) {
-        self.asks_for_length |= matches!(node.kind, Kind::Call(Function::Len, _));
-        children(node, &mut |child| self.prepare(child));
-    }
+/// What a query's numbers are parts of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Scale {
+    /// From 0 to 1.
+    Share,
+    /// From 0 to 100.
+    Percentage,
+    #[default]
+    Unknown,
+}
 
-    fn visit(&mut self, node: &Node) {
-        if let Kind::Call(function, arguments) = &node.kind {
-            let span = node.span;
-            match function {
-                Function::Default | Function::IsNil if !self.asks_for_length => {
-                    self.warnings.push(Warning::AboutTheResult(span));
-                }
-                Function::Default | Function::IsNil
-                    if !arguments
-                        .first()
-                        .is_some_and(|first| matches!(first.kind, Kind::Result)) =>
-                {
-                    self.warnings.push(Warning::AboutTheResult(span));
-                }
-                Function::All | Function::None if !self.asks_for_length => {
-                    self.warnings.push(Warning::HoldsOfNothing(span));
-                }
-                Function::Max | Function::Min | Function::Median if !arguments.iter().any(is_filtered) => {
-                    self.warnings.push(Warning::Poisoned(span));
-                }
-                _ => {}
+/// Which of two conditions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Side {
+    Success,
+    Failure,
+}
+
+impl Conditions {
+    /// What is allowed in them and does not do what it seems to, as conditions of such answers.
+    pub(crate) fn warnings(&self, answers: Answers) -> Vec<(Side, Warning)> {
+        let mut warnings = Vec::new();
+        let sides = [(Side::Success, &self.success), (Side::Failure, &self.failure)];
+        for (side, condition) in sides {
+            let Some(condition) = condition else { continue };
+            let mut of_side = look_at(&condition.root);
+            match answers.shape {
+                Shape::List => traps::look_at_lists(&condition.root, &mut of_side),
+                Shape::One => traps::look_at_numbers(&condition.root, &mut of_side),
+                Shape::Unknown => {}
             }
+            scale::look_at(&condition.root, side, answers.scale, &mut of_side);
+            warnings.extend(of_side.into_iter().map(|warning| (side, warning)));
         }
-        children(node, &mut |child| self.visit(child));
+        if answers.shape != Shape::Unknown {
+            trial::try_out(self, answers, &mut warnings);
+        }
+        warnings
     }
 }
 
-/// Whether NaN has been sorted out, as in `filter(result, not isNaN(#))` or `filter(result, # == #)`.
-fn is_filtered(node: &Node) -> bool {
-    let Kind::Call(Function::Filter, arguments) = &node.kind else {
-        return false;
-    };
-    arguments.get(1).is_some_and(asks_for_nan)
-}
-
-fn asks_for_nan(node: &Node) -> bool {
-    let mut found = match &node.kind {
-        Kind::Call(function, _) => *function == Function::IsNaN,
-        Kind::Chain(..) => true,
-        Kind::Binary(operator, _) => *operator == Binary::Equal,
-        _ => false,
-    };
-    children(node, &mut |child| found |= asks_for_nan(child));
-    found
-}
-
-fn children(node: &Node, visit: &mut dyn FnMut(&Node)) {
+fn children<'n>(node: &'n Node, visit: &mut dyn FnMut(&'n Node)) {
     match &node.kind {
         Kind::Literal(_) | Kind::Result | Kind::Name(_) | Kind::Element | Kind::Accumulator | Kind::Index => {
         }
@@ -129,4 +212,11 @@ fn children(node: &Node, visit: &mut dyn FnMut(&Node)) {
         }
         Kind::Let { value, body } => [value, body].into_iter().for_each(|node| visit(node)),
     }
+}
+
+/// Whether something holds of a node or of one below it.
+fn any(node: &Node, holds: &dyn Fn(&Node) -> bool) -> bool {
+    let mut found = holds(node);
+    children(node, &mut |child| found |= any(child, holds));
+    found
 }

@@ -6,7 +6,8 @@ use mesh_core::duration;
 
 use super::placeholder::{Place, Text, Values};
 use super::problem::Problem;
-use crate::expression::{Conditions, Expression, Warning};
+use super::query;
+use crate::expression::{Answers, Conditions, Expression, Side, Warning};
 
 /// A metric, ready to be measured.
 #[derive(Clone, Debug, PartialEq)]
@@ -180,27 +181,36 @@ impl MetricTemplate {
     }
 
     pub(super) fn warnings(&self) -> Vec<(String, usize, Warning)> {
-        let conditions = self.texts.iter().filter(|(key, _)| key.ends_with("Condition"));
-        let mut all = Vec::new();
-        for (key, text) in conditions {
-            let Some(Ok(text)) = text.fill(Place::Condition, None) else {
-                continue;
-            };
-            let warnings = text
-                .parse()
-                .map(|condition: Expression| condition.warnings())
-                .unwrap_or_default();
-            let column = |warning: &Warning| {
-                let before = text.get(..warning.span().start).unwrap_or_default();
-                before.chars().count().saturating_add(1)
-            };
-            all.extend(
-                warnings
-                    .into_iter()
-                    .map(|warning| (format!("{}.{key}", self.path), column(&warning), warning)),
-            );
+        let text = |key: &str| {
+            let (_, text) = self.texts.iter().find(|(known, _)| *known == key)?;
+            text.fill(Place::Condition, None)?.ok()
+        };
+        let condition = |key: &str| text(key)?.parse::<Expression>().ok();
+        let conditions = Conditions {
+            success: condition("successCondition"),
+            failure: condition("failureCondition"),
+        };
+        let query = self.texts.iter().find(|(known, _)| *known == QUERY);
+        // What stands for a placeholder makes no difference: a query is of its kind whatever is asked about.
+        let query =
+            query.and_then(|(_, text)| text.fill(Place::Query, Some(&|_| Some("x".to_owned())))?.ok());
+        let mut answers = query.as_deref().map(query::answers).unwrap_or_default();
+        let whole = |key: &str| text(key).is_some() == self.texts.iter().any(|(known, _)| *known == key);
+        if !whole("successCondition") || !whole("failureCondition") {
+            // One without the other is judged otherwise.
+            answers = Answers::default();
         }
-        all
+        let placed = |(side, warning): (Side, Warning)| {
+            let (key, condition) = match side {
+                Side::Success => ("successCondition", &conditions.success),
+                Side::Failure => ("failureCondition", &conditions.failure),
+            };
+            let text = condition.as_ref().map_or("", Expression::as_str);
+            let before = text.get(..warning.span().start).unwrap_or_default();
+            let column = before.chars().count().saturating_add(1);
+            (format!("{}.{key}", self.path), column, warning)
+        };
+        conditions.warnings(answers).into_iter().map(placed).collect()
     }
 }
 

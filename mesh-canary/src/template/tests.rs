@@ -1,3 +1,5 @@
+mod traps;
+
 use std::time::Duration;
 
 use serde_json::{Value as Json, json};
@@ -213,7 +215,8 @@ fn what_cannot_be_a_template_is_refused_without_harm() {
 
 #[test]
 fn traps_in_conditions_are_told_with_their_key() {
-    let template = Template::inline("t", "up", Some("default(result, 0) < 1"), None).expect("read");
+    let template =
+        Template::inline("t", "up", Some("isNil(result[0]) || result[0] < 1"), None).expect("read");
     let warnings = template.warnings();
     assert_eq!(warnings.len(), 1);
     assert_eq!(warnings[0].0, "t.successCondition");

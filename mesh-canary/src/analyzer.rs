@@ -1,6 +1,7 @@
 //! Who judges a canary, on what evidence, with what verdict.
 
 mod analysed;
+mod contrast;
 mod evidence;
 mod finding;
 mod mark;
@@ -8,6 +9,7 @@ mod memory;
 mod verdict;
 
 pub use analysed::{Analysed, Standing};
+pub use contrast::{Contrast, Interval};
 pub use evidence::{Evidence, EvidenceError, EvidenceErrorKind, Observed, Stage, Window};
 pub use finding::{Bound, Finding, Number};
 pub use mark::Mark;

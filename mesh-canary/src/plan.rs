@@ -99,6 +99,11 @@ impl Plan {
         self.0.stages.len().saturating_sub(1)
     }
 
+    /// Whether it is an A/B run: its first stage lasts until somebody ends it.
+    pub fn is_ab_test(&self) -> bool {
+        self.0.ab_test
+    }
+
     /// How long it takes at least.
     pub fn length(&self) -> Duration {
         let stages = self.0.stages.iter().filter_map(|stage| stage.duration);
@@ -115,9 +120,10 @@ impl Plan {
         self.0.sticky
     }
 
-    /// The same, but for whether anybody is asked before the next stage.
+    /// The same, but for whether anybody is asked before the next stage. Of an A/B run somebody always is.
     #[must_use]
     pub fn with_auto_promote(self, auto: bool) -> Self {
+        let auto = auto && !self.is_ab_test();
         Self(self.0.auto_promote(auto))
     }
 
@@ -228,7 +234,7 @@ impl Plan {
             Some(past.iter().map(|stage| stage.weight).collect())
         };
         let (before, after) = (weights(self), weights(other));
-        before.is_some() && before == after
+        before.is_some() && before == after && self.is_ab_test() == other.is_ab_test()
     }
 }
 
@@ -248,6 +254,13 @@ impl From<Plan> for PlanBuilder {
 
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let (true, Some(stage)) = (self.is_ab_test(), self.0.stages.first()) {
+            write!(f, "A/B: {}%", stage.weight)?;
+            if let Some(duration) = stage.duration {
+                write!(f, " for {}", display(duration))?;
+            }
+            return f.write_str(", then whatever somebody decides");
+        }
         for (n, stage) in self.0.stages.iter().enumerate() {
             let comma = if n == 0 { "" } else { ", " };
             write!(f, "{comma}{}%", stage.weight)?;

@@ -6,7 +6,7 @@ use mesh_core::event::MeshEvent;
 use mesh_core::split::Weights;
 use mesh_core::{ServiceName, Version};
 
-use crate::analyzer::Evidence;
+use crate::analyzer::{Contrast, Evidence};
 use crate::log::{Entry, LogProblem, Record, Started};
 use crate::plan::Plan;
 
@@ -177,7 +177,11 @@ impl Rollout {
             Change::AwaitPromotion => Some(MeshEvent::CanaryPaused {
                 service,
                 version,
-                cause: format!("the stage went well and waits to be promoted: {}", cause()).into(),
+                cause: match self.state.plan.is_ab_test() {
+                    true => format!("it waits for somebody to decide: {}", cause()),
+                    false => format!("the stage went well and waits to be promoted: {}", cause()),
+                }
+                .into(),
             }),
             Change::Pause { reason } => Some(MeshEvent::CanaryPaused {
                 service,
@@ -320,6 +324,12 @@ impl Rollout {
     /// Everything that was seen.
     pub fn evidence(&self) -> &Evidence {
         &self.state.evidence
+    }
+
+    /// How both versions compare in this stage.
+    pub fn contrast(&self) -> Contrast {
+        let seen = self.state.evidence.in_stage();
+        Contrast::of(&seen, self.state.order.percent, self.state.plan.sticky())
     }
 
     /// The position of its last record in the log.

@@ -43,7 +43,7 @@ mod scenario;
 mod traffic;
 mod units;
 
-pub use report::{Detection, Hurt, Line, Outcome, Report, Summary};
+pub use report::{ArmFigures, Detection, Figures, Hurt, Line, Outcome, Report, Summary};
 pub use scenario::{Arms, Behaviour, Intervention, Scenario, ScenarioError, What};
 
 /// A plan and a scenario to try it in.

@@ -33,6 +33,8 @@ const MOST_STAGES: usize = 100;
 #[must_use]
 pub struct PlanBuilder {
     pub(super) stages: Vec<PlanStage>,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(super) ab_test: bool,
     pub(super) auto_promote: bool,
     pub(super) auto_rollback: bool,
     pub(super) judge: Judge,
@@ -57,6 +59,7 @@ impl Default for PlanBuilder {
         let stages = stages.map(|(weight, duration)| PlanStage::new(weight, s(duration)));
         Self {
             stages: stages.into_iter().chain([PlanStage::full()]).collect(),
+            ab_test: false,
             auto_promote: false,
             auto_rollback: true,
             judge: Judge::default(),
@@ -82,6 +85,27 @@ impl PlanBuilder {
     /// Its stages, two at least. Weights rise to 100; each but the last has a duration.
     pub fn stages(mut self, stages: impl IntoIterator<Item = PlanStage>) -> Self {
         self.stages = stages.into_iter().collect();
+        self.ab_test = false;
+        self
+    }
+
+    /// An A/B run instead of stages: the new version has `weight` percent of the traffic for `duration`, and keeps it until
+    /// somebody promotes it or rolls it back. Nothing promotes it by itself.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use mesh_canary::plan::Plan;
+    ///
+    /// let plan = Plan::builder().ab_test(50, Duration::from_secs(86_400)).build()?;
+    /// assert_eq!(plan.to_string(), "A/B: 50% for 1d, then whatever somebody decides");
+    ///
+    /// let error = Plan::builder().ab_test(50, Duration::from_secs(60)).auto_promote(true).build();
+    /// assert!(error.expect_err("that is no A/B run").to_string().starts_with("autoPromote is true: expected false"));
+    /// # Ok::<(), mesh_canary::plan::PlanError>(())
+    /// ```
+    pub fn ab_test(mut self, weight: u8, duration: Duration) -> Self {
+        self.stages = vec![PlanStage::new(weight, duration), PlanStage::full()];
+        self.ab_test = true;
         self
     }
 
@@ -192,6 +216,18 @@ impl PlanBuilder {
 
     fn problems(&self) -> Vec<PlanProblem> {
         let mut problems = self.stage_problems();
+        if self.ab_test && self.auto_promote {
+            let expected = "false: an A/B run is promoted by somebody, or not at all";
+            problems.push(PlanProblem::new("autoPromote", true, expected));
+        }
+        if self.ab_test && self.stages.len() != 2 {
+            let expected = "2 for an A/B run: the split, and everything";
+            problems.push(PlanProblem::new(
+                "stages",
+                format!("a list of {}", self.stages.len()),
+                expected,
+            ));
+        }
         if !(self.false_rollback > 0.0 && self.false_rollback < 1.0) {
             let expected = "a ratio above 0 and below 1 (0.01 is 1%)";
             problems.push(PlanProblem::new(

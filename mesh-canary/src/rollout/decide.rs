@@ -11,7 +11,7 @@ use super::decision::{Cause, Change, shortened};
 use super::input::{Ignored, Input};
 use super::phase::{End, PauseReason, Phase, Step};
 use super::session::{Endpoints, Progress};
-use crate::analyzer::{Verdict, Window};
+use crate::analyzer::{Doubt, Verdict, Window};
 use crate::log::{Entry, LogProblem};
 use crate::plan::Plan;
 
@@ -143,6 +143,7 @@ impl Rollout {
             self.session.outage = None;
             self.resume_as_measured(now, actions);
         }
+        self.split_long_enough(now, actions);
         self.session.answered = None;
         actions.push(Action::Judge(self.state.question()));
         Ok(())
@@ -200,6 +201,9 @@ impl Rollout {
         match verdict {
             Verdict::Rollback(_) if self.state.plan.auto_rollback() => self.roll_back(cause, now, actions),
             Verdict::Rollback(_) => self.doubt(PauseReason::Alarm, cause, now, actions),
+            // What is neither good nor bad is what an A/B run is there to find out.
+            Verdict::Inconclusive(Doubt::Between | Doubt::NotMeasured, _) | Verdict::Promote(_)
+                if self.is_split() => {}
             Verdict::Inconclusive(doubt, _) => self.doubt((*doubt).into(), cause, now, actions),
             Verdict::Promote(_) if self.state.phase == Phase::Running(Step::Analyzing) => {
                 self.went_well(cause, now, actions);
@@ -235,6 +239,30 @@ impl Rollout {
             self.decide(Change::Advance { to }, cause, now, actions);
         } else {
             self.decide(Change::AwaitPromotion, cause, now, actions);
+        }
+    }
+
+    /// Whether it is an A/B run whose split is in force.
+    fn is_split(&self) -> bool {
+        let split = matches!(
+            self.state.phase,
+            Phase::Running(Step::Analyzing | Step::AwaitingPromotion)
+        );
+        split && self.state.plan.is_ab_test()
+    }
+
+    /// An A/B run goes on as long as it was to, and then waits for somebody.
+    fn split_long_enough(&mut self, now: SystemTime, actions: &mut Vec<Action>) {
+        let (sampled, stage) = (self.state.sampled, self.state.planned_stage());
+        let planned = stage.and_then(|stage| stage.duration);
+        let analyzing = self.state.phase == Phase::Running(Step::Analyzing);
+        if self.is_split() && analyzing && planned.is_some_and(|planned| sampled >= planned) {
+            self.decide(
+                Change::AwaitPromotion,
+                Cause::LongEnough { sampled },
+                now,
+                actions,
+            );
         }
     }
 

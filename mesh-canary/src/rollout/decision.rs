@@ -171,6 +171,11 @@ pub enum Cause {
         /// How long it may.
         allowed: Duration,
     },
+    /// An A/B run took as long as it was planned to.
+    LongEnough {
+        /// How long both versions were looked at.
+        sampled: Duration,
+    },
     /// The configuration changed.
     Configuration,
     /// As much evidence as is kept.
@@ -182,7 +187,7 @@ pub enum Cause {
 
 impl Cause {
     /// One word for a machine: `ready`, `verdict`, `operator`, `no_endpoints`, `not_measured`, `measured`, `split_set`,
-    /// `split_refused`, `newer`, `late`, `configuration` or `full`.
+    /// `split_refused`, `newer`, `late`, `long_enough`, `configuration` or `full`.
     pub fn word(&self) -> &'static str {
         match self {
             Self::Ready { .. } => "ready",
@@ -195,6 +200,7 @@ impl Cause {
             Self::SplitRefused { .. } => "split_refused",
             Self::Newer { .. } => "newer",
             Self::Late { .. } => "late",
+            Self::LongEnough { .. } => "long_enough",
             Self::Configuration => "configuration",
             Self::Full { .. } => "full",
         }
@@ -208,6 +214,10 @@ impl Cause {
             requests,
         }
     }
+}
+
+fn whole_seconds(duration: Duration) -> Duration {
+    Duration::from_secs(duration.as_secs())
 }
 
 /// Texts from outside do not decide how long a log is.
@@ -238,6 +248,13 @@ impl fmt::Display for Cause {
             Self::Newer { version } => write!(f, "{version} takes its place"),
             Self::Late { took, allowed } => {
                 write!(f, "it took {} (at most {})", display(*took), display(*allowed))
+            }
+            Self::LongEnough { sampled } => {
+                write!(
+                    f,
+                    "both versions were seen for {}",
+                    display(whole_seconds(*sampled))
+                )
             }
             Self::Configuration => f.write_str("the configuration changed"),
             Self::Full { windows } => write!(f, "{windows} windows of evidence are kept at most"),

@@ -59,6 +59,8 @@ impl Rollout {
         }
         match state.phase {
             Phase::Running(Step::Starting) => Err(Ignored::NotReady),
+            // No verdict is waited for: somebody has looked at both arms.
+            Phase::Running(Step::Analyzing) if state.plan.is_ab_test() => self.next(),
             Phase::Running(Step::Analyzing) if state.approved => Err(Ignored::Approved),
             Phase::Running(Step::Analyzing) => Ok(Change::Approve),
             Phase::Running(Step::AwaitingPromotion) => self.next(),

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
+use mesh_core::metric::Traffic;
 use serde::{Deserialize, Serialize};
+
+use crate::rollout::Rollout;
 
 /// How a simulated rollout ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,6 +35,45 @@ pub struct Report {
     pub timeline: Vec<Line>,
     /// How many requests failed that would not have failed with the stable version.
     pub users_hurt: u64,
+    /// What both versions did in the last stage.
+    pub arms: Figures,
+}
+
+/// What both versions did in a stage.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Figures {
+    /// The stable version.
+    pub stable: ArmFigures,
+    /// The new version.
+    pub canary: ArmFigures,
+}
+
+/// What a version did in a stage.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct ArmFigures {
+    /// How many requests it answered.
+    pub requests: u64,
+    /// How many of them failed.
+    pub errors: u64,
+    /// The 95th percentile of response times, in milliseconds; nothing without requests.
+    pub p95_ms: Option<f64>,
+}
+
+impl Figures {
+    pub(super) fn of(rollout: &Rollout) -> Self {
+        let seen = rollout.evidence().in_stage();
+        let of = |arm: &Traffic| ArmFigures {
+            requests: arm.requests,
+            errors: arm.errors,
+            p95_ms: arm.latency.quantile(0.95).map(|p95| p95.as_secs_f64() * 1000.0),
+        };
+        Self {
+            stable: of(&seen.stable),
+            canary: of(&seen.canary),
+        }
+    }
 }
 
 /// Something was decided.

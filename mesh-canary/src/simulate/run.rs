@@ -7,7 +7,7 @@ use fastrand::Rng;
 
 use super::Simulation;
 use super::draw::binomial;
-use super::report::{Line, Outcome, Report};
+use super::report::{Figures, Line, Outcome, Report};
 use super::scenario::{What, now};
 use super::traffic::{Arm, edges};
 use crate::analyzer::{Memory, Window};
@@ -42,6 +42,7 @@ pub(super) fn run(simulation: &Simulation, seed: u64) -> Report {
         weight: 0,
         timeline: world.timeline,
         users_hurt: hurt,
+        arms: Figures::default(),
     }
 }
 
@@ -66,7 +67,13 @@ impl World<'_> {
         let mut changes = scenario.changes().into_iter().peekable();
         let mut arms = None;
         let mut hurt = 0_u64;
-        while self.at < scenario.duration && !rollout.phase().has_ended() {
+        loop {
+            while let Some(step) = operator.next_if(|step| step.at <= self.at) {
+                self.intervene(rollout, step.what);
+            }
+            if self.at >= scenario.duration || rollout.phase().has_ended() {
+                return hurt;
+            }
             if changes.next_if(|change| *change <= self.at).is_some() || arms.is_none() {
                 while changes.next_if(|change| *change <= self.at).is_some() {}
                 arms = Some(
@@ -77,10 +84,7 @@ impl World<'_> {
             // A window ends where something changes.
             let mut until = self.at.saturating_add(interval).min(scenario.duration);
             until = changes.peek().map_or(until, |change| until.min(*change));
-            until = match operator.peek() {
-                Some(step) if step.at > self.at => until.min(step.at),
-                _ => until,
-            };
+            until = operator.peek().map_or(until, |step| until.min(step.at));
             if let Some([stable, canary]) = &arms {
                 let length = until.saturating_sub(self.at);
                 let weight = if rollout.is_in_force() {
@@ -110,11 +114,7 @@ impl World<'_> {
                     self.on(rollout, Input::Seen(window));
                 }
             }
-            while let Some(step) = operator.next_if(|step| step.at <= self.at) {
-                self.intervene(rollout, step.what);
-            }
         }
-        hurt
     }
 
     fn intervene(&mut self, rollout: &mut Rollout, what: What) {
@@ -180,13 +180,26 @@ impl World<'_> {
             Phase::Ended(End::RolledBack | End::Superseded) => Outcome::RolledBack,
             _ => Outcome::Undecided,
         };
+        let contrast = rollout.contrast();
+        let stage = format!(
+            "stage {} of {}",
+            rollout.stage().saturating_add(1),
+            rollout.plan().stages().len()
+        );
         let reason = match (rollout.phase(), rollout.cause()) {
+            (Phase::Running(Step::Analyzing | Step::AwaitingPromotion), _) if rollout.plan().is_ab_test() => {
+                format!("an A/B run ends when somebody ends it: {contrast}")
+            }
             (Phase::Running(Step::Analyzing), _) => format!(
-                "the scenario was over in stage {} of {}, {} requests after it began",
-                rollout.stage().saturating_add(1),
-                rollout.plan().stages().len(),
+                "the scenario was over in {stage}, {} requests after it began",
                 rollout.samples(),
             ),
+            (Phase::Running(Step::AwaitingPromotion), _) => {
+                format!("the scenario was over while {stage} waited for somebody to promote it")
+            }
+            (Phase::Paused { reason, .. }, Some(cause)) => {
+                format!("the scenario was over while {stage} was paused, since {reason}: {cause}")
+            }
             (_, Some(cause)) => cause.to_string(),
             (_, None) => rollout.phase().word().to_owned(),
         };
@@ -197,6 +210,7 @@ impl World<'_> {
             weight: rollout.order().percent,
             timeline: self.timeline,
             users_hurt,
+            arms: Figures::of(rollout),
         }
     }
 }

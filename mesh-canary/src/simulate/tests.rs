@@ -97,6 +97,51 @@ fn no_traffic_decides_nothing() {
 }
 
 #[test]
+fn what_the_operator_does_at_the_beginning_happens_then() {
+    let at_once = with_operator(scenario(100.0, &[(0, 0.001, 120)]), &[(0, What::Rollback)]);
+    let report = simulation(at_once).run(1);
+    assert_eq!((report.decision, report.at_s), (Outcome::RolledBack, 0.0));
+}
+
+#[test]
+fn an_ab_run_ends_undecided_with_the_figures_of_both_versions() {
+    let day = Duration::from_secs(600);
+    let plan = Plan::builder().ab_test(50, day).build().expect("a plan");
+    let better = scenario(100.0, &[(0, 0.0, 120)]);
+    let run = |scenario: Scenario| Simulation::new(plan.clone(), scenario).expect("good").run(1);
+    let report = run(better.clone());
+    assert_eq!(
+        (report.decision, report.weight),
+        (Outcome::Undecided, 50),
+        "{report:#?}"
+    );
+    assert!(
+        report
+            .reason
+            .starts_with("an A/B run ends when somebody ends it: error rate -0."),
+        "{}",
+        report.reason
+    );
+    let [stable, canary] = [report.arms.stable, report.arms.canary];
+    assert!(
+        stable.requests > 170_000 && canary.requests > 170_000,
+        "{report:#?}"
+    );
+    assert!(stable.errors > 100 && canary.errors == 0, "{report:#?}");
+
+    let promoted = run(with_operator(better.clone(), &[(60, What::Promote)]));
+    assert_eq!(
+        (promoted.decision, promoted.at_s),
+        (Outcome::Promoted, 60.0),
+        "{promoted:#?}"
+    );
+    let ended = run(with_operator(better, &[(60, What::Rollback)]));
+    assert_eq!((ended.decision, ended.at_s), (Outcome::RolledBack, 60.0));
+    let worse = run(scenario(100.0, &[(0, 0.2, 120)]));
+    assert_eq!(worse.decision, Outcome::RolledBack, "autoRollback is on");
+}
+
+#[test]
 fn what_the_operator_does_happens_when_it_is_done() {
     let good = scenario(100.0, &[(0, 0.001, 120)]);
     let back = with_operator(good.clone(), &[(7, What::Rollback)]);
@@ -112,7 +157,10 @@ fn what_the_operator_does_happens_when_it_is_done() {
     let once = with_operator(good, &[(2000, What::Promote), (2001, What::Resume)]);
     let report = simulation(once).run(1);
     assert_eq!((report.decision, report.weight), (Outcome::Undecided, 10));
-    assert!(report.reason.starts_with("promote: "), "{}", report.reason);
+    assert_eq!(
+        report.reason,
+        "the scenario was over while stage 2 of 5 waited for somebody to promote it"
+    );
     let nothing = |line: &Line| line.event == "resume changed nothing: it is not paused";
     assert!(report.timeline.iter().any(nothing), "{report:#?}");
 }
@@ -172,7 +220,15 @@ fn the_report_has_the_keys_that_were_promised() {
     let json: serde_json::Value = serde_json::from_str(&json).expect("JSON");
     assert_eq!(
         keys(&json),
-        ["at_s", "decision", "reason", "timeline", "users_hurt", "weight"]
+        [
+            "arms",
+            "at_s",
+            "decision",
+            "reason",
+            "timeline",
+            "users_hurt",
+            "weight"
+        ]
     );
     assert_eq!(
         keys(&json["timeline"][0]),

@@ -21,6 +21,51 @@ fn begun(auto_promote: bool, auto_rollback: bool) -> World {
 }
 
 #[test]
+fn an_ab_run_lasts_as_long_as_planned_waits_for_somebody_and_is_promoted_at_once() {
+    let ab = || {
+        let plan = crate::plan::Plan::builder().ab_test(50, s(40)).min_requests(20);
+        let mut world = World::new(plan.build().expect("a plan"));
+        world.happens(&Event::Endpoints(2, 2));
+        world.happens(&Event::Confirm);
+        world
+    };
+    let window = |world: &mut World, said: Said| {
+        let seen = Event::Window {
+            seconds: 12,
+            requests: 30,
+            errors: 0,
+        };
+        world.happens(&seen);
+        world.happens(&Event::Answer(said));
+    };
+    let mut world = ab();
+    for _ in 0..3 {
+        window(&mut world, Said::Promote);
+        assert_eq!(world.rollout().phase(), Phase::Running(Step::Analyzing));
+    }
+    window(&mut world, Said::Between);
+    assert_eq!(world.rollout().phase(), Phase::Running(Step::AwaitingPromotion));
+    window(&mut world, Said::Between);
+    assert_eq!(
+        world.rollout().order().percent,
+        50,
+        "nothing ends it but somebody"
+    );
+    world.happens(&Event::Operator(Operation::Promote { stage: 0 }));
+    world.happens(&Event::Confirm);
+    assert_eq!(world.rollout().phase(), Phase::Ended(End::Succeeded));
+
+    // Before its time as well, and what is bad is rolled back.
+    let mut world = ab();
+    window(&mut world, Said::Continue);
+    world.happens(&Event::Operator(Operation::Promote { stage: 0 }));
+    assert_eq!(world.rollout().order().percent, 100);
+    let mut world = ab();
+    window(&mut world, Said::Rollback);
+    assert_eq!(world.rollout().phase(), Phase::RollingBack);
+}
+
+#[test]
 fn a_good_canary_goes_through_all_stages() {
     let mut world = begun(true, true);
     for _ in 0..2 {

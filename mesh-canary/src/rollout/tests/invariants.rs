@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use proptest::prelude::*;
 
-use super::world::{Came, Event, Router, Said, World, event, plan, plans, s, said};
+use super::world::{Came, Event, Router, Said, World, ab_plans, event, plan, plans, s, said};
 use crate::analyzer::Verdict;
 use crate::log::History;
 use crate::rollout::{
@@ -32,6 +32,7 @@ impl Watcher {
             return;
         }
         self.weights(before, after, came);
+        ab_runs(before, after, came);
         self.promotions(before, came);
         self.ends(before, after, world, came);
         self.windows(before, came);
@@ -199,6 +200,39 @@ impl Watcher {
     }
 }
 
+/// What holds of A/B runs: somebody decides how they end, and good or bad numbers only whether they are rolled back.
+fn ab_runs(before: &Rollout, after: &Rollout, came: &Came) {
+    if !before.plan().is_ab_test() || !after.plan().is_ab_test() {
+        return;
+    }
+    for decision in &came.decisions {
+        let by_somebody = matches!(decision.cause, Cause::Operator { .. });
+        assert!(
+            decision.change != Change::Approve,
+            "an A/B run has no stage to approve"
+        );
+        let advances = matches!(decision.change, Change::Advance { .. });
+        assert!(!advances || by_somebody, "an A/B run is promoted by {decision:?}");
+        if let Change::Pause { reason } = decision.change {
+            let in_split = after.stage() == 0 && after.order().percent == 50;
+            assert!(
+                reason != PauseReason::Inconclusive || !in_split,
+                "numbers that say nothing pause an A/B run: {decision:?}"
+            );
+        }
+    }
+    let promoted = operated(came, Operation::PromoteFully)
+        || operated(came, Operation::Promote { stage: 0 }) && came.outcome.ignored.is_none();
+    let split = before.order().percent == 50 && after.order().percent == 50;
+    let ended = matches!(after.phase(), Phase::RollingBack | Phase::Ended(_));
+    let begins = before.order().percent == 0;
+    let moved = before.order().percent != after.order().percent;
+    assert!(
+        split || !moved || ended || begins || promoted,
+        "the split changes: {came:?}"
+    );
+}
+
 /// What is tried above comes to everything there is: no invariant holds for want of cases.
 #[test]
 fn what_is_tried_comes_to_every_end_and_every_pause() {
@@ -304,7 +338,7 @@ proptest! {
     /// I1 to I7, I9 to I15, I17, I20, and then I18 and I19 at the end.
     #[test]
     fn the_invariants_hold_whatever_happens(
-        plan in plans(),
+        plan in prop_oneof![3 => plans(), 1 => ab_plans()],
         events in proptest::collection::vec(event(), 1..90),
     ) {
         let mut world = run(plan.clone(), &events);

@@ -136,6 +136,23 @@ pub(super) fn plans() -> impl Strategy<Value = Plan> {
         .prop_map(|((promote, rollback), bake, warm_up)| plan(promote, rollback, bake, warm_up))
 }
 
+/// A run of which somebody decides how it ends.
+pub(super) fn ab_plans() -> impl Strategy<Value = Plan> {
+    (any::<bool>(), prop_oneof![Just(0), Just(10_u64)]).prop_map(|(rollback, warm_up)| {
+        Plan::builder()
+            .ab_test(50, s(40))
+            .auto_rollback(rollback)
+            .warm_up(s(warm_up))
+            .min_requests(20)
+            .start_deadline(s(120))
+            .outage_patience(s(30))
+            .rollback_deadline(s(30))
+            .stuck_after(s(400))
+            .build()
+            .expect("a valid plan")
+    })
+}
+
 pub(super) fn plan(auto_promote: bool, auto_rollback: bool, bake: u64, warm_up: u64) -> Plan {
     Plan::builder()
         .stages([

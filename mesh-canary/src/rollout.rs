@@ -83,13 +83,14 @@ impl Rollout {
     /// Takes the next record of the log.
     pub(crate) fn read(&mut self, position: u64, record: &Record) -> Result<(), LogProblem> {
         self.state.apply(position, record)?;
-        self.session = Session::at(record.at);
+        self.session = Session::resumed(record.at);
         Ok(())
     }
 
     /// Something happened. What is to be done comes out, in the order in which it is to be done.
     pub fn on(&mut self, input: Input, now: SystemTime) -> Outcome {
         let step = self.session.advance(now);
+        self.session.settle(step);
         let mut outcome = Outcome::default();
         if self.state.phase.has_ended() {
             outcome.ignored = Some(Ignored::Ended);

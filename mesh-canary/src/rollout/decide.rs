@@ -47,6 +47,10 @@ impl Rollout {
         if took > allowed && !self.state.stuck {
             self.decide(Change::CallStuck, Cause::Late { took, allowed }, now, actions);
         }
+        if let Some(endpoints) = self.session.endpoints {
+            // Those that were not given up right after a restart.
+            self.give_up(endpoints, now, actions);
+        }
         let plan = &self.state.plan;
         match self.state.phase {
             Phase::Running(Step::Starting) => {
@@ -85,6 +89,21 @@ impl Rollout {
                 };
                 self.decide(Change::Begin, cause, now, actions);
             }
+            _ => self.give_up(endpoints, now, actions),
+        }
+        Ok(())
+    }
+
+    /// What is done about versions without endpoints that take requests.
+    fn give_up(&mut self, endpoints: Endpoints, now: SystemTime, actions: &mut Vec<Action>) {
+        if self.session.settling.is_some() {
+            if !endpoints.bear(self.state.order.percent) {
+                // They may be found well in a moment: then the shares are ordered again.
+                self.session.progress = Progress::Due;
+            }
+            return;
+        }
+        match self.state.phase {
             Phase::Running(Step::Starting)
             | Phase::Paused {
                 during: Step::Starting,
@@ -106,7 +125,6 @@ impl Rollout {
             }
             Phase::Running(_) | Phase::Paused { .. } => {}
         }
-        Ok(())
     }
 
     fn seen(&mut self, window: Window, now: SystemTime, actions: &mut Vec<Action>) -> Handled {

@@ -7,6 +7,10 @@ use super::action::Question;
 /// More than this between two inputs is a clock that jumped, or a process that did not run.
 const LONGEST_STEP: Duration = Duration::from_secs(60);
 
+/// How long endpoints are not given up after a restart. The first answer of a health check counts alone, since nothing is
+/// known that it contradicts; three in a row, five seconds apart, are known by then.
+const SETTLING: Duration = Duration::from_secs(20);
+
 /// How far the shares that were ordered have come.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Progress {
@@ -48,6 +52,8 @@ pub(super) struct Session {
     /// How long it has been starting, without being paused.
     pub(super) starting: Duration,
     pub(super) rolling_back: Duration,
+    /// How long ago it was read from its log; nothing if it was not, or if that is long enough for endpoints to be known.
+    pub(super) settling: Option<Duration>,
     /// How long nothing could be measured.
     pub(super) outage: Option<Duration>,
     /// Why the router refused last.
@@ -61,6 +67,20 @@ impl Session {
             clock,
             ..Self::default()
         }
+    }
+
+    /// The same after a restart.
+    pub(super) fn resumed(clock: Duration) -> Self {
+        Self {
+            settling: Some(Duration::ZERO),
+            ..Self::at(clock)
+        }
+    }
+
+    /// Time went by.
+    pub(super) fn settle(&mut self, step: Duration) {
+        let settling = self.settling.map(|so_far| so_far.saturating_add(step));
+        self.settling = settling.filter(|so_far| *so_far < SETTLING);
     }
 
     /// The clock went on; by how much.

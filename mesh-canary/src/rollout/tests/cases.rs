@@ -21,6 +21,56 @@ fn begun(auto_promote: bool, auto_rollback: bool) -> World {
 }
 
 #[test]
+fn after_a_restart_endpoints_have_time_to_be_found_well() {
+    let mut world = begun(false, true);
+    good_window(&mut world);
+    world.crash();
+    // The first answer of a health check is bad, and the next ones are good.
+    world.happens(&Event::Endpoints(2, 1));
+    world.happens(&Event::Confirm);
+    world.happens(&Event::Tick(1));
+    world.happens(&Event::Endpoints(2, 0));
+    assert_eq!(world.rollout().phase(), Phase::Running(Step::Analyzing));
+    assert!(!world.rollout().is_in_force(), "what is seen now is of no share");
+    world.happens(&Event::Tick(10));
+    let came = world.happens(&Event::Endpoints(2, 1));
+    assert_eq!(came.orders.len(), 1, "the share is ordered again: {came:?}");
+    world.happens(&Event::Confirm);
+    assert!(world.rollout().is_in_force());
+
+    // They stay bad.
+    world.crash();
+    world.happens(&Event::Endpoints(2, 0));
+    world.happens(&Event::Tick(1));
+    world.happens(&Event::Tick(15));
+    assert_eq!(world.rollout().phase(), Phase::Running(Step::Analyzing));
+    world.happens(&Event::Tick(5));
+    assert_eq!(world.rollout().phase(), Phase::RollingBack);
+
+    // And what is found ill while it goes on is given up at once.
+    let mut world = begun(false, true);
+    world.happens(&Event::Endpoints(2, 0));
+    assert_eq!(world.rollout().phase(), Phase::RollingBack);
+}
+
+#[test]
+fn a_stable_version_that_is_not_found_well_at_once_after_a_restart_pauses_nothing() {
+    let mut world = begun(false, true);
+    world.crash();
+    world.happens(&Event::Endpoints(0, 1));
+    world.happens(&Event::Tick(1));
+    assert_eq!(world.rollout().phase(), Phase::Running(Step::Analyzing));
+    world.happens(&Event::Tick(25));
+    assert!(matches!(
+        world.rollout().phase(),
+        Phase::Paused {
+            reason: PauseReason::BaselineUnhealthy,
+            ..
+        }
+    ));
+}
+
+#[test]
 fn an_ab_run_lasts_as_long_as_planned_waits_for_somebody_and_is_promoted_at_once() {
     let ab = || {
         let plan = crate::plan::Plan::builder().ab_test(50, s(40)).min_requests(20);

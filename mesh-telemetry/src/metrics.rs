@@ -23,7 +23,7 @@
 //! | `service_mesh_trust_bundle_sequence`, `service_mesh_trust_bundles_refused_total` | `service` |
 //! | `service_mesh_connections_ended_total` | `service, cause` |
 //! | `canary_deployment_status` | `service, version, status` |
-//! | `canary_deployment_error_rate`, `canary_deployment_response_time_p95`, `canary_deployment_duration_seconds`, `canary_deployment_weight`, `canary_deployment_samples`, `canary_deployment_evidence`, `canary_deployment_evidence_limit` | `service, version` |
+//! | `canary_deployment_error_rate`, `canary_deployment_response_time_p95`, `canary_deployment_duration_seconds`, `canary_deployment_weight`, `canary_deployment_samples`, `canary_deployment_stable_error_rate`, `canary_deployment_stable_response_time_p95`, `canary_deployment_stable_samples`, `canary_deployment_evidence`, `canary_deployment_evidence_limit` | `service, version` |
 //! | `canary_deployment_decisions_total` | `service, decision, cause` |
 //! | `service_mesh_events_total` | `kind` |
 //! | `service_mesh_anomaly` | `target_service, route, figure` |

@@ -25,6 +25,7 @@ use crate::registry::{Series, names};
 /// figures.weight = 5;
 /// figures.error_rate = 0.002;
 /// figures.response_time_p95 = Duration::from_millis(120);
+/// figures.stable_error_rate = 0.001;
 /// orders.set(&"v2".parse()?, &figures);
 /// orders.decided("begin", "ready");
 ///
@@ -32,6 +33,7 @@ use crate::registry::{Series, names};
 /// assert!(page.contains(r#"canary_deployment_status{service="orders",version="v2",status="progressing"} 1"#));
 /// assert!(page.contains(r#"canary_deployment_status{service="orders",version="v2",status="paused"} 0"#));
 /// assert!(page.contains(r#"canary_deployment_response_time_p95{service="orders",version="v2"} 120"#));
+/// assert!(page.contains(r#"canary_deployment_stable_error_rate{service="orders",version="v2"} 0.001"#));
 /// assert!(page.contains(r#"canary_deployment_decisions_total{service="orders",decision="begin",cause="ready"} 1"#));
 /// # Ok::<(), mesh_core::BoxError>(())
 /// ```
@@ -57,6 +59,9 @@ struct Rollout {
     duration: Gauge,
     weight: Gauge,
     samples: Gauge,
+    stable_error_rate: Gauge,
+    stable_response_time_p95: Gauge,
+    stable_samples: Gauge,
     evidence: Gauge,
     evidence_limit: Gauge,
 }
@@ -129,6 +134,12 @@ pub struct CanaryFigures {
     pub weight: u8,
     /// How many requests of the new version were seen in this stage.
     pub samples: u64,
+    /// The share of errors among the stable version's requests at the same time, 0 to 1; 0 without requests.
+    pub stable_error_rate: f64,
+    /// The 95th percentile of its response times; 0 without requests.
+    pub stable_response_time_p95: Duration,
+    /// How many of its requests were seen.
+    pub stable_samples: u64,
     /// How strongly the evidence speaks against the new version.
     pub evidence: f64,
     /// How strong it has to be for a rollback; 0 where nothing is weighed.
@@ -145,6 +156,9 @@ impl CanaryFigures {
             duration: Duration::ZERO,
             weight: 0,
             samples: 0,
+            stable_error_rate: 0.0,
+            stable_response_time_p95: Duration::ZERO,
+            stable_samples: 0,
             evidence: 0.0,
             evidence_limit: 0.0,
         }
@@ -221,6 +235,9 @@ impl Rollout {
             duration: gauge(names::CANARY_DURATION),
             weight: gauge(names::CANARY_WEIGHT),
             samples: gauge(names::CANARY_SAMPLES),
+            stable_error_rate: gauge(names::CANARY_STABLE_ERROR_RATE),
+            stable_response_time_p95: gauge(names::CANARY_STABLE_RESPONSE_TIME),
+            stable_samples: gauge(names::CANARY_STABLE_SAMPLES),
             evidence: gauge(names::CANARY_EVIDENCE),
             evidence_limit: gauge(names::CANARY_EVIDENCE_LIMIT),
         }
@@ -236,6 +253,10 @@ impl Rollout {
         self.duration.set(figures.duration.as_secs_f64());
         self.weight.set(f64::from(figures.weight));
         self.samples.set(figures.samples as f64);
+        self.stable_error_rate.set(figures.stable_error_rate);
+        self.stable_response_time_p95
+            .set(figures.stable_response_time_p95.as_secs_f64() * 1000.0);
+        self.stable_samples.set(figures.stable_samples as f64);
         self.evidence.set(figures.evidence);
         self.evidence_limit.set(figures.evidence_limit);
     }
@@ -248,6 +269,9 @@ impl Rollout {
             &self.duration,
             &self.weight,
             &self.samples,
+            &self.stable_error_rate,
+            &self.stable_response_time_p95,
+            &self.stable_samples,
             &self.evidence,
             &self.evidence_limit,
         ])

@@ -34,6 +34,9 @@ pub(crate) const CANARY_RESPONSE_TIME: &str = "canary_deployment_response_time_p
 pub(crate) const CANARY_DURATION: &str = "canary_deployment_duration_seconds";
 pub(crate) const CANARY_WEIGHT: &str = "canary_deployment_weight";
 pub(crate) const CANARY_SAMPLES: &str = "canary_deployment_samples";
+pub(crate) const CANARY_STABLE_ERROR_RATE: &str = "canary_deployment_stable_error_rate";
+pub(crate) const CANARY_STABLE_RESPONSE_TIME: &str = "canary_deployment_stable_response_time_p95";
+pub(crate) const CANARY_STABLE_SAMPLES: &str = "canary_deployment_stable_samples";
 pub(crate) const CANARY_EVIDENCE: &str = "canary_deployment_evidence";
 pub(crate) const CANARY_EVIDENCE_LIMIT: &str = "canary_deployment_evidence_limit";
 pub(crate) const CANARY_DECISIONS: &str = "canary_deployment_decisions_total";
@@ -68,7 +71,7 @@ const fn family(name: &'static str, kind: Kind, unit: Unit, help: &'static str) 
     }
 }
 
-const FAMILIES: [Family; 38] = [
+const FAMILIES: [Family; 41] = [
     family(
         REQUESTS,
         Kind::Counter,
@@ -250,6 +253,24 @@ const FAMILIES: [Family; 38] = [
         Kind::Gauge,
         Unit::Count,
         "Requests of the new version that were seen in this stage.",
+    ),
+    family(
+        CANARY_STABLE_ERROR_RATE,
+        Kind::Gauge,
+        Unit::Count,
+        "Share of errors among the stable version's requests beside the new version, 0 to 1.",
+    ),
+    family(
+        CANARY_STABLE_RESPONSE_TIME,
+        Kind::Gauge,
+        Unit::Count,
+        "95th percentile of the stable version's response times beside the new version, in milliseconds.",
+    ),
+    family(
+        CANARY_STABLE_SAMPLES,
+        Kind::Gauge,
+        Unit::Count,
+        "Requests of the stable version that were seen beside the new version.",
     ),
     family(
         CANARY_EVIDENCE,

@@ -3,7 +3,7 @@
 use divan::{AllocProfiler, Bencher, black_box};
 use http::Request;
 use mesh_core::{RequestHead, ServiceName, TrafficSplit};
-use mesh_traffic::router::{Asking, HostPattern, LiveSplit, Operator, Pins, Split, Subject};
+use mesh_traffic::router::{Asking, CookieKey, HostPattern, LiveSplit, Operator, Pins, Split, Subject};
 use mesh_traffic::{Condition, Destination, RouteTable, Rule, RuleAction, Service};
 
 #[global_allocator]
@@ -170,8 +170,9 @@ fn by_live_split(bencher: Bencher) {
 /// By the value in the client's cookie.
 #[divan::bench]
 fn by_live_split_and_sticky_cookie(bencher: Bencher) {
-    let cookie = "session=1; canary=0123456789abcdef0123456789abcdef";
-    decide_in_rollout(bencher, Pins::default().sticky(true), cookie);
+    let cookie = "session=1; canary=0123456789abcdef0123456789abcdef7686bf47b48dfc376fbe0840b7b951f3";
+    let key = CookieKey::new([7; CookieKey::LENGTH]);
+    decide_in_rollout(bencher, Pins::default().sticky(key), cookie);
 }
 
 fn decide_in_rollout(bencher: Bencher, pins: Pins, cookie: &str) {

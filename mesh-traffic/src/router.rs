@@ -64,7 +64,7 @@ pub use host::{HostError, HostName, HostPattern};
 pub use live_split::{LiveSplit, LiveSplits};
 pub use operator::Operator;
 pub use path_change::{PathChange, PathError};
-pub use pins::{Pins, PinsError, StickyCookie, Why};
+pub use pins::{CookieKey, Pins, PinsError, StickyCookie, Why};
 pub use redirect::{Redirect, RedirectError};
 pub use respond::{Respond, RespondError};
 pub use rule::{Destination, Rule, RuleAction, RuleError, Split};

@@ -12,7 +12,7 @@ use mesh_core::reject::refusal_of;
 use mesh_core::testkit::NotReadyClone;
 use mesh_core::{ErrorKind, Live, MeshContext, PeerInfo, ServiceName, SpiffeId, live};
 use mesh_traffic::router::{
-    HeaderEdits, Operator, PathChange, Pins, Redirect, Respond, Rewrite, Split, Subject,
+    CookieKey, HeaderEdits, Operator, PathChange, Pins, Redirect, Respond, Rewrite, Split, Subject,
 };
 use mesh_traffic::{
     Condition, Decision, Destination, LiveSplit, RouteLayer, RouteTable, Routes, Rule, RuleAction, Service,
@@ -315,7 +315,7 @@ fn changing() -> RouteTable {
         .expect("a status")
         .with_scheme(http::uri::Scheme::HTTPS);
     let service = Service::new(name("orders"))
-        .with_pins(Pins::default().sticky(true))
+        .with_pins(Pins::default().sticky(CookieKey::new([7; CookieKey::LENGTH])))
         .with_split(LiveSplit::new(
             name("orders"),
             Some("v1".parse().expect("a version")),
@@ -382,7 +382,7 @@ async fn a_client_gets_a_cookie_once_and_stays() {
     let (value, rest) = cookie.split_once(';').expect("attributes");
     assert_eq!(rest, " Path=/; HttpOnly; SameSite=Lax");
     assert!(
-        value.starts_with("canary=") && value.len() == "canary=".len() + 32,
+        value.starts_with("canary=") && value.len() == "canary=".len() + 64,
         "{value}"
     );
     let again = called(

@@ -15,6 +15,7 @@ pub mod cert;
 pub mod certificate_api;
 pub mod cli;
 pub mod config;
+pub mod cookie_keys;
 mod core_dumps;
 pub mod explain;
 pub mod faults;

@@ -18,7 +18,7 @@ use mesh_tls::{ClientCerts, Identity};
 use mesh_traffic::compression::CompressionRule;
 use mesh_traffic::fault::FaultLayer;
 use mesh_traffic::retry::Retries;
-use mesh_traffic::router::Action;
+use mesh_traffic::router::{Action, CookieKey};
 use mesh_traffic::{Decision, LiveSplit, RouteTable};
 
 use crate::authorization::{self, Authorization};
@@ -81,6 +81,8 @@ pub struct Policies<'p> {
     pub retries: &'p RetryBudgets,
     /// Who is told of requests.
     pub tellers: &'p tellers::Compiled,
+    /// What sticky cookies are signed with.
+    pub cookie_key: &'p CookieKey,
 }
 
 /// What a request needs of a decision.
@@ -227,7 +229,7 @@ impl Plan {
     ) -> Result<Self, String> {
         let mesh = &config.mesh;
         let found = fleets.found();
-        let (table, splits) = routing::table_with(config, fleets.splits(), &found)?;
+        let (table, splits) = routing::table_with(config, fleets.splits(), &found, policies.cookie_key)?;
         let services = mesh
             .services
             .iter()
@@ -241,7 +243,7 @@ impl Plan {
                 if let Some(split) = &split {
                     plan.evidence.know(split.versions().iter().map(Option::as_ref));
                 }
-                let users_stay = routing::pins(service, config).is_sticky();
+                let users_stay = routing::pins(service, config, policies.cookie_key).is_sticky();
                 Ok(ServicePlan {
                     found: found.get(&service.name).cloned().unwrap_or_default(),
                     split,

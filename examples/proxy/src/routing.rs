@@ -3,20 +3,21 @@
 use std::collections::{BTreeSet, HashMap};
 
 use mesh_core::{ServiceName, Version};
-use mesh_traffic::router::{Pins, Rule, RuleAction};
+use mesh_traffic::router::{CookieKey, Pins, Rule, RuleAction};
 use mesh_traffic::{LiveSplit, LiveSplits, RouteTable, Service};
 
 use crate::config::{self, Config};
+use crate::cookie_keys;
 
-/// Compiles the table of a configuration. The shares of versions go on as they are in `before`.
+/// Compiles the table of a configuration, for whoever looks at what it decides. The shares of versions go on as they are in `before`.
 ///
 /// # Errors
 /// The table refuses it: the configuration was not checked as it should have been.
 pub fn table(config: &Config, before: &LiveSplits) -> Result<(RouteTable, LiveSplits), String> {
-    table_with(config, before, &Found::new())
+    table_with(config, before, &Found::new(), &cookie_keys::to_look(config)?)
 }
 
-/// As [`table`], with the versions of endpoints that are not listed.
+/// As [`table`], with the versions of endpoints that are not listed, and sticky cookies signed with this key.
 ///
 /// # Errors
 /// As [`table`].
@@ -24,6 +25,7 @@ pub fn table_with(
     config: &Config,
     before: &LiveSplits,
     found: &Found,
+    key: &CookieKey,
 ) -> Result<(RouteTable, LiveSplits), String> {
     let mesh = &config.mesh;
     let splits: LiveSplits = mesh
@@ -34,7 +36,7 @@ pub fn table_with(
     let services = mesh.services.iter().map(|service| {
         let routed = Service::new(service.name.clone())
             .with_timeout(service.timeout)
-            .with_pins(pins(service, config));
+            .with_pins(pins(service, config, key));
         let routed = match splits.get(&service.name) {
             Some(split) => routed.with_split(split.clone()),
             None => routed,
@@ -120,7 +122,7 @@ fn named<'c>(service: &'c config::Service, config: &'c Config) -> impl Iterator<
 }
 
 /// `canaryDeployment.routing`, for the services that are rolled out.
-pub fn pins(service: &config::Service, config: &Config) -> Pins {
+pub fn pins(service: &config::Service, config: &Config, key: &CookieKey) -> Pins {
     let of_service = |canary: &&config::Canary| {
         let listed = canary.services.as_ref();
         canary.enabled && listed.is_none_or(|listed| listed.contains(&service.name))
@@ -132,7 +134,10 @@ pub fn pins(service: &config::Service, config: &Config) -> Pins {
         .map(|canary| &canary.routing);
     let pins = routing.and_then(|routing| {
         let pins = Pins::new(routing.header.clone(), &routing.cookie).ok()?;
-        Some(pins.sticky(routing.sticky))
+        Some(match routing.sticky {
+            true => pins.sticky(key.clone()),
+            false => pins,
+        })
     });
     pins.unwrap_or_default()
 }

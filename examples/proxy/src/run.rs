@@ -16,6 +16,7 @@ use mesh_telemetry::anomaly::{Anomalies, AnomalyPolicy};
 use mesh_telemetry::metrics::Reload;
 use mesh_telemetry::registry::BeforeScrape;
 use mesh_telemetry::{Readiness, Telemetry, serve_metrics};
+use mesh_traffic::router::CookieKey;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -27,6 +28,7 @@ use crate::breakers::Breakers;
 use crate::canary::{AnySource, Canaries, Desk};
 use crate::certificate_api;
 use crate::config::{self, Config};
+use crate::cookie_keys::CookieKeys;
 use crate::faults::Faults;
 use crate::fleets::Fleets;
 use crate::identity::{InUse, figures, identity, troubles};
@@ -91,6 +93,7 @@ struct Process {
     mirrors: Mirrors,
     retries: RetryBudgets,
     canaries: Canaries,
+    cookie_keys: CookieKeys,
     tellers: Tellers,
     /// What this process is to its peers.
     identity: Arc<ArcSwap<Option<InUse>>>,
@@ -143,6 +146,7 @@ impl Process {
             retries: RetryBudgets::default(),
             admin,
             canaries,
+            cookie_keys: CookieKeys::new().map_err(RunError)?,
             tellers: Tellers::default(),
             identity,
             figures: None,
@@ -280,6 +284,7 @@ impl Process {
         config: &Config,
         identity: Option<&InUse>,
         tellers: &Compiled,
+        cookie_key: &CookieKey,
     ) -> Result<Arc<Plan>, RunError> {
         let policies = Policies {
             limits: &self.limits,
@@ -288,6 +293,7 @@ impl Process {
             mirrors: &self.mirrors,
             retries: &self.retries,
             tellers,
+            cookie_key,
         };
         let own = identity.map(InUse::identity);
         let plan = Plan::compile(config, own, &self.telemetry, &self.fleets, policies);
@@ -306,7 +312,8 @@ impl Process {
         .map_err(RunError)?;
         let tellers = self.tellers.compile(&config.mesh, &self.telemetry);
         let tellers = tellers.map_err(RunError)?;
-        let mut plan = self.compile(config, identity.as_ref(), &tellers)?;
+        let cookie_key = self.cookie_keys.of(config).map_err(RunError)?;
+        let mut plan = self.compile(config, identity.as_ref(), &tellers, &cookie_key)?;
         let bound = |plan: &ListenerPlan| {
             let socket = match self
                 .listeners
@@ -353,7 +360,7 @@ impl Process {
         };
         if !plan.services.iter().all(knows) {
             // Endpoints of other versions were found only now.
-            plan = self.compile(config, identity.as_ref(), &tellers)?;
+            plan = self.compile(config, identity.as_ref(), &tellers, &cookie_key)?;
             self.fleets.adopt(&plan.services).map_err(RunError)?;
         }
         let own = plan.own.map(|own| &plan.services[own].fleet);

@@ -4,6 +4,9 @@ use std::net::IpAddr;
 
 use mesh_core::{MeshContext, RequestHead};
 
+/// The source of a request whose caller has proven nothing.
+pub(super) const NOBODY: &str = "unknown";
+
 /// What a table is asked: a request, and what is known of it besides. The same always decides the same.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]

@@ -1,6 +1,6 @@
 //! Who is kept to a version.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
 
 use http::header::{COOKIE, HeaderName, HeaderValue};
@@ -9,23 +9,35 @@ use mesh_core::reject::is_grpc;
 use mesh_core::{Assignment, RequestKey};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
-use super::asking::Asking;
+use super::asking::{Asking, NOBODY};
 use super::weights::Weights;
+
+mod cookie_key;
+mod signed;
+
+pub use cookie_key::CookieKey;
+use signed::Signed;
 
 /// Who is kept to a version when a service's versions share its requests.
 ///
 /// A header of `true` leads to the canary and of `false` to the stable version; a cookie of `always` or `never`
 /// does the same, and the header counts before it. Anyone else is drawn by the shares: request by request, or,
-/// if it is sticky, once. Then the mesh gives a client a random value of 128 bits in that cookie, and a client
+/// if it is sticky, once. Then the mesh gives a client a random value of 128 bits in that cookie, signed, and a client
 /// that sends no cookies is told by its address. The value is hashed to a point on a line of which the canary
-/// has the beginning: a larger share moves some clients to it, and none back.
+/// has the beginning: a larger share moves some clients to it, and none back. A value that the mesh did not sign is
+/// none: nobody chooses a version by trying values.
+///
+/// Signed values can still be collected, and those that lead to one version picked out. So who has errors is told by the
+/// address (of IPv6 by the network of 64 bits), however many cookies come from there; by the value only where there is
+/// no address, or where the caller has proven who it is ([`Assignment::Kept`]).
 ///
 /// ```
-/// use mesh_traffic::router::Pins;
+/// use mesh_traffic::router::{CookieKey, Pins};
 ///
 /// let pins = Pins::default();
 /// assert_eq!((pins.header().as_str(), pins.cookie(), pins.is_sticky()), ("x-canary-user", "canary", false));
-/// let pins = Pins::new("x-beta".parse()?, "beta")?.sticky(true);
+/// # let secret = [7; CookieKey::LENGTH];
+/// let pins = Pins::new("x-beta".parse()?, "beta")?.sticky(CookieKey::new(secret));
 /// assert!(pins.is_sticky());
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
@@ -33,7 +45,7 @@ use super::weights::Weights;
 pub struct Pins {
     header: HeaderName,
     cookie: Arc<str>,
-    sticky: bool,
+    key: Option<CookieKey>,
 }
 
 /// The text is no cookie's name.
@@ -57,7 +69,7 @@ impl Default for Pins {
         Self {
             header: HeaderName::from_static("x-canary-user"),
             cookie: "canary".into(),
-            sticky: false,
+            key: None,
         }
     }
 }
@@ -72,16 +84,16 @@ impl Pins {
             true => Ok(Self {
                 header,
                 cookie: cookie.into(),
-                sticky: false,
+                key: None,
             }),
             false => Err(PinsError(cookie.into())),
         }
     }
 
-    /// The same, and whether a client stays with the version it got.
+    /// The same, and a client stays with the version it got, by values that are signed with this key.
     #[must_use]
-    pub fn sticky(mut self, sticky: bool) -> Self {
-        self.sticky = sticky;
+    pub fn sticky(mut self, key: CookieKey) -> Self {
+        self.key = Some(key);
         self
     }
 
@@ -97,7 +109,7 @@ impl Pins {
 
     /// Whether a client stays with the version it got.
     pub fn is_sticky(&self) -> bool {
-        self.sticky
+        self.key.is_some()
     }
 
     /// What the request says of itself.
@@ -108,21 +120,22 @@ impl Pins {
             _ => {}
         }
         let own = |(name, _): &(&[u8], &[u8])| *name == self.cookie.as_bytes();
-        let mut value = None;
+        let mut signed = None;
         for (_, found) in cookies(asking.head.headers).filter(own) {
             match found {
                 b"always" => return Said::Pinned(Side::Canary, Why::Cookie),
                 b"never" => return Said::Pinned(Side::Stable, Why::Cookie),
-                found => value = value.or_else(|| sticky_value(found)),
+                found => signed = signed.or_else(|| Signed::read(found)),
             }
         }
-        value.map_or(Said::Nothing, Said::Value)
+        signed.map_or(Said::Nothing, Said::Value)
     }
 }
 
 enum Said {
     Pinned(Side, Why),
-    Value(u128),
+    /// Whether it is signed by the mesh was not looked at.
+    Value(Signed),
     Nothing,
 }
 
@@ -142,7 +155,7 @@ pub enum Why {
     Header,
     /// The cookie pins it.
     Cookie,
-    /// By the random value in its cookie.
+    /// By the random value in its cookie, which the mesh has signed.
     Sticky,
     /// By its address: it sends no cookies.
     Client,
@@ -163,25 +176,16 @@ impl Why {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StickyCookie<'t> {
     name: &'t str,
-    value: u128,
+    signed: Signed,
 }
 
 impl StickyCookie<'_> {
     /// The value of the `Set-Cookie` field: for all paths, out of reach for scripts, and not sent with what
     /// other sites load.
     pub fn set_cookie(&self) -> Option<HeaderValue> {
-        let Self { name, value } = self;
-        HeaderValue::try_from(format!("{name}={value:032x}; Path=/; HttpOnly; SameSite=Lax")).ok()
+        let Self { name, signed } = self;
+        HeaderValue::try_from(format!("{name}={signed}; Path=/; HttpOnly; SameSite=Lax")).ok()
     }
-}
-
-/// A value as the mesh writes it: 32 hexadecimal digits in lower case.
-fn sticky_value(text: &[u8]) -> Option<u128> {
-    let lower = |byte: &u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
-    if text.len() != 32 || !text.iter().all(lower) {
-        return None;
-    }
-    u128::from_str_radix(std::str::from_utf8(text).ok()?, 16).ok()
 }
 
 /// The shares some versions have, and who is kept to which.
@@ -234,41 +238,49 @@ impl Drawing<'_> {
         if let Some(place) = self.weights.only() {
             return drawn(place, Why::Only, Assignment::Drawn);
         }
-        match said {
-            Some((pinned, said)) if pinned.pins.sticky => self.stick(pinned, &said, asking),
+        match said.and_then(|(pinned, said)| Some((pinned, pinned.pins.key.as_ref()?, said))) {
+            Some((pinned, key, said)) => self.stick(pinned, key, &said, asking),
             // The upper bits: those of a weak generator are better than the lower.
-            _ => {
+            None => {
                 let place = self.weights.choose((asking.random >> 96) as u32);
                 drawn(place, Why::Drawn, Assignment::Drawn)
             }
         }
     }
 
-    fn stick(&self, pinned: &Pinned<'_>, said: &Said, asking: &Asking<'_>) -> Drawn {
-        let place_of = |value: u128| self.weights.choose(point(&value.to_be_bytes(), pinned.salt));
-        let kept = |value: u128| Assignment::Kept(key(&value.to_be_bytes(), pinned.salt));
-        if let Said::Value(value) = said {
+    fn stick(&self, pinned: &Pinned<'_>, cookie_key: &CookieKey, said: &Said, asking: &Asking<'_>) -> Drawn {
+        let salt = pinned.salt;
+        let place_of = |value: u128| self.weights.choose(point(&value.to_be_bytes(), salt));
+        let by_value = |value: u128| Assignment::Kept(key(&value.to_be_bytes(), salt));
+        let by_address = |client| Assignment::Kept(network(client, |bytes| key(bytes, salt)));
+        if let Said::Value(signed) = said
+            && let Some(value) = signed.verified(cookie_key)
+        {
+            let stranger = asking.client.filter(|_| asking.source_service == NOBODY);
             return Drawn {
-                place: place_of(*value),
+                place: place_of(value),
                 why: Why::Sticky,
                 value: None,
-                assignment: kept(*value),
+                // A stranger may have collected many, and brings those that lead to one version.
+                assignment: stranger.map_or_else(|| by_value(value), by_address),
             };
         }
         // Calls between services keep no cookies.
         let takes_cookies = !is_grpc(asking.head.headers);
-        match asking
+        // Not by the value it is given: it may throw that away every time.
+        let assignment = asking.client.map_or_else(|| by_value(asking.random), by_address);
+        let told_by_address = asking
             .client
-            .filter(|_| !asking.head.headers.contains_key(COOKIE))
-        {
+            .filter(|_| !asking.head.headers.contains_key(COOKIE));
+        match told_by_address {
             None => Drawn {
                 place: place_of(asking.random),
                 why: Why::New,
                 value: takes_cookies.then_some(asking.random),
-                assignment: kept(asking.random),
+                assignment,
             },
             Some(client) => {
-                let place = self.weights.choose(point_of(client, pinned.salt));
+                let place = self.weights.choose(network(client, |bytes| point(bytes, salt)));
                 let same = |value: &u128| place_of(*value) == place;
                 // Each by itself is as random as the first.
                 let values = (0..TRIES).map(|n| asking.random.wrapping_add(u128::from(n)));
@@ -277,10 +289,7 @@ impl Drawing<'_> {
                     place,
                     why: Why::Client,
                     value: value.and_then(|mut values| values.find(same)),
-                    // Not by the value it is given: it may throw that away every time.
-                    assignment: Assignment::Kept(
-                        RequestKey::address(client).with_bytes(|bytes| key(bytes, pinned.salt)),
-                    ),
+                    assignment,
                 }
             }
         }
@@ -297,8 +306,14 @@ fn key(bytes: &[u8], salt: u64) -> u64 {
     xxh3_64_with_seed(bytes, !salt)
 }
 
-fn point_of(client: IpAddr, salt: u64) -> u32 {
-    RequestKey::address(client).with_bytes(|bytes| point(bytes, salt))
+/// The bytes of where a client is: whoever has one address of IPv6 has the 64 bits behind its network to choose from.
+fn network<R>(client: IpAddr, read: impl FnOnce(&[u8]) -> R) -> R {
+    const NETWORK: u128 = !(u64::MAX as u128);
+    let client = match client.to_canonical() {
+        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & NETWORK).into(),
+        address @ IpAddr::V4(_) => address,
+    };
+    RequestKey::address(client).with_bytes(read)
 }
 
 /// The salt of what has this name.
@@ -306,12 +321,11 @@ pub(crate) fn salt(name: &str) -> u64 {
     xxh3_64_with_seed(name.as_bytes(), 0)
 }
 
-/// A cookie that carries this value.
-pub(crate) fn cookie_of(pins: &Pins, value: u128) -> StickyCookie<'_> {
-    StickyCookie {
-        name: &pins.cookie,
-        value,
-    }
+/// A cookie that carries this value, if clients stay.
+pub(crate) fn cookie_of(pins: &Pins, value: u128) -> Option<StickyCookie<'_>> {
+    let signed = pins.key.as_ref()?.sign(value);
+    let name = &pins.cookie;
+    Some(StickyCookie { name, signed })
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use mesh_core::{ServiceName, TrafficSplit, Version};
 use mesh_traffic::router::{
-    HeaderEdits, LiveSplit, PathChange, Pins, Redirect, Respond, Rewrite, Split, Subject,
+    CookieKey, HeaderEdits, LiveSplit, PathChange, Pins, Redirect, Respond, Rewrite, Split, Subject,
 };
 use mesh_traffic::{Condition, Destination, RouteTable, Rule, RuleAction, Service};
 use serde::Deserialize;
@@ -176,12 +176,22 @@ impl Group {
     }
 }
 
+/// The signatures in the cases are made with this key.
+fn pins(sticky: bool) -> Pins {
+    let key = CookieKey::new([7; CookieKey::LENGTH]);
+    if sticky {
+        Pins::default().sticky(key)
+    } else {
+        Pins::default()
+    }
+}
+
 impl ServiceData {
     pub(crate) fn service(&self) -> Service {
         let name = ServiceName::new(&self.name).expect("a name");
         let version = |text: &String| Version::new(text).expect("a version");
         let mut service = Service::new(name.clone())
-            .with_pins(Pins::default().sticky(self.sticky))
+            .with_pins(pins(self.sticky))
             .with_timeout(self.timeout_ms.map(Duration::from_millis));
         if let Some(hosts) = &self.hosts {
             service = service.with_hosts(hosts.iter().map(|host| host.parse().expect("a host")));

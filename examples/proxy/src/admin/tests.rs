@@ -5,6 +5,7 @@ use http::header::CONTENT_TYPE;
 use http::{Method, Request, StatusCode};
 use http_body_util::BodyExt;
 use mesh_tls::{CertAuthority, CertRequest, PrivateKey};
+use mesh_traffic::router::CookieKey;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
@@ -349,6 +350,15 @@ struct Kept {
     mirrors: Mirrors,
     retries: RetryBudgets,
     tellers: tellers::Compiled,
+    cookie_key: Key,
+}
+
+struct Key(CookieKey);
+
+impl Default for Key {
+    fn default() -> Self {
+        Self(CookieKey::new([7; CookieKey::LENGTH]))
+    }
 }
 
 impl Kept {
@@ -360,6 +370,7 @@ impl Kept {
             mirrors: &self.mirrors,
             retries: &self.retries,
             tellers: &self.tellers,
+            cookie_key: &self.cookie_key.0,
         }
     }
 }

@@ -77,6 +77,9 @@ pub struct CanaryRouting {
     pub cookie: Box<str>,
     /// Whether a client stays with the version it got. Default true.
     pub sticky: bool,
+    /// Where the key is that sticky cookies are signed with, for replicas that share it; `None`: `cookie.key` in
+    /// `state_dir`.
+    pub cookie_key_file: Option<PathBuf>,
 }
 
 pub(super) fn read(fields: &mut Fields<'_>, names: &Names) -> Option<(Canary, Vec<AnalysisTemplate>)> {
@@ -187,5 +190,6 @@ fn read_routing(fields: &mut Fields<'_>) -> Option<CanaryRouting> {
         header: fields.or("header", header, HeaderName::from_static(defaults::CANARY_HEADER)),
         cookie: fields.or("cookie", cookie, defaults::CANARY_COOKIE.into()),
         sticky: fields.or("sticky", boolean(), true),
+        cookie_key_file: fields.optional("cookieKeyFile", path("the path of a file")),
     })
 }

@@ -86,7 +86,9 @@ impl Arms {
             of_rollout: false,
         });
         let pins = self.pinned.as_ref().map(|pinned| &pinned.pins);
-        let cookie = pins.zip(drawn.value).map(|(pins, value)| cookie_of(pins, value));
+        let cookie = pins
+            .zip(drawn.value)
+            .and_then(|(pins, value)| cookie_of(pins, value));
         (self.first + drawn.place, cookie)
     }
 }
@@ -119,7 +121,7 @@ impl Versions {
         });
         (
             index(drawn.place),
-            drawn.value.map(|value| cookie_of(&self.pins, value)),
+            drawn.value.and_then(|value| cookie_of(&self.pins, value)),
             drawn.assignment,
         )
     }

@@ -692,5 +692,10 @@ pub(super) const NOTES: &[(&str, &str)] = &[
         "`always` pins to the canary, `never` to the stable version.",
     ),
     ("routing.sticky", "A client stays with the version it got."),
+    (
+        "routing.cookieKeyFile",
+        "The key that sticky cookies are signed with, for replicas that share it: 32 hexadecimal digits, made if it is not \
+         there. Default: `cookie.key` in `stateDir`.",
+    ),
     ("canaryDeployment.stateDir", "Where decisions are kept."),
 ];

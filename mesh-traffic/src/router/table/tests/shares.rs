@@ -3,7 +3,11 @@
 use mesh_core::TrafficSplit;
 
 use super::*;
-use crate::router::LiveSplit;
+use crate::router::{CookieKey, LiveSplit, Pins};
+
+fn sticky_pins() -> Pins {
+    Pins::default().sticky(CookieKey::new([7; CookieKey::LENGTH]))
+}
 
 /// Tables whose rules and services have shares, versions and pins.
 fn shared_table() -> impl Strategy<Value = (RouteTable, LiveSplit)> {
@@ -20,7 +24,7 @@ fn shared_table() -> impl Strategy<Value = (RouteTable, LiveSplit)> {
         let shared = service("a")
             .with_hosts(["a".parse().expect("a host")])
             .with_split(split.clone())
-            .with_pins(crate::router::Pins::default().sticky(sticky));
+            .with_pins(if sticky { sticky_pins() } else { Pins::default() });
         let rules = rules
             .into_iter()
             .enumerate()
@@ -48,7 +52,7 @@ fn pinned_request() -> impl Strategy<Value = http::Request<()>> {
         "canary=always",
         "canary=never",
         "session=1",
-        "canary=0123456789abcdef0123456789abcdef",
+        "canary=0123456789abcdef0123456789abcdef7686bf47b48dfc376fbe0840b7b951f3",
     ];
     let pins = ["", "true", "false", "maybe"];
     (

@@ -30,6 +30,7 @@ pub struct Record {
 /// What happened.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[expect(clippy::large_enum_variant, reason = "one every few seconds")]
 pub enum Entry {
     /// A rollout started. What stands before it is not needed any more to go on.
     Started(Box<Started>),

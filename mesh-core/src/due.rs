@@ -64,19 +64,30 @@ impl Due {
         }
     }
 
+    /// How long the client was waited for until now: time that is not the service's.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use mesh_core::due::Due;
+    /// use tokio::time::Instant;
+    ///
+    /// let now = Instant::now();
+    /// assert_eq!(Due::new(None, now).waited(now), Duration::ZERO);
+    /// ```
+    pub fn waited(&self, now: Instant) -> Duration {
+        let Inner { waited, since, .. } = &*self.0;
+        let (waited, since) = (waited.load(Ordering::Relaxed), since.load(Ordering::Relaxed));
+        Duration::from_nanos(match since {
+            0 => waited,
+            began => waited.saturating_add(self.nanos(now).saturating_sub(began - 1)),
+        })
+    }
+
     /// Whether the answer is late: not if the client has had so much of the time that what was left is less than is
     /// configured.
     pub fn is_over(&self, now: Instant) -> bool {
-        let Inner {
-            at, waited, since, ..
-        } = &*self.0;
-        let mut waited = waited.load(Ordering::Relaxed);
-        let since = since.load(Ordering::Relaxed);
-        if since > 0 {
-            waited = waited.saturating_add(self.nanos(now).saturating_sub(since - 1));
-        }
-        at.and_then(|at| at.checked_add(Duration::from_nanos(waited)))
-            .is_some_and(|at| at <= now)
+        let at = self.0.at.and_then(|at| at.checked_add(self.waited(now)));
+        at.is_some_and(|at| at <= now)
     }
 
     fn nanos(&self, now: Instant) -> u64 {
@@ -161,7 +172,9 @@ mod tests {
         let due = Due::new(Some(start + second), start);
         let body = due.watch(slow(second * 9 / 10));
         assert_eq!(body.collect().await.expect("whole").to_bytes(), "whole");
+        assert_eq!(due.waited(Instant::now()), second * 9 / 10);
         advance(second / 10).await;
+        assert_eq!(due.waited(Instant::now()), second * 9 / 10, "it is all there");
         assert!(!due.is_over(Instant::now()), "it has had a tenth of its second");
         advance(second * 8 / 10).await;
         assert!(!due.is_over(Instant::now()));
@@ -179,6 +192,7 @@ mod tests {
             _ = body.frame() => panic!("it does not come"),
             () = sleep(second * 60) => {}
         }
+        assert_eq!(due.waited(Instant::now()), second * 60);
         assert!(!due.is_over(Instant::now()));
     }
 }

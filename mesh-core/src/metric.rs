@@ -107,6 +107,11 @@ pub struct Traffic {
     /// How many different users had an error, where users stay with a version and the source tells them
     /// apart: one user that fails a hundred times is one.
     pub failed_users: Option<u64>,
+    /// How many different users there were, likewise: each counts for the version where it was first.
+    pub users: Option<u64>,
+    /// How many of the requests came from a user right after several errors of it, where users are told apart: one that
+    /// asks again and again for what fails says no more of a version.
+    pub repeats: Repeats,
     /// How many more there were that asked for this version, by a header, a cookie or a rule. They are in none of the
     /// other numbers.
     pub pinned: u64,
@@ -114,6 +119,24 @@ pub struct Traffic {
     pub latency: Histogram,
     /// How long it was counted: shorter than the window if the source has not run for so long.
     pub covered: Duration,
+}
+
+/// Requests of users that had just had several errors.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Repeats {
+    /// How many.
+    pub requests: u64,
+    /// How many of those were errors too.
+    pub errors: u64,
+}
+
+impl Repeats {
+    fn since(self, earlier: Self) -> Option<Self> {
+        Some(Self {
+            requests: self.requests.checked_sub(earlier.requests)?,
+            errors: self.errors.checked_sub(earlier.errors)?,
+        })
+    }
 }
 
 impl Traffic {
@@ -129,14 +152,21 @@ impl Traffic {
         Some(Self {
             requests: self.requests.checked_sub(earlier.requests)?,
             errors: self.errors.checked_sub(earlier.errors)?,
-            failed_users: match (self.failed_users, earlier.failed_users) {
-                (Some(now), Some(then)) => Some(now.checked_sub(then)?),
-                _ => None,
-            },
+            failed_users: known_since(self.failed_users, earlier.failed_users)?,
+            users: known_since(self.users, earlier.users)?,
+            repeats: self.repeats.since(earlier.repeats)?,
             pinned: self.pinned.checked_sub(earlier.pinned)?,
             latency: self.latency.since(&earlier.latency)?,
             covered: self.covered.checked_sub(earlier.covered)?,
         })
+    }
+}
+
+/// The difference of two counts, if both are known.
+fn known_since(now: Option<u64>, earlier: Option<u64>) -> Option<Option<u64>> {
+    match now.zip(earlier) {
+        Some((now, then)) => Some(Some(now.checked_sub(then)?)),
+        None => Some(None),
     }
 }
 

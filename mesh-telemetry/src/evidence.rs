@@ -7,9 +7,11 @@
 //!   ([`Outcome`]), and an answer whose body broke. A client that went away, or did not wait as long as is configured,
 //!   says nothing about a version, and its attempt is not counted.
 //! - It is counted when it is over, which for an answer is when its body is; its latency is the time to the head of the
-//!   answer, so that clients who read slowly do not show.
+//!   answer, so that clients who read slowly do not show; less the time that a body was waited for which its client sent
+//!   slowly, where the request has a [`Due`](mesh_core::due::Due) that watches that.
 //! - Who [asked](Assignment::Asked) for a version is counted apart ([`Traffic::pinned`]).
-//! - Where users stay with a version ([`Assignment::Kept`]), how many different ones had an error is counted as well.
+//! - Where users stay with a version ([`Assignment::Kept`]), how many different ones there were, and had an error, is counted
+//!   as well, and what comes from one after its third error in a minute is told apart ([`Traffic::repeats`]).
 //!
 //! Counting is one atomic addition to a count that was there before; it takes no lock and no memory.
 //!
@@ -17,7 +19,8 @@
 //! |---|---|
 //! | versions of a service | 64; beyond, the one that was silent for longest is forgotten, and its counts begin anew |
 //! | [`TrafficQuery::window`] | to a second up to a minute; to 8 seconds up to [`MAX_WINDOW`]; longer ones are cut to that |
-//! | users with an error | told apart by a bit of a million: after 10 000 of them one further in a hundred is taken for one of them, after 100 000 one in eleven, with all versions alike. [`Evidence::rollout_begins`] begins anew |
+//! | users, and users with an error | told apart by a bit of a million: after 10 000 of them one further in a hundred is taken for one of them, after 100 000 one in eleven, with all versions alike. [`Evidence::rollout_begins`] begins anew |
+//! | users after their third error | told apart by 16 384 places, with all versions alike |
 //! | latencies | counted between 40 edges ([`edges`]) from 250 µs to a minute |
 //!
 //! [`TrafficQuery::window`]: mesh_core::metric::TrafficQuery::window
@@ -58,13 +61,14 @@ use parking_lot::Mutex;
 use tokio::time::Instant;
 
 mod counts;
-mod failed_users;
 mod future;
 mod layer;
+mod noisy_users;
 mod of_service;
 mod past;
 mod record;
 mod service;
+mod users;
 
 pub use counts::edges;
 pub use future::EvidenceFuture;
@@ -110,10 +114,10 @@ impl Evidence {
         EvidenceLayer::new(self.service(service))
     }
 
-    /// A rollout of this service begins: users that had an error before it count anew.
+    /// A rollout of this service begins: users that were there before it count anew.
     pub fn rollout_begins(&self, service: &ServiceName) {
         if let Some(service) = self.shared.services.lock().get(service) {
-            service.forget_failed_users();
+            service.forget_users();
         }
     }
 

@@ -296,12 +296,17 @@ impl Observed {
 }
 
 fn add(sum: &mut Traffic, more: &Traffic, length: Duration) {
-    // Each user counts in the window of the first error, so that windows can be added up.
-    sum.failed_users = match (sum.failed_users, more.failed_users) {
+    // Each user counts in one window, that of the first error or request, so that windows can be added up.
+    let is_first = sum.covered.is_zero();
+    let both = |before: Option<u64>, more: Option<u64>| match (before, more) {
         (Some(before), Some(more)) => Some(before.saturating_add(more)),
-        (None, first) if sum.covered.is_zero() => first,
+        (None, first) if is_first => first,
         _ => None,
     };
+    sum.failed_users = both(sum.failed_users, more.failed_users);
+    sum.users = both(sum.users, more.users);
+    sum.repeats.requests = sum.repeats.requests.saturating_add(more.repeats.requests);
+    sum.repeats.errors = sum.repeats.errors.saturating_add(more.repeats.errors);
     sum.requests = sum.requests.saturating_add(more.requests);
     sum.errors = sum.errors.saturating_add(more.errors);
     sum.pinned = sum.pinned.saturating_add(more.pinned);

@@ -1,4 +1,4 @@
-use mesh_core::metric::{Histogram, Traffic};
+use mesh_core::metric::{Histogram, Repeats, Traffic};
 use proptest::prelude::*;
 
 use super::*;
@@ -158,6 +158,11 @@ proptest! {
             requests: counts.0,
             errors: counts.1,
             failed_users: counts.2,
+            users: counts.2,
+            repeats: Repeats {
+                requests: counts.0 / 2,
+                errors: counts.1 / 3,
+            },
             pinned: counts.0 / 7,
             latency: Histogram::new(edges.into(), latencies).expect("rising"),
             covered: Duration::from_micros(times.0.into()),

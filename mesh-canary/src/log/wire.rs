@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use mesh_core::metric::{Histogram, Traffic};
+use mesh_core::metric::{Histogram, Repeats, Traffic};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
 use crate::analyzer::{Analysed, Window};
@@ -27,6 +27,12 @@ struct WrittenTraffic {
     errors: u64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     failed_users: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    users: Option<u64>,
+    #[serde(default, skip_serializing_if = "is_none")]
+    repeats: u64,
+    #[serde(default, skip_serializing_if = "is_none")]
+    repeated_errors: u64,
     #[serde(default, skip_serializing_if = "is_none")]
     pinned: u64,
     covered: u64,
@@ -50,6 +56,9 @@ fn written(traffic: &Traffic) -> WrittenTraffic {
         requests: traffic.requests,
         errors: traffic.errors,
         failed_users: traffic.failed_users,
+        users: traffic.users,
+        repeats: traffic.repeats.requests,
+        repeated_errors: traffic.repeats.errors,
         pinned: traffic.pinned,
         covered: nanos(traffic.covered),
         edges: traffic.latency.edges().iter().copied().map(nanos).collect(),
@@ -63,6 +72,11 @@ fn read(traffic: WrittenTraffic) -> Result<Traffic, &'static str> {
         requests: traffic.requests,
         errors: traffic.errors,
         failed_users: traffic.failed_users,
+        users: traffic.users,
+        repeats: Repeats {
+            requests: traffic.repeats,
+            errors: traffic.repeated_errors,
+        },
         pinned: traffic.pinned,
         latency: Histogram::new(edges, traffic.latencies).ok_or("latencies do not fit their edges")?,
         covered: Duration::from_nanos(traffic.covered),

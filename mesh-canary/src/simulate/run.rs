@@ -98,9 +98,10 @@ impl World<'_> {
                     .map(|(arm, share)| arm.traffic(requests * share, length, &mut rng));
                 hurt = hurt.saturating_add(binomial(seen[1].errors, canary.blame(stable), &mut blame));
                 if self.simulation.plan.sticky() {
-                    // So many users that each failure is another one's.
+                    // So many users that each request is another one's.
                     for traffic in &mut seen {
                         traffic.failed_users = Some(traffic.errors);
+                        traffic.users = Some(traffic.requests);
                     }
                 }
                 let [stable, canary] = seen;

@@ -71,10 +71,9 @@ impl Arm {
         Traffic {
             requests,
             errors,
-            failed_users: None,
-            pinned: 0,
             latency: Histogram::new(Arc::clone(&self.edges), counts).unwrap_or_default(),
             covered: length,
+            ..Traffic::default()
         }
     }
 

@@ -18,6 +18,11 @@ fn traffic(requests: u64, errors: u64, counts: [u64; 4]) -> Traffic {
         errors,
         failed_users: Some(errors),
         pinned: errors,
+        users: Some(requests),
+        repeats: Repeats {
+            requests: errors,
+            errors: errors / 2,
+        },
         latency: histogram(counts),
         covered: ms(requests),
     }

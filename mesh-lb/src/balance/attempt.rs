@@ -33,6 +33,9 @@ pub struct Attempt<'a> {
     pub version: Option<&'a Version>,
     /// How long it took, to the head of the answer.
     pub took: Duration,
+    /// How much of that the client was waited for, to send its own body; none, unless the request has a
+    /// [`Due`](mesh_core::due::Due) that watches its body.
+    pub waited: Duration,
     /// How it ended.
     pub outcome: Outcome,
     /// Which attempt at its request it was, from 1.
@@ -335,6 +338,7 @@ impl Balance {
             endpoint,
             attempt: Some(attempt),
             number,
+            waited_before: patience.waited(Instant::now()),
             patience: patience.clone(),
         }
     }

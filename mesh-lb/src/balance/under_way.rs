@@ -1,6 +1,7 @@
 //! An attempt that is under way: however it ends, the fleet and the observer are told.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::Request;
 use mesh_core::due::Due;
@@ -22,6 +23,8 @@ pub(super) struct UnderWay<'a> {
     /// From 1.
     pub(super) number: u32,
     pub(super) patience: Patience,
+    /// How long the client had been waited for when it began.
+    pub(super) waited_before: Duration,
 }
 
 /// When whoever gives up on a request blames the endpoint for it.
@@ -44,6 +47,14 @@ impl Patience {
                     .get::<MeshContext>()
                     .and_then(|context| context.deadline),
             ),
+        }
+    }
+
+    /// How long the client was waited for until now, as far as that is looked at.
+    pub(super) fn waited(&self, now: Instant) -> Duration {
+        match self {
+            Self::Deadline(_) => Duration::ZERO,
+            Self::Due(due) => due.waited(now),
         }
     }
 
@@ -83,6 +94,7 @@ impl UnderWay<'_> {
             endpoint: self.endpoint.id(),
             version: self.endpoint.version.as_ref(),
             took,
+            waited: self.patience.waited(now).saturating_sub(self.waited_before),
             outcome,
             number: self.number,
         };

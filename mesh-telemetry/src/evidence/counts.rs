@@ -6,11 +6,12 @@ use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use mesh_core::Assignment;
-use mesh_core::metric::{Histogram, Traffic};
+use mesh_core::metric::{Histogram, Repeats, Traffic};
 use tokio::time::Instant;
 
-use super::failed_users::FailedUsers;
+use super::noisy_users::NoisyUsers;
 use super::past::Past;
+use super::users::Users;
 
 /// In microseconds. Among them the edges of the page's histogram, and 1 s and 500 ms, which criteria ask for; between
 /// neighbours lies a third or so, so that a canary that is a quarter slower shows.
@@ -42,6 +43,9 @@ pub(super) struct Counts {
     well: [AtomicU64; BUCKETS],
     failed: [AtomicU64; BUCKETS],
     failed_users: AtomicU64,
+    users: AtomicU64,
+    repeats: AtomicU64,
+    repeated_errors: AtomicU64,
     pinned: AtomicU64,
     since: Instant,
     past: Past,
@@ -54,7 +58,18 @@ pub(super) struct Moment {
     well: [u32; BUCKETS],
     failed: [u32; BUCKETS],
     failed_users: u32,
+    users: u32,
+    repeats: u32,
+    repeated_errors: u32,
     pinned: u32,
+}
+
+/// What tells the users of a service apart, whichever version they have.
+#[derive(Default)]
+pub(super) struct ToldApart {
+    pub(super) seen: Users,
+    pub(super) failed: Users,
+    noisy: NoisyUsers,
 }
 
 /// An attempt that is over.
@@ -73,6 +88,9 @@ impl Counts {
             well: zeros(),
             failed: zeros(),
             failed_users: AtomicU64::new(0),
+            users: AtomicU64::new(0),
+            repeats: AtomicU64::new(0),
+            repeated_errors: AtomicU64::new(0),
             pinned: AtomicU64::new(0),
             since,
             past: Past::new(second(since, now)),
@@ -88,8 +106,9 @@ impl Counts {
         self.past.last_second()
     }
 
-    pub(super) fn count(&self, ended: Ended, users: &FailedUsers, now: Instant) {
-        self.past.turn(second(self.since, now), || self.moment());
+    pub(super) fn count(&self, ended: Ended, users: &ToldApart, now: Instant) {
+        let second = second(self.since, now);
+        self.past.turn(second, || self.moment());
         let Ended {
             assignment,
             failed,
@@ -101,10 +120,24 @@ impl Counts {
         }
         let counts = if failed { &self.failed } else { &self.well };
         counts[bucket(took)].fetch_add(1, Ordering::Relaxed);
-        if let (true, Assignment::Kept(user)) = (failed, assignment)
-            && users.is_first(user)
-        {
-            self.failed_users.fetch_add(1, Ordering::Relaxed);
+        if let Assignment::Kept(user) = assignment {
+            self.count_user(user, failed, users, second);
+        }
+    }
+
+    fn count_user(&self, user: u64, failed: bool, users: &ToldApart, second: u64) {
+        let add = |count: &AtomicU64, is_so: bool| {
+            if is_so {
+                count.fetch_add(1, Ordering::Relaxed);
+            }
+        };
+        let is_noisy = users.noisy.is_noisy(user, second);
+        add(&self.users, users.seen.is_first(user));
+        add(&self.repeats, is_noisy);
+        if failed {
+            add(&self.repeated_errors, is_noisy);
+            add(&self.failed_users, users.failed.is_first(user));
+            users.noisy.failed(user, second);
         }
     }
 
@@ -131,15 +164,19 @@ impl Counts {
             .iter()
             .zip(failed)
             .map(|(well, failed)| well.saturating_add(failed));
-        let failed_users = load(
-            &self.failed_users,
-            before.as_ref().map(|moment| moment.failed_users),
-        );
+        let told = |count: &AtomicU64, of: fn(&Moment) -> u32| load(count, before.as_ref().map(of));
+        let failed_users = told(&self.failed_users, |moment| moment.failed_users);
+        let users = told(&self.users, |moment| moment.users);
         Traffic {
             requests: sum(&well).saturating_add(sum(&failed)),
             errors: sum(&failed),
             failed_users: tells_users.then_some(failed_users),
-            pinned: load(&self.pinned, before.as_ref().map(|moment| moment.pinned)),
+            users: tells_users.then_some(users),
+            repeats: Repeats {
+                requests: told(&self.repeats, |moment| moment.repeats),
+                errors: told(&self.repeated_errors, |moment| moment.repeated_errors),
+            },
+            pinned: told(&self.pinned, |moment| moment.pinned),
             latency: Histogram::new(edges(), both.collect()).unwrap_or_default(),
             covered: Duration::ZERO,
         }
@@ -152,6 +189,9 @@ impl Counts {
             well: array::from_fn(|n| low(&self.well[n])),
             failed: array::from_fn(|n| low(&self.failed[n])),
             failed_users: low(&self.failed_users),
+            users: low(&self.users),
+            repeats: low(&self.repeats),
+            repeated_errors: low(&self.repeated_errors),
             pinned: low(&self.pinned),
         }
     }
@@ -163,6 +203,9 @@ impl Moment {
         well: [0; BUCKETS],
         failed: [0; BUCKETS],
         failed_users: 0,
+        users: 0,
+        repeats: 0,
+        repeated_errors: 0,
         pinned: 0,
     };
 }

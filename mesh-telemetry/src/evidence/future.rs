@@ -3,6 +3,7 @@
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use http::{Request, Response};
 use http_body::Body;
@@ -64,6 +65,8 @@ pub(super) struct Trying {
     meant: Option<Version>,
     assignment: Assignment,
     begun: Instant,
+    /// How long the client had been waited for by then.
+    waited_before: Duration,
     due: Option<Due>,
     deadline: Option<Instant>,
 }
@@ -72,12 +75,14 @@ impl Trying {
     pub(super) fn of<B>(request: &Request<B>, service: &Arc<ServiceEvidence>) -> Self {
         let context = request.extensions().get::<MeshContext>();
         let target = context.and_then(|context| context.target.as_ref());
+        let (now, due) = (Instant::now(), request.extensions().get::<Due>().cloned());
         Self {
             service: Some(Arc::clone(service)),
             meant: target.and_then(|target| target.version.clone()),
             assignment: context.map(|context| context.assignment).unwrap_or_default(),
-            begun: Instant::now(),
-            due: request.extensions().get::<Due>().cloned(),
+            begun: now,
+            waited_before: due.as_ref().map_or(Duration::ZERO, |due| due.waited(now)),
+            due,
             deadline: context.and_then(|context| context.deadline),
         }
     }
@@ -89,7 +94,19 @@ impl Trying {
         let served = response.extensions().get::<AttemptInfo>();
         let served = served.and_then(|info| info.version.clone());
         let version = served.or_else(|| self.meant.take());
-        service.answered(version.as_ref(), self.assignment, self.begun.elapsed(), response)
+        service.answered(
+            version.as_ref(),
+            self.assignment,
+            self.took(Instant::now()),
+            response,
+        )
+    }
+
+    /// How long the version has had for it.
+    fn took(&self, now: Instant) -> Duration {
+        let waited = self.due.as_ref().map_or(Duration::ZERO, |due| due.waited(now));
+        now.saturating_duration_since(self.begun)
+            .saturating_sub(waited.saturating_sub(self.waited_before))
     }
 
     fn failed(mut self, kind: ErrorKind) {
@@ -98,13 +115,8 @@ impl Trying {
 
     fn refused(&mut self, kind: ErrorKind) {
         if let Some(service) = self.service.take() {
-            let outcome = Outcome::Refused(kind);
-            service.ended(
-                self.meant.as_ref(),
-                self.assignment,
-                outcome,
-                self.begun.elapsed(),
-            );
+            let (outcome, took) = (Outcome::Refused(kind), self.took(Instant::now()));
+            service.ended(self.meant.as_ref(), self.assignment, outcome, took);
         }
     }
 }

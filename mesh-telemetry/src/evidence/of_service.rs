@@ -14,8 +14,7 @@ use mesh_core::{Assignment, Live, Outcome, Publisher, Version, live};
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
-use super::counts::{Counts, Ended};
-use super::failed_users::FailedUsers;
+use super::counts::{Counts, Ended, ToldApart};
 use super::record::{EvidenceBody, EvidenceRecord};
 
 /// What requests to endpoints without a version count as.
@@ -29,7 +28,7 @@ pub struct ServiceEvidence {
     versions: Live<Vec<Arc<Counts>>>,
     publisher: Mutex<Publisher<Vec<Arc<Counts>>>>,
     tells_users: AtomicBool,
-    failed_users: FailedUsers,
+    users: ToldApart,
 }
 
 impl ServiceEvidence {
@@ -40,7 +39,7 @@ impl ServiceEvidence {
             versions,
             publisher: Mutex::new(publisher),
             tells_users: AtomicBool::new(false),
-            failed_users: FailedUsers::default(),
+            users: ToldApart::default(),
         }
     }
 
@@ -51,8 +50,8 @@ impl ServiceEvidence {
         }
     }
 
-    /// Whether users stay with a version, so that those with an error are counted
-    /// ([`Traffic::failed_users`]). Default: they do not.
+    /// Whether users stay with a version, so that they are counted, and those with an error
+    /// ([`Traffic::users`], [`Traffic::failed_users`]). Default: they do not.
     pub fn set_users_stay(&self, stay: bool) {
         self.tells_users.store(stay, Ordering::Relaxed);
     }
@@ -67,8 +66,7 @@ impl ServiceEvidence {
                 failed,
                 took,
             };
-            self.counts(version)
-                .count(ended, &self.failed_users, Instant::now());
+            self.counts(version).count(ended, &self.users, Instant::now());
         }
     }
 
@@ -94,11 +92,12 @@ impl ServiceEvidence {
     }
 
     pub(super) fn over(&self, counts: &Counts, ended: Ended) {
-        counts.count(ended, &self.failed_users, Instant::now());
+        counts.count(ended, &self.users, Instant::now());
     }
 
-    pub(super) fn forget_failed_users(&self) {
-        self.failed_users.forget();
+    pub(super) fn forget_users(&self) {
+        self.users.seen.forget();
+        self.users.failed.forget();
     }
 
     /// Nothing if nothing was counted of this version.

@@ -1,4 +1,4 @@
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use http::{Request, Response};
@@ -13,6 +13,7 @@ use tower::{Service, ServiceExt as _, service_fn};
 use tower_layer::Layer as _;
 
 use super::*;
+use mesh_core::metric::Repeats;
 
 const MS: Duration = Duration::from_millis(1);
 const SECOND: Duration = Duration::from_secs(1);
@@ -268,6 +269,33 @@ async fn a_try_that_is_given_up_is_an_error_only_if_its_answer_was_due() {
     assert_eq!(counts(&of(&evidence, "v2")), (1, 1, 0));
 }
 
+#[tokio::test(start_paused = true)]
+async fn the_time_a_client_takes_for_its_own_body_is_no_latency_of_a_version() {
+    let evidence = Evidence::new();
+    let now = Instant::now();
+    let due = Due::new(None, now);
+    let upload = due.watch(Body::new(http_body_util::StreamBody::new(
+        futures_util::stream::once(async {
+            tokio::time::sleep(800 * MS).await;
+            Ok::<_, mesh_core::BoxError>(http_body::Frame::data(bytes::Bytes::from_static(b"slowly")))
+        }),
+    )));
+    let upload = std::sync::Mutex::new(Some(upload));
+    let read_and_think = |_| {
+        let upload = upload.lock().expect("not poisoned").take();
+        async move {
+            upload.expect("one try").collect().await.expect("whole");
+            advance(20 * MS).await;
+            Ok(Response::new(Body::empty()))
+        }
+    };
+    let answered = through_the_layer(&evidence, Some(due), read_and_think);
+    answered.await.expect("an answer");
+    assert_eq!(now.elapsed(), 820 * MS);
+    let latency = of(&evidence, "v2").latency;
+    assert_eq!((latency.count(), latency.slower_than(20 * MS)), (1, Some(0)));
+}
+
 /// What is counted, the simple way: every attempt is kept.
 #[derive(Default)]
 struct Model {
@@ -292,10 +320,31 @@ impl Model {
             matches!(assignment, Assignment::Kept(user) if *is_error && failed.insert(*user))
         });
         let of_this = first_failures.filter(|(at, of, ..)| *of == name && at.as_secs() >= from);
+        let mut seen = HashSet::new();
+        let first = self.attempts.iter().filter(
+            |(_, _, assignment, ..)| matches!(assignment, Assignment::Kept(user) if seen.insert(*user)),
+        );
+        let users = first
+            .filter(|(at, of, ..)| *of == name && at.as_secs() >= from)
+            .count();
+        let (mut errors, mut repeats) = (HashMap::<_, u32>::new(), Repeats::default());
+        for (at, of, assignment, is_error, _) in &self.attempts {
+            let Assignment::Kept(user) = assignment else {
+                continue;
+            };
+            let before = errors.entry((*user, at.as_secs() / 60)).or_default();
+            if *before >= 3 && *of == name && at.as_secs() >= from {
+                repeats.requests += 1;
+                repeats.errors += u64::from(*is_error);
+            }
+            *before += u32::from(*is_error);
+        }
         Traffic {
             requests: drawn().count() as u64,
             errors: drawn().filter(|(_, _, _, is_error, _)| *is_error).count() as u64,
             failed_users: Some(of_this.count() as u64),
+            users: Some(users as u64),
+            repeats,
             pinned: (ended().count() - drawn().count()) as u64,
             latency: Histogram::new(edges(), latencies).expect("they fit"),
             covered: Duration::ZERO,
@@ -316,7 +365,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         Just(Assignment::Drawn),
         Just(Assignment::Asked),
         // Users whose bits differ: that others are taken for one is tried elsewhere.
-        (0..20_u64).prop_map(|n| Assignment::Kept(n << 45)),
+        (0..20_u64).prop_map(|n| Assignment::Kept(n << 45 | n)),
     ];
     let took = (0..100_000_000_u64).prop_map(Duration::from_micros);
     let wait = prop_oneof![0..1500_u64, 1500..100_000_u64].prop_map(Duration::from_millis);
@@ -351,8 +400,8 @@ proptest! {
                     Step::Ask(name, None) => {
                         let expected = Traffic { covered: start.elapsed(), ..model.since(name, 0) };
                         let known = model.attempts.iter().any(|(_, of, ..)| *of == name);
-                        let failed_users = expected.failed_users.filter(|_| known);
-                        prop_assert_eq!(of(&evidence, name), Traffic { failed_users, ..expected });
+                        let (failed_users, users) = (expected.failed_users.filter(|_| known), expected.users.filter(|_| known));
+                        prop_assert_eq!(of(&evidence, name), Traffic { failed_users, users, ..expected });
                     }
                     Step::Ask(name, Some(window)) => {
                         let (age, asked) = (start.elapsed(), window.min(MAX_WINDOW));
@@ -360,8 +409,8 @@ proptest! {
                         let from = age.saturating_sub(asked).as_secs() / step * step;
                         let expected = Traffic { covered: asked.min(age), ..model.since(name, from) };
                         let known = model.attempts.iter().any(|(_, of, ..)| *of == name);
-                        let failed_users = expected.failed_users.filter(|_| known);
-                        prop_assert_eq!(last(&evidence, name, window), Traffic { failed_users, ..expected });
+                        let (failed_users, users) = (expected.failed_users.filter(|_| known), expected.users.filter(|_| known));
+                        prop_assert_eq!(last(&evidence, name, window), Traffic { failed_users, users, ..expected });
                     }
                 }
             }

@@ -25,9 +25,11 @@ impl<'a> Tries<'a> {
 
     /// One is over.
     pub(super) fn tried(&mut self, tried: &Tried<'_>) {
+        // A client that sends its own body slowly is held against no version.
+        let took = tried.took.saturating_sub(tried.waited);
         match tried.outcome {
-            Outcome::Success => self.well = Some(tried.took),
-            outcome => self.count(tried.version, outcome, tried.took),
+            Outcome::Success => self.well = Some(took),
+            outcome => self.count(tried.version, outcome, took),
         }
     }
 

@@ -11,7 +11,7 @@ use crate::statistics::{Ailing, Guard, Odds, Tally};
 /// What is limited.
 #[derive(Clone, Copy)]
 pub(super) enum Limit {
-    /// The share of errors.
+    /// The share of errors. One user that asks again and again for what fails is no share of anything.
     Errors(f64),
     /// The 95th percentile of latencies: no more than 5 % are slower.
     P95(Duration),
@@ -28,7 +28,11 @@ impl Limit {
 
     fn count(self, traffic: &Traffic) -> Tally {
         match self {
-            Self::Errors(_) => Tally::new(traffic.errors, traffic.requests),
+            Self::Errors(_) => {
+                let repeats = traffic.repeats;
+                let of = traffic.requests.saturating_sub(repeats.requests);
+                Tally::new(traffic.errors.saturating_sub(repeats.errors).min(of), of)
+            }
             Self::P95(limit) => certainly_slower(traffic, limit).unwrap_or_default(),
         }
     }

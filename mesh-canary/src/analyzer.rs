@@ -6,12 +6,13 @@ mod evidence;
 mod finding;
 mod mark;
 mod memory;
+mod share;
 mod verdict;
 
 pub use analysed::{Analysed, Standing};
 pub use contrast::{Contrast, Interval};
 pub use evidence::{Evidence, EvidenceError, EvidenceErrorKind, Observed, Stage, Window};
-pub use finding::{Bound, Finding, Number};
+pub use finding::{Bound, Compared, Finding, Number};
 pub use mark::Mark;
 pub use memory::Memory;
 pub use verdict::{Doubt, Reason, Verdict};

@@ -58,8 +58,31 @@ pub enum Bound {
     AtMost(Number),
     /// No less than this.
     AtLeast(Number),
+    /// No more than another number that was measured at the same time, beyond what chance explains. No limit is written
+    /// anywhere: it is the difference that was proven.
+    NotAbove(Compared),
     /// What a condition says of an answer; the answer stands in [`Finding::what`].
     Condition(String),
+}
+
+/// What a number was compared with.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum Compared {
+    /// So many times the stable version's ([`Finding::stable`]).
+    Stable(f64),
+    /// What the canary's share of the traffic makes of it.
+    Share(Number),
+}
+
+impl fmt::Display for Compared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Stable(1.0) => f.write_str("the stable version"),
+            Self::Stable(times) => write!(f, "{times} times the stable version"),
+            Self::Share(share) => write!(f, "its share of {share}"),
+        }
+    }
 }
 
 impl fmt::Display for Bound {
@@ -67,6 +90,7 @@ impl fmt::Display for Bound {
         match self {
             Self::AtMost(number) => write!(f, "at most {number}"),
             Self::AtLeast(number) => write!(f, "at least {number}"),
+            Self::NotAbove(other) => write!(f, "significantly more than {other}"),
             Self::Condition(condition) => f.write_str(condition),
         }
     }
@@ -115,6 +139,33 @@ impl Finding {
         least: Number,
     ) -> Self {
         Self::new(what.into(), measured.into(), Bound::AtLeast(least))
+    }
+
+    /// A number that was proven to be above the stable version's, or so many times that, at the same time.
+    ///
+    /// ```
+    /// use mesh_canary::{Finding, Number};
+    ///
+    /// let finding = Finding::above_stable("error rate", Number::Ratio(0.4), 1.0).beside_stable(Number::Ratio(0.0));
+    /// assert_eq!(finding.to_string(), "error rate 40% (significantly more than the stable version, stable 0%)");
+    /// ```
+    pub fn above_stable(
+        what: impl Into<Cow<'static, str>>,
+        measured: impl Into<Option<Number>>,
+        times: f64,
+    ) -> Self {
+        let other = Compared::Stable(times);
+        Self::new(what.into(), measured.into(), Bound::NotAbove(other))
+    }
+
+    /// A number that was proven to be above what the canary's share of the traffic makes of it.
+    pub fn above_share(
+        what: impl Into<Cow<'static, str>>,
+        measured: impl Into<Option<Number>>,
+        share: Number,
+    ) -> Self {
+        let other = Compared::Share(share);
+        Self::new(what.into(), measured.into(), Bound::NotAbove(other))
     }
 
     fn new(what: Cow<'static, str>, measured: Option<Number>, bound: Bound) -> Self {

@@ -50,7 +50,7 @@ use progress::Progress;
 ///     evidence.push(window.with_stable(counted(4750, 5)).with_canary(counted(250, 3)))?;
 /// }
 /// let verdict = judge.judge(&evidence);
-/// assert!(verdict.to_string().starts_with("rollback: error rate 1.2% (at most 0.105%"), "{verdict}");
+/// assert!(verdict.to_string().starts_with("rollback: error rate 1.2% (significantly more than the stable version, stable 0.105%"), "{verdict}");
 /// # Ok::<(), mesh_canary::EvidenceError>(())
 /// ```
 #[derive(Clone, Debug, PartialEq)]

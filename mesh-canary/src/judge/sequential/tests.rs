@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use mesh_core::metric::{Histogram, Traffic};
+use mesh_core::metric::{Histogram, Repeats, Traffic};
 use proptest::prelude::*;
 
 use super::*;
@@ -115,9 +115,9 @@ fn what_proves_nothing_in_an_hour_is_for_somebody_to_look_at() {
 fn a_canary_that_fails_more_often_is_rolled_back_long_before_any_limit_is_exceeded() {
     let verdict = after(30, &traffic(900, 1, (0, 0)), &traffic(100, 3, (0, 0)));
     assert!(
-        verdict
-            .to_string()
-            .starts_with("rollback: error rate 3% (at most 0.111%, stable 0.111%"),
+        verdict.to_string().starts_with(
+            "rollback: error rate 3% (significantly more than the stable version, stable 0.111%"
+        ),
         "{verdict}"
     );
     assert!(
@@ -257,6 +257,30 @@ fn latencies_that_nobody_measured_are_not_fast() {
 }
 
 #[test]
+fn errors_that_one_user_repeats_are_no_share_of_all_requests() {
+    let judge = Sequential::default().sticky(true);
+    let counted = |requests, errors| Traffic {
+        failed_users: Some(0),
+        ..traffic(requests, errors, (0, 0))
+    };
+    let judged = |repeats| {
+        let mut evidence = evidence();
+        let canary = Traffic {
+            repeats,
+            ..counted(150, 53)
+        };
+        ticks(&mut evidence, 0, 60, &counted(900, 0), &canary);
+        judge.judge(&evidence)
+    };
+    assert_eq!(judged(Repeats::default()).word(), "rollback");
+    let one_user = Repeats {
+        requests: 50,
+        errors: 50,
+    };
+    assert_eq!(judged(one_user).word(), "continue");
+}
+
+#[test]
 fn users_that_stay_have_to_be_counted() {
     let judge = Sequential::default().sticky(true);
     let mut evidence = evidence();
@@ -292,7 +316,7 @@ fn users_that_stay_are_compared_by_their_first_errors() {
     assert!(
         verdict
             .to_string()
-            .starts_with("rollback: share of the users with errors 30.769% (at most 10%); error rate 4%"),
+            .starts_with("rollback: share of the users with errors 30.769% (significantly more than its share of 10%); error rate 4%"),
         "{verdict}"
     );
 }

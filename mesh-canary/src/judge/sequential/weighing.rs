@@ -150,7 +150,7 @@ impl Weighing {
         match cause {
             Cause::Errors if self.judge.sticky => vec![failed_users(windows), self.error_rate(&seen)],
             Cause::Errors => vec![self.error_rate(&seen)],
-            Cause::Latencies => vec![response_time(&seen)],
+            Cause::Latencies => vec![response_time(&seen, self.judge.tolerated)],
             Cause::Limit(n) => vec![self.limited(n, &seen)],
         }
     }
@@ -198,8 +198,7 @@ impl Weighing {
 
     fn error_rate(&self, seen: &Observed) -> Finding {
         let rate = |traffic: &Traffic| traffic.error_rate().map(Number::Ratio);
-        let most = seen.stable.error_rate().unwrap_or(0.0) * self.judge.tolerated;
-        Finding::at_most("error rate", rate(&seen.canary), Number::Ratio(most.min(1.0)))
+        Finding::above_stable("error rate", rate(&seen.canary), self.judge.tolerated)
             .beside_stable(rate(&seen.stable))
             .seen(seen.canary.requests, seen.span)
     }
@@ -212,18 +211,16 @@ impl Weighing {
         };
         let mut finding = match limit {
             Number::Ratio(_) => self.error_rate(seen),
-            _ => response_time(seen),
+            _ => response_time(seen, self.judge.tolerated),
         };
         finding.bound = Bound::AtMost(limit);
         finding
     }
 }
 
-fn response_time(seen: &Observed) -> Finding {
-    let stable = p95(&seen.stable.latency);
-    let most = stable.unwrap_or(Number::Latency(Duration::ZERO));
-    Finding::at_most("P95 response time", p95(&seen.canary.latency), most)
-        .beside_stable(stable)
+fn response_time(seen: &Observed, tolerated: f64) -> Finding {
+    Finding::above_stable("P95 response time", p95(&seen.canary.latency), tolerated)
+        .beside_stable(p95(&seen.stable.latency))
         .seen(seen.canary.latency.count(), seen.span)
 }
 
@@ -238,7 +235,7 @@ fn failed_users(windows: &[Window]) -> Finding {
         expected += both as f64 * f64::from(window.weight) / 100.0;
     }
     let share = |part: f64| Number::Ratio(if all == 0 { 0.0 } else { part / all as f64 });
-    Finding::at_most(
+    Finding::above_share(
         "share of the users with errors",
         share(canary as f64),
         share(expected),

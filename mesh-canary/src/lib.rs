@@ -51,6 +51,6 @@ pub mod store;
 pub mod template;
 
 pub use analyzer::{
-    Analysed, Bound, CanaryAnalyzer, Compared, Contrast, Doubt, Evidence, EvidenceError, Finding, Interval, Mark,
-    Memory, Number, Observed, Reason, Stage, Standing, Verdict, Window,
+    Analysed, Bound, CanaryAnalyzer, Compared, Contrast, Doubt, Evidence, EvidenceError, Finding, Interval,
+    Mark, Memory, Number, Observed, Reason, Stage, Standing, Verdict, Window,
 };

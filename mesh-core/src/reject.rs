@@ -6,7 +6,7 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
-use http::{HeaderMap, Response, StatusCode};
+use http::{HeaderMap, Method, Response, StatusCode};
 use http_body::{Body, Frame, SizeHint};
 
 use crate::error::{Error, ErrorKind};
@@ -25,6 +25,11 @@ pub fn is_grpc(headers: &HeaderMap) -> bool {
         kind.eq_ignore_ascii_case(GRPC.as_bytes())
             && matches!(rest.first(), None | Some(b'+' | b';' | b' ' | b'\t'))
     })
+}
+
+/// The same of a request whose method is known: calls are POST, and most requests are not.
+pub fn is_grpc_call(method: &Method, headers: &HeaderMap) -> bool {
+    *method == Method::POST && is_grpc(headers)
 }
 
 /// The refusal of a request. `grpc` says in which of the two languages ([`is_grpc`]).

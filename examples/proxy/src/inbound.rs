@@ -4,6 +4,7 @@ mod again;
 mod attempt;
 mod compressed;
 mod mirrored;
+mod timers;
 mod tries;
 mod wait;
 
@@ -23,7 +24,7 @@ use mesh_core::drain::DrainWatcher;
 use mesh_core::edge::admit;
 use mesh_core::forward::{self, Outgoing};
 use mesh_core::forwarded::{Believed, PeerMarks, RequestMarks, mark_response};
-use mesh_core::reject::{RejectBody, is_grpc};
+use mesh_core::reject::{RejectBody, is_grpc_call};
 use mesh_core::upgrade::tunnel;
 use mesh_core::{Assignment, BoxError, Error, ErrorKind, MeshContext, PeerInfo, RequestHead};
 use mesh_lb::Balance;
@@ -40,6 +41,7 @@ use again::Trouble;
 use attempt::{Attempt, SentBody, unwatched};
 use compressed::Compression;
 pub use mirrored::MirrorTo;
+use timers::Timers;
 use wait::{ask, before, hold, in_trouble};
 
 use crate::authorization::Standing;
@@ -70,6 +72,7 @@ pub struct Connection {
     inbound: Arc<Inbound>,
     peer: PeerMarks,
     source: SourceId,
+    timers: Timers,
 }
 
 /// A request that is to be forwarded.
@@ -153,6 +156,7 @@ impl Connection {
         Arc::new(Self {
             peer: PeerMarks::new(peer, trust, *direction, Some(own)),
             source,
+            timers: Timers::default(),
             inbound: Arc::clone(inbound),
         })
     }
@@ -228,7 +232,7 @@ impl Connection {
                 trouble,
                 order.standing.clone(),
             ));
-            let sent = before(order.deadline, pin!(sent)).await;
+            let sent = before(order.deadline, &self.timers, pin!(sent)).await;
             let finished = sent.map(|response| self.back(response, order, decision));
             return Ok(self.finish(decided.order, finished));
         }
@@ -243,10 +247,10 @@ impl Connection {
             return Ok(self.finish(decided.order, upgraded));
         }
         let sent = match trouble {
-            None => before(order.deadline, pin!(attempt.send(request))).await,
+            None => before(order.deadline, &self.timers, pin!(attempt.send(request))).await,
             Some(trouble) => {
                 let troubled = Box::pin(in_trouble(trouble, &attempt, request));
-                before(order.deadline, pin!(troubled)).await
+                before(order.deadline, &self.timers, pin!(troubled)).await
             }
         };
         let finished = sent.map(|(response, _)| self.back(response, order, decision));
@@ -340,7 +344,12 @@ impl Connection {
                 Counted::Refused(limited) => {
                     serving.plan.telemetry.process().rate_limited();
                     let marks = self.marks(&parts, &record);
-                    let limited = self.limit(&limited, is_grpc(&parts.headers), marks, record);
+                    let limited = self.limit(
+                        &limited,
+                        is_grpc_call(&parts.method, &parts.headers),
+                        marks,
+                        record,
+                    );
                     return Err(readable(limited, cors.as_deref()));
                 }
                 Counted::Asked(question) => questions.push(question),
@@ -376,7 +385,7 @@ impl Connection {
             let limit = context.received + timeout;
             context.deadline = Some(context.deadline.map_or(limit, |told| told.min(limit)));
         }
-        let (grpc, version) = (is_grpc(&parts.headers), parts.version);
+        let (grpc, version) = (is_grpc_call(&parts.method, &parts.headers), parts.version);
         let compression = serving.plan.services[service].compression;
         let compression = compression.and_then(|rule| Compression::of(rule, &parts));
         if let Some(changes) = decision.changes().filter(|changes| changes.touch_request()) {
@@ -447,7 +456,7 @@ impl Connection {
             hold(trouble.as_ref()).await?;
             attempt.send_upgrade(request).await
         });
-        let mut response = before(order.deadline, sent).await?;
+        let mut response = before(order.deadline, &self.timers, sent).await?;
         let Some(upstream) = forward::finish_upgrade(&mut response, order.marks.clone(), &self.peer)? else {
             // An answer like any other.
             let whole = |body| unwatched(Body::new(body));
@@ -541,7 +550,13 @@ impl Connection {
 
     fn refuse(&self, parts: &Parts, record: RequestRecord, error: &Error) -> Answer {
         let marks = self.marks(parts, &record);
-        self.refuse_marked(marks, parts.version, is_grpc(&parts.headers), record, error)
+        self.refuse_marked(
+            marks,
+            parts.version,
+            is_grpc_call(&parts.method, &parts.headers),
+            record,
+            error,
+        )
     }
 
     fn refuse_marked(

@@ -13,6 +13,10 @@ use super::action::Question;
 /// What happens to a rollout. Each may come twice, late or never.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "one is made every few seconds, and consumed at once"
+)]
 pub enum Input {
     /// Time goes by. It has to come more often than once a minute: more than a minute between two is a clock that
     /// jumped, and counts nothing.

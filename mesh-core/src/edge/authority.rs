@@ -69,7 +69,7 @@ fn split(text: &str) -> Option<(&str, Option<&str>)> {
     } else {
         0
     };
-    match text[literal..].find(':') {
+    match text[literal..].bytes().position(|byte| byte == b':') {
         Some(colon) if literal == 0 || colon == 0 => {
             let (host, port) = text.split_at(literal + colon);
             Some((host, port.get(1..)))

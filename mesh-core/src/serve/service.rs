@@ -22,7 +22,7 @@ use crate::body::Body;
 use crate::context::MeshContext;
 use crate::error::{BoxError, Error, ErrorKind};
 use crate::peer::PeerInfo;
-use crate::reject::{RejectBody, is_grpc, reject};
+use crate::reject::{RejectBody, is_grpc_call, reject};
 use crate::stall::Stall;
 
 /// The service of one connection, as hyper wants it.
@@ -70,7 +70,7 @@ where
         });
         request.extensions_mut().insert(context);
         let connect = request.method() == Method::CONNECT;
-        let grpc = is_grpc(request.headers());
+        let grpc = is_grpc_call(request.method(), request.headers());
         let service = self.service.clone();
         let step = Step::Ready {
             service,

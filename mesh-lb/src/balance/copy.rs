@@ -14,9 +14,13 @@ pub(super) struct Copy {
     fields: Vec<u8>,
 }
 
-/// The lengths of a name and a value, with a bit for one that is sensitive.
-const LENGTHS: usize = 2 + 4;
-const SENSITIVE: u32 = 1 << 31;
+/// In front of each field: the lengths of its name and of its value, and whether that is sensitive.
+const LENGTHS: usize = 8;
+const VALUE: u32 = 16;
+const SENSITIVE: u64 = 1 << 63;
+
+/// Room for the fields of most requests.
+const USUAL: usize = 1024;
 
 impl Copy {
     /// Of a request that may be sent twice.
@@ -43,17 +47,13 @@ impl Copy {
 
 /// The fields as one text. Nothing if one is longer than any head that is let in.
 fn write(headers: &HeaderMap) -> Option<Vec<u8>> {
-    let lengths = headers
-        .iter()
-        .map(|(name, value)| LENGTHS + name.as_str().len() + value.len());
-    let mut text = Vec::with_capacity(lengths.sum());
+    let mut text = Vec::with_capacity(USUAL);
     for (name, value) in headers {
         let (name, sensitive) = (name.as_str().as_bytes(), value.is_sensitive());
-        let length = u32::try_from(value.len())
-            .ok()
-            .filter(|length| length & SENSITIVE == 0)?;
-        text.put_u16_ne(u16::try_from(name.len()).ok()?);
-        text.put_u32_ne(if sensitive { length | SENSITIVE } else { length });
+        let (name_length, length) = (u16::try_from(name.len()).ok()?, u32::try_from(value.len()).ok()?);
+        let lengths = u64::from(name_length) | u64::from(length) << VALUE;
+        text.reserve(LENGTHS + name.len() + value.len());
+        text.put_u64_ne(if sensitive { lengths | SENSITIVE } else { lengths });
         text.put_slice(name);
         text.put_slice(value.as_bytes());
     }
@@ -62,17 +62,18 @@ fn write(headers: &HeaderMap) -> Option<Vec<u8>> {
 
 fn read(mut text: &[u8], headers: &mut HeaderMap) {
     while text.len() >= LENGTHS {
-        let (name, length) = (usize::from(text.get_u16_ne()), text.get_u32_ne());
-        let Some((name, rest)) = text.split_at_checked(name) else {
+        let lengths = text.get_u64_ne();
+        let (name, length) = (lengths & 0xffff, lengths >> VALUE & 0xffff_ffff);
+        let Some((name, rest)) = text.split_at_checked(name as usize) else {
             return;
         };
-        let Some((value, rest)) = rest.split_at_checked((length & !SENSITIVE) as usize) else {
+        let Some((value, rest)) = rest.split_at_checked(length as usize) else {
             return;
         };
         text = rest;
         // They were a name and a value before.
         if let (Ok(name), Ok(mut value)) = (HeaderName::from_bytes(name), HeaderValue::from_bytes(value)) {
-            value.set_sensitive(length & SENSITIVE != 0);
+            value.set_sensitive(lengths & SENSITIVE != 0);
             headers.append(name, value);
         }
     }

@@ -171,12 +171,18 @@ impl<'r> RequestHost<'r> {
     }
 
     fn canonical(written: &'r str) -> Self {
-        let host = written.rsplit_once('@').map_or(written, |(_, host)| host);
-        let port = match host.rfind(']') {
-            Some(bracket) => host[bracket..].find(':').map(|colon| bracket + colon),
-            None => host.find(':'),
-        };
-        let host = port.map_or(host, |port| &host[..port]);
+        // One look at each byte: what is behind the last '@', up to a ':' that is not within brackets.
+        let (mut begin, mut end, mut has_capitals) = (0, None, false);
+        for (at, byte) in written.bytes().enumerate() {
+            match byte {
+                b'@' => (begin, end, has_capitals) = (at + 1, None, false),
+                b']' => end = None,
+                b':' if end.is_none() => end = Some(at),
+                b'A'..=b'Z' => has_capitals = true,
+                _ => {}
+            }
+        }
+        let host = &written[begin..end.unwrap_or(written.len())];
         let host = host.strip_suffix('.').unwrap_or(host).as_bytes();
         if host.len() > LONGEST {
             return Self {
@@ -184,7 +190,7 @@ impl<'r> RequestHost<'r> {
                 lowered: None,
             };
         }
-        let lowered = host.iter().any(u8::is_ascii_uppercase).then(|| {
+        let lowered = has_capitals.then(|| {
             let mut bytes = [0; LONGEST];
             for (lowered, byte) in bytes.iter_mut().zip(host) {
                 *lowered = byte.to_ascii_lowercase();
@@ -226,6 +232,9 @@ mod tests {
             ("[::1]:8080", Some("[::1]")),
             ("[2001:DB8::1]", Some("[2001:db8::1]")),
             ("user@Host:1", Some("host")),
+            ("User:x@host:1", Some("host")),
+            ("a:b@c@[::1]:8", Some("[::1]")),
+            ("host:80:90", Some("host")),
             (":80", None),
             (".", None),
         ] {

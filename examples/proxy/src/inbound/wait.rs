@@ -2,7 +2,7 @@
 //! deadline.
 
 use std::future::poll_fn;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::task::Poll;
 
 use http::{Request, Response};
@@ -14,6 +14,7 @@ use mesh_traffic::limit::Limited;
 use tokio::time::Instant;
 
 use super::attempt::{Attempt, SentBody, unwatched};
+use super::timers::Timers;
 use crate::rate_limits::{Counted, Question};
 
 /// Counts a request where limits are shared, until one is over.
@@ -60,17 +61,18 @@ pub(super) async fn hold(trouble: Option<&Injection>) -> Result<(), Error> {
 /// What comes of it before the deadline. The future stays where it is: it is large, and moving it costs.
 pub(super) async fn before<T>(
     deadline: Option<Instant>,
+    timers: &Timers,
     mut answer: Pin<&mut impl Future<Output = Result<T, Error>>>,
 ) -> Result<T, Error> {
     let Some(deadline) = deadline else {
         return answer.await;
     };
-    let mut timer = pin!(tokio::time::sleep_until(deadline));
+    let mut timer = timers.until(deadline);
     poll_fn(|cx| {
         if let Poll::Ready(answered) = answer.as_mut().poll(cx) {
             return Poll::Ready(answered);
         }
-        timer.as_mut().poll(cx).map(|()| {
+        timer.poll_over(cx).map(|()| {
             Err(Error::new(
                 ErrorKind::Timeout,
                 "the service did not answer before the deadline (timeout)",

@@ -8,8 +8,9 @@ use crate::expression::syntax::{Binary, Kind, Node};
 use crate::expression::value::Value;
 use crate::expression::{Conditions, Expression, Outcome};
 
-/// Conditions with more numbers, or with longer lists, are not tried.
-const MOST_NUMBERS: usize = 12;
+/// Conditions that are longer, with more numbers or about longer lists are not tried: it would take long.
+const LONGEST: usize = 500;
+const MOST_NUMBERS: usize = 8;
 const LONGEST_LIST: usize = 16;
 
 pub(super) fn try_out(conditions: &Conditions, answers: Answers, warnings: &mut Vec<(Side, Warning)>) {
@@ -22,6 +23,9 @@ pub(super) fn try_out(conditions: &Conditions, answers: Answers, warnings: &mut 
             .into_iter()
             .filter_map(|(side, condition)| Some((side, condition.as_ref()?)))
     };
+    if sides().any(|(_, condition)| condition.as_str().len() > LONGEST) {
+        return;
+    }
     let mut numbers = Vec::new();
     for (_, condition) in sides() {
         constants::numbers(&condition.root, &mut numbers);
@@ -149,6 +153,15 @@ impl Tried {
     /// What it makes of all these answers.
     fn look_at(&self, condition: &Expression) -> Option<Warning> {
         let longest = self.lengths.last().copied().unwrap_or(1);
+        let is_beyond = |node: &Node| match &node.kind {
+            Kind::At { index, .. } => {
+                constants::number(index).is_none_or(|index| index.abs() >= longest as f64)
+            }
+            _ => false,
+        };
+        if any(&condition.root, &is_beyond) {
+            return None;
+        }
         for point in self.points.iter().rev() {
             let answer = match self.shape {
                 Shape::One => Value::Float(*point),

@@ -1,3 +1,5 @@
+use proptest::prelude::*;
+
 use crate::template::Template;
 
 const SHARE: &str =
@@ -228,6 +230,8 @@ fn of_conditions_that_do_what_they_seem_to_nothing_is_told() {
         (COUNT, "len(result) == 3", ""),
         (COUNT, "result[1] > 5", ""),
         (COUNT, "result[-1] > 5", ""),
+        (COUNT, "result[40] > 5", ""),
+        (COUNT, "result[len(result) - 1] > 5", ""),
         (COUNT, "len(result) > 0 && count(result, # > 99) == 2", ""),
         (COUNT, "asInt(result[0]) == 1", ""),
         (COUNT, "result[0] * 60 < 7", "result[0] * 60 > 9"),
@@ -265,4 +269,26 @@ fn what_stands_for_a_placeholder_makes_no_difference() {
         .len(),
         1
     );
+}
+
+proptest! {
+    #[test]
+    fn whatever_is_a_condition_is_looked_at(
+        words in proptest::collection::vec(
+            prop::sample::select(vec![
+                "result", "result[0]", "#", "(", ")", "[", "]", "0", "5", "1e9", "-", "'a'", "&&", "||", "not", "+", "*", "/",
+                "all(result, # > 1)", "len(result)", "max(", "isNaN(", "filter(result,", "<", "==", ">=", "in", "let x = 1;", "x",
+            ]),
+            1..12,
+        ),
+        one: bool,
+    ) {
+        let condition = words.join(" ");
+        let query = if one { ONE } else { SHARE };
+        if let Ok(template) = Template::inline("t", query, Some(&condition), None) {
+            for (_, column, _) in template.warnings() {
+                prop_assert!(column <= condition.chars().count(), "{condition}");
+            }
+        }
+    }
 }

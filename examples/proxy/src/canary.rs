@@ -2,6 +2,7 @@
 //! it of endpoints and of time, and is told what people want. What it shows is read without asking it.
 
 mod driver;
+mod left;
 mod numbers;
 mod refusal;
 mod setup;
@@ -106,14 +107,33 @@ impl Canaries {
                 true => {
                     kept.insert(service, running);
                 }
-                false => stop(running, services),
+                false => {
+                    let why = left::why(config, &service, services);
+                    running.leave(why).await;
+                    stop(running, services);
+                }
             }
         }
         match canary.filter(|_| !wanted.is_empty()) {
             Some(canary) if self.keeps_store(Some(canary)) => {}
-            Some(canary) => self.store = Some((canary.state_dir.clone(), open(&canary.state_dir))),
+            Some(canary) => {
+                self.store = None;
+                let opened = open(&canary.state_dir);
+                if let Ok(store) = &opened {
+                    let is_left = |service: &ServiceName| !wanted.contains_key(service);
+                    self.end_left_behind(store, config, services, is_left).await;
+                }
+                let store = opened.map(AnyStore::new);
+                self.store = Some((canary.state_dir.clone(), store));
+            }
             // Another process may have the directory.
-            None => self.store = None,
+            None => {
+                self.store = None;
+                let unused = config.canary.as_ref().map(|canary| &canary.state_dir);
+                if let Some(Ok(store)) = unused.filter(|path| path.exists()).map(FileStore::open) {
+                    self.end_left_behind(&store, config, services, |_| true).await;
+                }
+            }
         }
         for (service, setup) in wanted {
             let running = match kept.remove(&service) {
@@ -171,6 +191,31 @@ impl Canaries {
         Ok(services.iter().filter(is_wanted).filter_map(setup).collect())
     }
 
+    /// Ends what was under way when a process ended, of services that this one does not roll out: they must not go on when
+    /// they are back.
+    async fn end_left_behind(
+        &self,
+        store: &FileStore,
+        config: &Config,
+        services: &[ServicePlan],
+        is_left: impl Fn(&ServiceName) -> bool,
+    ) {
+        let named = store.services().unwrap_or_else(|error| {
+            tracing::error!("canaryDeployment.stateDir: {error}");
+            Vec::new()
+        });
+        for service in named.into_iter().filter(is_left) {
+            let why = left::why(config, &service, services);
+            let log = left::Log {
+                store: AnyStore::new(store.clone()),
+                numbers: Numbers::new(self.traffic.clone(), None),
+                events: self.events.clone(),
+                clock: Arc::clone(&self.clock),
+            };
+            log.end(service, why).await;
+        }
+    }
+
     async fn begin(&self, setup: Setup) -> Running {
         let store = match &self.store {
             Some((_, store)) => store.clone(),
@@ -194,6 +239,14 @@ impl Running {
             setup,
             handle: Handle { orders, shown },
             _task: Task(tokio::spawn(driver.run(received))),
+        }
+    }
+
+    /// What is under way ends, and that is on the disk when this returns, or told in the log why not.
+    async fn leave(&self, why: String) {
+        let (said, done) = oneshot::channel();
+        if self.handle.orders.send(Order::Leave(why, said)).await.is_err() || done.await.is_err() {
+            tracing::error!(service = %self.setup.split.service(), "the task of a rollout is gone");
         }
     }
 
@@ -239,12 +292,12 @@ fn stop(running: Running, services: &[ServicePlan]) {
     }
 }
 
-fn open(path: &Path) -> Result<AnyStore, String> {
+fn open(path: &Path) -> Result<FileStore, String> {
     let store = FileStore::open(path).map_err(refusal::not_opened);
     if let Err(why) = &store {
         tracing::error!("no rollout is kept: canaryDeployment.stateDir: {why}");
     }
-    store.map(AnyStore::new)
+    store
 }
 
 impl Desk {

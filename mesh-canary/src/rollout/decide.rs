@@ -34,6 +34,7 @@ impl Rollout {
             }
             Input::Operator(command) => self.operator(command, now, actions),
             Input::Newer(version) => self.newer(&version, now, actions),
+            Input::Left { why } => self.left(&why, now, actions),
             Input::Replan(plan) => self.replan(plan, now, actions),
         }
     }
@@ -361,6 +362,15 @@ impl Rollout {
         }
         let version = version.to_string();
         self.roll_back(Cause::Newer { version }, now, actions);
+        Ok(())
+    }
+
+    fn left(&mut self, why: &str, now: SystemTime, actions: &mut Vec<Action>) -> Handled {
+        if self.state.phase == Phase::RollingBack {
+            return Err(Ignored::RollingBack);
+        }
+        let why = shortened(why, 500);
+        self.roll_back(Cause::Left { why }, now, actions);
         Ok(())
     }
 

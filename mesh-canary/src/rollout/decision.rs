@@ -164,6 +164,11 @@ pub enum Cause {
         /// Which.
         version: String,
     },
+    /// It is not rolled out any more.
+    Left {
+        /// What the configuration says.
+        why: String,
+    },
     /// It took too long.
     Late {
         /// How long.
@@ -187,7 +192,7 @@ pub enum Cause {
 
 impl Cause {
     /// One word for a machine: `ready`, `verdict`, `operator`, `no_endpoints`, `not_measured`, `measured`, `split_set`,
-    /// `split_refused`, `newer`, `late`, `long_enough`, `configuration` or `full`.
+    /// `split_refused`, `newer`, `left`, `late`, `long_enough`, `configuration` or `full`.
     pub fn word(&self) -> &'static str {
         match self {
             Self::Ready { .. } => "ready",
@@ -199,6 +204,7 @@ impl Cause {
             Self::SplitSet { .. } => "split_set",
             Self::SplitRefused { .. } => "split_refused",
             Self::Newer { .. } => "newer",
+            Self::Left { .. } => "left",
             Self::Late { .. } => "late",
             Self::LongEnough { .. } => "long_enough",
             Self::Configuration => "configuration",
@@ -246,6 +252,7 @@ impl fmt::Display for Cause {
                 write!(f, "the router refused {percent}% for the new version: {message}")
             }
             Self::Newer { version } => write!(f, "{version} takes its place"),
+            Self::Left { why } => write!(f, "it is not rolled out any more: {why}"),
             Self::Late { took, allowed } => {
                 write!(f, "it took {} (at most {})", display(*took), display(*allowed))
             }

@@ -13,10 +13,7 @@ use super::action::Question;
 /// What happens to a rollout. Each may come twice, late or never.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "one is made every few seconds, and consumed at once"
-)]
+#[expect(clippy::large_enum_variant, reason = "one every few seconds")]
 pub enum Input {
     /// Time goes by. It has to come more often than once a minute: more than a minute between two is a clock that
     /// jumped, and counts nothing.
@@ -60,6 +57,11 @@ pub enum Input {
     Operator(Command),
     /// A newer version is to be rolled out.
     Newer(Version),
+    /// The service or the version is not rolled out any more: nobody will look after it.
+    Left {
+        /// What the configuration says.
+        why: String,
+    },
     /// The configuration changed.
     Replan(Box<Plan>),
 }

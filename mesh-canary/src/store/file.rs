@@ -88,6 +88,22 @@ impl FileStore {
         Ok(Self(Arc::new(Directory { path, ends, lock })))
     }
 
+    /// The services that have a log here.
+    ///
+    /// # Errors
+    /// The directory cannot be read.
+    pub fn services(&self) -> Result<Vec<ServiceName>, StoreError> {
+        let path = &self.0.path;
+        let unread = |error| unavailable(path, "it cannot be read", error);
+        let mut services = Vec::new();
+        for entry in fs::read_dir(path).map_err(unread)? {
+            let name = entry.map_err(unread)?.file_name();
+            let service = name.to_str().and_then(|name| name.strip_suffix(".log"));
+            services.extend(service.and_then(|service| service.parse::<ServiceName>().ok()));
+        }
+        Ok(services)
+    }
+
     async fn blocking<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Directory) -> Result<T, StoreError> + Send + 'static,

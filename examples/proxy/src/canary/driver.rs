@@ -37,6 +37,8 @@ pub(super) enum Order {
     Command(Command, oneshot::Sender<Result<(), Refusal>>),
     /// Go by this from now on.
     Configure(Box<Setup>, oneshot::Sender<()>),
+    /// Nobody will look after a rollout any more: what is under way ends, for this reason.
+    Leave(String, oneshot::Sender<()>),
 }
 
 /// What the rollouts of all services have in common.
@@ -60,6 +62,8 @@ pub(super) struct Driver {
     trouble: Option<String>,
     /// Since when nothing can be written.
     unwritten: Option<Instant>,
+    /// That requests of this rollout are not split as its weight says was told.
+    told_uneven: bool,
     metrics: Arc<CanaryMetrics>,
     shown: Arc<ArcSwap<Shown>>,
 }
@@ -80,6 +84,7 @@ impl Driver {
             endpoints: None,
             trouble: None,
             unwritten: None,
+            told_uneven: false,
             shown: Arc::clone(&shown),
         };
         driver.reopen().await;
@@ -135,6 +140,14 @@ impl Driver {
                 let done = self.command(command).await;
                 self.tell();
                 let _ = said.send(done);
+            }
+            Order::Leave(why, said) => {
+                if let Some(controller) = &mut self.controller {
+                    let left = controller.happened(Input::Left { why }).await;
+                    self.came_of(left.map(drop));
+                }
+                self.tell();
+                let _ = said.send(());
             }
             Order::Configure(setup, said) => {
                 self.configure(*setup).await;
@@ -265,6 +278,7 @@ impl Driver {
         }
         let request = Request::new(stable, version, self.setup.plan.clone()).retry(retry);
         self.endpoints = None;
+        self.told_uneven = false;
         match controller.start(request).await {
             Ok(()) => {}
             Err(ControllerError::Start(error)) => return Err(not_started(&error, &service)),
@@ -387,6 +401,7 @@ impl Driver {
             self.trouble.clone(),
             self.around.clock.now(),
         );
+        self.tell_uneven(&shown);
         match self
             .controller
             .as_ref()
@@ -400,5 +415,21 @@ impl Driver {
             None => self.metrics.clear(),
         }
         self.shown.store(Arc::new(shown));
+    }
+
+    /// Once a rollout: nobody is to take the weight for what happens.
+    fn tell_uneven(&mut self, shown: &Shown) {
+        let rollout = shown.rollout.as_ref();
+        let uneven = rollout.and_then(|rollout| Some((&rollout.canary, rollout.uneven.as_ref()?)));
+        if let Some((canary, uneven)) = uneven
+            && !std::mem::replace(&mut self.told_uneven, true)
+        {
+            tracing::warn!(
+                service = %self.service,
+                version = %canary,
+                "{uneven}: clients stay with their version, and some send far more than others. Behind a proxy, name it in \
+                 trustedProxies, so that the clients behind it are told apart; or set routing.sticky: false"
+            );
+        }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
+use mesh_canary::Observed;
 use mesh_canary::controller::Controller;
 use mesh_canary::log::{Entry, Record};
 use mesh_canary::rollout::{Phase, Rollout, Step};
@@ -54,6 +55,11 @@ pub struct ShownRollout {
     pub stages: Vec<ShownStage>,
     /// The share of the new version, in percent.
     pub weight: u8,
+    /// The share of this stage's requests that it really got, 0 to 1; nothing without requests. Where clients stay with a
+    /// version, busy ones take many requests along.
+    pub share: Option<f64>,
+    /// In words, if that is further from its weight than chance over so many clients explains.
+    pub uneven: Option<String>,
     /// Whether each stage that went well leads to the next by itself.
     pub auto_promote: bool,
     /// Whether a bad canary is rolled back by itself.
@@ -223,6 +229,8 @@ impl ShownRollout {
             stage: status.stage,
             stages: stages.collect(),
             weight: status.weight,
+            share: share(&seen),
+            uneven: rollout.evidence().uneven_share().map(|share| share.to_string()),
             auto_promote: plan.auto_promote(),
             auto_rollback: plan.auto_rollback(),
             started_at: told(rollout.begun()),
@@ -249,6 +257,12 @@ impl ShownRollout {
             canary: status.canary,
         }
     }
+}
+
+/// The canary's share of all that was seen.
+fn share(seen: &Observed) -> Option<f64> {
+    let all = seen.stable.requests.saturating_add(seen.canary.requests);
+    (all > 0).then(|| seen.canary.requests as f64 / all as f64)
 }
 
 impl Arm {

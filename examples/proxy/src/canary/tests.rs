@@ -404,3 +404,57 @@ async fn a_log_that_was_changed_is_told_of_and_the_stable_version_takes_all() {
     assert_eq!(world.desk.troubles(), Vec::<String>::new());
     assert_eq!((world.shown().state, world.canary_share()), ("analyzing", 10));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_rollout_whose_service_leaves_the_configuration_ends_and_is_not_revived_when_it_returns() {
+    let mut world = World::in_memory(true).await;
+    world.start().await.expect("started");
+    world.second(0).await;
+    assert_eq!(world.canary_share(), 10);
+    let running = world.running.take().expect("one");
+    running
+        .leave("the configuration has no service orders".to_owned())
+        .await;
+    assert_eq!(world.canary_share(), 0);
+    drop(running);
+    world.restart().await;
+    world.second(0).await;
+    let shown = world.shown();
+    assert_eq!((shown.state, world.canary_share()), ("rolled_back", 0));
+    assert_eq!(
+        shown.cause.as_deref(),
+        Some("it is not rolled out any more: the configuration has no service orders")
+    );
+    assert_eq!(shown.decisions[0].because, "left");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rollout_that_a_process_left_behind_is_ended_by_one_that_does_not_roll_the_service_out() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = FileStore::open(folder.path().join("canary")).expect("opened");
+    let mut world = World::begin(true, Ok(AnyStore::new(store.clone()))).await;
+    world.start().await.expect("started");
+    assert_eq!(world.shown().state, "analyzing");
+    world.running = None;
+    assert_eq!(
+        store.services().expect("read"),
+        ["orders".parse().expect("a name")]
+    );
+    // Twice, as after a crash on the way.
+    for _ in 0..2 {
+        let log = left::Log {
+            store: AnyStore::new(store.clone()),
+            numbers: world.setup.numbers.clone(),
+            events: world.around.events.clone(),
+            clock: Arc::clone(&world.around.clock),
+        };
+        let why = "canaryDeployment.services does not name orders".to_owned();
+        log.end("orders".parse().expect("a name"), why).await;
+    }
+    world.restart().await;
+    world.second(0).await;
+    let shown = world.shown();
+    assert_eq!((shown.state, world.canary_share()), ("rolled_back", 0));
+    let cause = shown.cause.expect("a cause");
+    assert!(cause.contains("does not name orders"), "{cause}");
+}

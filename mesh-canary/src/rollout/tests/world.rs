@@ -41,6 +41,7 @@ pub(super) enum Event {
     Operator(Operation),
     NotMeasured(u64),
     Newer(u8),
+    Left,
     Replan(u8),
     /// The process dies and comes back.
     Crash,
@@ -117,6 +118,7 @@ pub(super) fn event() -> impl Strategy<Value = Event> {
         3 => operation().prop_map(Event::Operator),
         1 => (0..60_u64).prop_map(Event::NotMeasured),
         1 => prop_oneof![5 => Just(2_u8), 1 => Just(3)].prop_map(Event::Newer),
+        1 => Just(Event::Left),
         1 => (0..4_u8).prop_map(Event::Replan),
         1 => Just(Event::Crash),
     ];
@@ -378,6 +380,9 @@ impl World {
                     why: "no answer".to_owned(),
                 }
             }
+            Event::Left => Input::Left {
+                why: "nobody names it".to_owned(),
+            },
             Event::Newer(version) => Input::Newer(format!("v{version}").parse().expect("a version")),
             Event::Replan(which) => {
                 let bake = if which & 1 == 0 { 0 } else { 15 };

@@ -101,7 +101,8 @@ function canary(shown) {
     return card;
   }
   card.append(element("div", "", element("strong", "", shown.service), ` ${rollout.stable} → ${rollout.canary}  `,
-    element("strong", statusClass[rollout.status] || "", rollout.state.replaceAll("_", " ")), ` ${rollout.weight} %`));
+    element("strong", statusClass[rollout.status] || "", rollout.state.replaceAll("_", " ")), ` ${rollout.weight} %`,
+    rollout.share === null ? "" : element("span", "faint", ` it got ${number(rollout.share * 100, 2)} %`)));
   const past = rollout.status === "success" ? rollout.stages.length : rollout.stage - 1;
   card.append(element("div", "stages", ...rollout.stages.map((stage, n) =>
     element("span", n < past ? "done" : n === rollout.stage - 1 && !over(rollout) ? "now" : "", `${stage.weight} %`))));

@@ -55,12 +55,16 @@ fn write_all(text: &mut String, shown: &Value, look: Look) -> std::fmt::Result {
     let stages = rollout["stages"].as_array().map_or(0, Vec::len);
     writeln!(
         text,
-        "{service} {} -> {}: {}, stage {} of {stages}, {}% of the requests, for {}",
+        "{service} {} -> {}: {}, stage {} of {stages}, {}% of the requests{}, for {}",
         word(&rollout["stable"]),
         word(&rollout["canary"]),
         look.state(status, word(&rollout["state"])),
         rollout["stage"],
         rollout["weight"],
+        match rollout["share"].as_f64() {
+            Some(share) => format!(" (it got {:.2}%)", share * 100.0),
+            None => String::new(),
+        },
         seconds(&rollout["duration_s"]),
     )?;
     writeln!(text, "  stages     {}", stages_of(rollout))?;
@@ -81,6 +85,12 @@ fn write_all(text: &mut String, shown: &Value, look: Look) -> std::fmt::Result {
                 Some(1..) => format!(", and {} that asked for it", arm_of["pinned"]),
                 _ => String::new(),
             },
+        )?;
+    }
+    if let Some(uneven) = rollout["uneven"].as_str() {
+        writeln!(
+            text,
+            "  uneven     {uneven}: some clients send far more than others"
         )?;
     }
     let evidence = &rollout["evidence"];
@@ -183,7 +193,8 @@ mod tests {
             "service": "orders", "stable": "v1", "versions": ["v1", "v2"], "trouble": null,
             "rollout": {
                 "stable": "v1", "canary": "v2", "state": "analyzing", "status": "progressing", "stage": 2,
-                "stages": [{ "weight": 5 }, { "weight": 20 }, { "weight": 100 }], "weight": 20, "duration_s": 65.2,
+                "stages": [{ "weight": 5 }, { "weight": 20 }, { "weight": 100 }], "weight": 20, "share": 0.2, "duration_s": 65.2,
+                "uneven": "the canary's share of the requests 20% (at most 5%)",
                 "arms": {
                     "stable": { "version": "v1", "samples": 800, "errors": 1, "error_rate": 0.00125,
                                 "response_time_p95": 120.4, "endpoints": 2, "pinned": 0 },
@@ -197,10 +208,11 @@ mod tests {
         });
         assert_eq!(
             of(&shown, Look { colours: false }),
-            "orders v1 -> v2: analyzing, stage 2 of 3, 20% of the requests, for 65s\n\
+            "orders v1 -> v2: analyzing, stage 2 of 3, 20% of the requests (it got 20.00%), for 65s\n\
              \x20 stages     5% [20%] 100%\n\
              \x20 stable     v1           800 requests, 1 failed (0.12%), P95 120ms, 2 endpoints\n\
              \x20 canary     v2           200 requests, 0 failed (0.00%), P95 -, 1 endpoints, and 3 that asked for it\n\
+             \x20 uneven     the canary's share of the requests 20% (at most 5%): some clients send far more than others\n\
              \x20 evidence   10.00 against it, of 100 for a rollback [##########..........]\n\
              \x20 verdict    continue: nothing seen yet\n\
              \x20 waits for  30s more of this stage (about 30s)\n\

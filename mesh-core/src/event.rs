@@ -66,6 +66,8 @@ pub enum MeshEvent {
     BreakerChanged {
         /// The service.
         service: ServiceName,
+        /// The version that it is the breaker of; nothing if it is of the service, or of its stable version.
+        version: Option<Version>,
         /// From what to what, and why.
         transition: Transition,
     },
@@ -441,9 +443,16 @@ impl fmt::Display for MeshEvent {
                 let state = if *healthy { "healthy" } else { "unhealthy" };
                 write!(f, "{endpoint} of {service} is {state}: {cause}")
             }
-            Self::BreakerChanged { service, transition } => {
-                write!(f, "the circuit breaker of {service}: {transition}")
-            }
+            Self::BreakerChanged {
+                service,
+                version: None,
+                transition,
+            } => write!(f, "the circuit breaker of {service}: {transition}"),
+            Self::BreakerChanged {
+                service,
+                version: Some(version),
+                transition,
+            } => write!(f, "the circuit breaker of {version} of {service}: {transition}"),
             Self::TooFewEndpoints {
                 service,
                 found,

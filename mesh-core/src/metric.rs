@@ -112,6 +112,8 @@ pub struct Traffic {
     /// How many of the requests came from a user right after several errors of it, where users are told apart: one that
     /// asks again and again for what fails says no more of a version.
     pub repeats: Repeats,
+    /// How many of the errors were refusals: requests meant for this version that were never sent.
+    pub refusals: Refusals,
     /// How many more there were that asked for this version, by a header, a cookie or a rule. They are in none of the
     /// other numbers.
     pub pinned: u64,
@@ -119,6 +121,37 @@ pub struct Traffic {
     pub latency: Histogram,
     /// How long it was counted: shorter than the window if the source has not run for so long.
     pub covered: Duration,
+}
+
+/// Requests that were refused here, by why.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Refusals {
+    /// [`ErrorKind::CircuitOpen`](crate::ErrorKind::CircuitOpen)
+    pub circuit_open: u64,
+    /// [`ErrorKind::NoHealthyEndpoint`](crate::ErrorKind::NoHealthyEndpoint)
+    pub no_healthy_endpoint: u64,
+}
+
+impl Refusals {
+    fn since(self, earlier: Self) -> Option<Self> {
+        let Self {
+            circuit_open,
+            no_healthy_endpoint,
+        } = earlier;
+        Some(Self {
+            circuit_open: self.circuit_open.checked_sub(circuit_open)?,
+            no_healthy_endpoint: self.no_healthy_endpoint.checked_sub(no_healthy_endpoint)?,
+        })
+    }
+
+    /// Both added up.
+    #[must_use]
+    pub fn plus(self, more: Self) -> Self {
+        Self {
+            circuit_open: self.circuit_open.saturating_add(more.circuit_open),
+            no_healthy_endpoint: self.no_healthy_endpoint.saturating_add(more.no_healthy_endpoint),
+        }
+    }
 }
 
 /// Requests of users that had just had several errors.
@@ -155,6 +188,7 @@ impl Traffic {
             failed_users: known_since(self.failed_users, earlier.failed_users)?,
             users: known_since(self.users, earlier.users)?,
             repeats: self.repeats.since(earlier.repeats)?,
+            refusals: self.refusals.since(earlier.refusals)?,
             pinned: self.pinned.checked_sub(earlier.pinned)?,
             latency: self.latency.since(&earlier.latency)?,
             covered: self.covered.checked_sub(earlier.covered)?,

@@ -358,7 +358,10 @@ async fn every_change_is_told_to_the_bus_and_to_the_gauge() {
         (State::HalfOpen, State::Open),
     ] {
         let event = events.next().await.expect("told");
-        let MeshEvent::BreakerChanged { service, transition } = &*event else {
+        let MeshEvent::BreakerChanged {
+            service, transition, ..
+        } = &*event
+        else {
             panic!("{event}");
         };
         assert_eq!(

@@ -206,11 +206,15 @@ impl Connection {
         let decision = &place.serving.plan.table.decisions()[place.decision];
         let prepared = &place.serving.plan.prepared[place.decision];
         let story = order.record.story().cloned();
+        let version = decision.target().and_then(|target| target.version.as_ref());
         let attempt = Attempt {
             story: story.as_deref(),
-            breaker: place.serving.plan.services[place.service].breaker.as_ref(),
+            breaker: place.serving.plan.services[place.service]
+                .breaker
+                .as_ref()
+                .map(|watched| watched.of(version)),
             balance: &place.serving.balancers[place.service],
-            version: decision.target().and_then(|target| target.version.as_ref()),
+            version,
             evidence: &place.serving.plan.services[place.service].evidence,
             assignment: place.assignment,
             received: order.received,

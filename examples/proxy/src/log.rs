@@ -48,7 +48,9 @@ pub async fn events(mut events: Events) {
     while let Some(event) = events.next().await {
         let kind = event.kind();
         match &*event {
-            MeshEvent::BreakerChanged { service, transition } => {
+            MeshEvent::BreakerChanged {
+                service, transition, ..
+            } => {
                 let (from, to, cause) = (transition.from, transition.to, transition.cause);
                 tracing::warn!(event = kind, circuit_breaker = %to, %service, %from, %to, %cause, "{event}");
             }
@@ -116,7 +118,12 @@ mod tests {
         let transitions = [breaker.trip(now), breaker.reset(now)];
         for transition in transitions.into_iter().flatten() {
             let service = "orders".parse().expect("a name");
-            bus.emit(MeshEvent::BreakerChanged { service, transition });
+            let version = None;
+            bus.emit(MeshEvent::BreakerChanged {
+                service,
+                version,
+                transition,
+            });
         }
         drop(bus);
         let (lines, runtime) = (

@@ -239,7 +239,16 @@ impl Plan {
                 let source =
                     Source::of(service).map_err(|error| format!("service {}: {error}", service.name))?;
                 let split = splits.get(&service.name).cloned();
-                let plan = plan(service, mesh, tls, source, telemetry, fleets, policies.breakers);
+                let plan = plan(
+                    service,
+                    mesh,
+                    tls,
+                    source,
+                    telemetry,
+                    fleets,
+                    policies.breakers,
+                    split.as_ref(),
+                );
                 if let Some(split) = &split {
                     plan.evidence.know(split.versions().iter().map(Option::as_ref));
                 }
@@ -343,6 +352,7 @@ fn plan(
     telemetry: &Telemetry,
     fleets: &Fleets,
     breakers: &Breakers,
+    split: Option<&LiveSplit>,
 ) -> ServicePlan {
     let mut settings = PoolSettings::default();
     settings.protocol = protocol(service.protocol);
@@ -355,8 +365,12 @@ fn plan(
     let fleet = fleets.of(&service.name, fleets::policy(service, mesh, limits));
     let metrics = telemetry.service(&service.name);
     let breaker = service.circuit_breaker.as_ref();
-    let breaker =
-        breaker.map(|breaker| breakers.of(&service.name, breaker.policy, &fleet, &metrics, fleets.events()));
+    let others = split.map_or(&[][..], |split| split.versions().get(1..).unwrap_or_default());
+    let others: Vec<Version> = others.iter().flatten().cloned().collect();
+    let breaker = breaker.map(|breaker| {
+        let (name, policy, events) = (&service.name, breaker.policy, fleets.events());
+        breakers.of(name, &others, policy, &fleet, &metrics, events)
+    });
     ServicePlan {
         name: service.name.clone(),
         fleet,

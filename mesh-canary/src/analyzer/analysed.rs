@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use mesh_core::metric::Refusals;
 use serde::{Deserialize, Serialize};
 
 use super::finding::{Bound, Finding};
@@ -60,6 +61,7 @@ impl Analysed {
             bound: Bound::Condition(self.condition.clone()),
             stable: None,
             seen: None,
+            refusals: Refusals::default(),
         }
     }
 }

@@ -305,6 +305,7 @@ fn add(sum: &mut Traffic, more: &Traffic, length: Duration) {
     };
     sum.failed_users = both(sum.failed_users, more.failed_users);
     sum.users = both(sum.users, more.users);
+    sum.refusals = sum.refusals.plus(more.refusals);
     sum.repeats.requests = sum.repeats.requests.saturating_add(more.repeats.requests);
     sum.repeats.errors = sum.repeats.errors.saturating_add(more.repeats.errors);
     sum.requests = sum.requests.saturating_add(more.requests);

@@ -4,7 +4,9 @@ use std::borrow::Cow;
 use std::fmt;
 use std::time::Duration;
 
+use mesh_core::ErrorKind;
 use mesh_core::duration::about;
+use mesh_core::metric::Refusals;
 
 /// A number with its unit.
 ///
@@ -120,6 +122,8 @@ pub struct Finding {
     pub stable: Option<Number>,
     /// How many requests of the canary were looked at, and for how long.
     pub seen: Option<(u64, Duration)>,
+    /// How many of the canary's errors were requests that were never sent, and why they were not.
+    pub refusals: Refusals,
 }
 
 impl Finding {
@@ -175,6 +179,7 @@ impl Finding {
             bound,
             stable: None,
             seen: None,
+            refusals: Refusals::default(),
         }
     }
 
@@ -193,6 +198,24 @@ impl Finding {
     }
 }
 
+impl Finding {
+    /// With how many of the canary's errors were refusals.
+    ///
+    /// ```
+    /// use mesh_canary::{Finding, Number};
+    /// use mesh_core::metric::Refusals;
+    ///
+    /// let refusals = Refusals { circuit_open: 40, ..Refusals::default() };
+    /// let finding = Finding::at_most("error rate", Number::Ratio(0.5), Number::Ratio(0.05)).refused(refusals);
+    /// assert_eq!(finding.to_string(), "error rate 50% (at most 5%, 40 errors are circuit_open)");
+    /// ```
+    #[must_use]
+    pub fn refused(mut self, refusals: Refusals) -> Self {
+        self.refusals = refusals;
+        self
+    }
+}
+
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (self.measured, &self.bound) {
@@ -206,6 +229,18 @@ impl fmt::Display for Finding {
         }
         if let Some((requests, span)) = self.seen {
             write!(f, ", {requests} requests in {}", about(span))?;
+        }
+        let Refusals {
+            circuit_open,
+            no_healthy_endpoint,
+        } = self.refusals;
+        for (count, kind) in [
+            (circuit_open, ErrorKind::CircuitOpen),
+            (no_healthy_endpoint, ErrorKind::NoHealthyEndpoint),
+        ] {
+            if count > 0 {
+                write!(f, ", {count} errors are {}", kind.code())?;
+            }
         }
         f.write_str(")")
     }

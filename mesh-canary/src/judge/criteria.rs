@@ -221,7 +221,8 @@ impl Limits {
                 rate.map(Number::Ratio),
                 Number::Ratio(limit),
                 stable.error_rate().map(Number::Ratio),
-            );
+            )
+            .refused(canary.refusals());
             match rate {
                 Some(rate) if rate > limit => check.exceeded.push(found),
                 Some(_) => check.kept.push(found),

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use mesh_core::metric::{Histogram, Traffic};
+use mesh_core::metric::{Histogram, Refusals, Traffic};
 
 use crate::analyzer::{Finding, Number, Reason, Window};
 
@@ -132,6 +132,8 @@ impl Observation {
 pub(super) struct Sums {
     requests: u128,
     errors: u128,
+    circuit_open: u128,
+    no_healthy_endpoint: u128,
     edges: Arc<[Duration]>,
     latencies: Vec<u128>,
 }
@@ -142,6 +144,8 @@ impl Default for Sums {
         Self {
             requests: 0,
             errors: 0,
+            circuit_open: 0,
+            no_healthy_endpoint: 0,
             edges: Arc::from([]),
             latencies: vec![0],
         }
@@ -152,6 +156,8 @@ impl Sums {
     fn add(&mut self, more: &Traffic) {
         self.requests += u128::from(more.requests);
         self.errors += u128::from(more.errors);
+        self.circuit_open += u128::from(more.refusals.circuit_open);
+        self.no_healthy_endpoint += u128::from(more.refusals.no_healthy_endpoint);
         let latency = &more.latency;
         // Where something was counted, the edges are the same in all windows.
         if self.edges != *latency.edges() {
@@ -169,6 +175,8 @@ impl Sums {
     fn remove(&mut self, old: &Traffic) {
         self.requests -= u128::from(old.requests);
         self.errors -= u128::from(old.errors);
+        self.circuit_open -= u128::from(old.refusals.circuit_open);
+        self.no_healthy_endpoint -= u128::from(old.refusals.no_healthy_endpoint);
         if self.edges == *old.latency.edges() {
             for (sum, old) in self.latencies.iter_mut().zip(old.latency.counts()) {
                 *sum -= u128::from(*old);
@@ -178,6 +186,13 @@ impl Sums {
 
     pub(super) fn requests(&self) -> u64 {
         narrow(self.requests)
+    }
+
+    pub(super) fn refusals(&self) -> Refusals {
+        Refusals {
+            circuit_open: narrow(self.circuit_open),
+            no_healthy_endpoint: narrow(self.no_healthy_endpoint),
+        }
     }
 
     pub(super) fn error_rate(&self) -> Option<f64> {

@@ -1,4 +1,4 @@
-use mesh_core::metric::{Histogram, Repeats, Traffic};
+use mesh_core::metric::{Histogram, Refusals, Repeats, Traffic};
 use proptest::prelude::*;
 
 use super::*;
@@ -159,6 +159,10 @@ proptest! {
             errors: counts.1,
             failed_users: counts.2,
             users: counts.2,
+            refusals: Refusals {
+                circuit_open: counts.1 / 2,
+                no_healthy_endpoint: counts.1 / 5,
+            },
             repeats: Repeats {
                 requests: counts.0 / 2,
                 errors: counts.1 / 3,

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use mesh_core::metric::{Histogram, Repeats, Traffic};
+use mesh_core::metric::{Histogram, Refusals, Repeats, Traffic};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
 use crate::analyzer::{Analysed, Window};
@@ -29,6 +29,10 @@ struct WrittenTraffic {
     failed_users: Option<u64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     users: Option<u64>,
+    #[serde(default, skip_serializing_if = "is_none")]
+    circuit_open: u64,
+    #[serde(default, skip_serializing_if = "is_none")]
+    no_healthy_endpoint: u64,
     #[serde(default, skip_serializing_if = "is_none")]
     repeats: u64,
     #[serde(default, skip_serializing_if = "is_none")]
@@ -57,6 +61,8 @@ fn written(traffic: &Traffic) -> WrittenTraffic {
         errors: traffic.errors,
         failed_users: traffic.failed_users,
         users: traffic.users,
+        circuit_open: traffic.refusals.circuit_open,
+        no_healthy_endpoint: traffic.refusals.no_healthy_endpoint,
         repeats: traffic.repeats.requests,
         repeated_errors: traffic.repeats.errors,
         pinned: traffic.pinned,
@@ -73,6 +79,10 @@ fn read(traffic: WrittenTraffic) -> Result<Traffic, &'static str> {
         errors: traffic.errors,
         failed_users: traffic.failed_users,
         users: traffic.users,
+        refusals: Refusals {
+            circuit_open: traffic.circuit_open,
+            no_healthy_endpoint: traffic.no_healthy_endpoint,
+        },
         repeats: Repeats {
             requests: traffic.repeats,
             errors: traffic.repeated_errors,

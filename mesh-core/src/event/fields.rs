@@ -84,6 +84,7 @@ impl MeshEvent {
             ],
             Self::BreakerChanged {
                 service: _,
+                version: _,
                 transition,
             } => vec![
                 ("from", shown(&transition.from)),

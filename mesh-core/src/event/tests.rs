@@ -65,6 +65,7 @@ fn every_event() -> Vec<(MeshEvent, &'static str, &'static str)> {
         (
             MeshEvent::BreakerChanged {
                 service: service.clone(),
+                version: None,
                 transition,
             },
             "breaker_changed",

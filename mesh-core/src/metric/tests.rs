@@ -19,6 +19,10 @@ fn traffic(requests: u64, errors: u64, counts: [u64; 4]) -> Traffic {
         failed_users: Some(errors),
         pinned: errors,
         users: Some(requests),
+        refusals: Refusals {
+            circuit_open: errors,
+            no_healthy_endpoint: errors / 3,
+        },
         repeats: Repeats {
             requests: errors,
             errors: errors / 2,

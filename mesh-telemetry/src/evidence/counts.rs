@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
-use mesh_core::Assignment;
-use mesh_core::metric::{Histogram, Repeats, Traffic};
+use mesh_core::metric::{Histogram, Refusals, Repeats, Traffic};
+use mesh_core::{Assignment, ErrorKind};
 use tokio::time::Instant;
 
 use super::noisy_users::NoisyUsers;
@@ -44,6 +44,8 @@ pub(super) struct Counts {
     failed: [AtomicU64; BUCKETS],
     failed_users: AtomicU64,
     users: AtomicU64,
+    circuit_open: AtomicU64,
+    no_healthy_endpoint: AtomicU64,
     repeats: AtomicU64,
     repeated_errors: AtomicU64,
     pinned: AtomicU64,
@@ -59,6 +61,8 @@ pub(super) struct Moment {
     failed: [u32; BUCKETS],
     failed_users: u32,
     users: u32,
+    circuit_open: u32,
+    no_healthy_endpoint: u32,
     repeats: u32,
     repeated_errors: u32,
     pinned: u32,
@@ -77,6 +81,8 @@ pub(super) struct ToldApart {
 pub(super) struct Ended {
     pub(super) assignment: Assignment,
     pub(super) failed: bool,
+    /// Why it was refused, if it was.
+    pub(super) refused: Option<ErrorKind>,
     pub(super) took: Duration,
 }
 
@@ -89,6 +95,8 @@ impl Counts {
             failed: zeros(),
             failed_users: AtomicU64::new(0),
             users: AtomicU64::new(0),
+            circuit_open: AtomicU64::new(0),
+            no_healthy_endpoint: AtomicU64::new(0),
             repeats: AtomicU64::new(0),
             repeated_errors: AtomicU64::new(0),
             pinned: AtomicU64::new(0),
@@ -112,6 +120,7 @@ impl Counts {
         let Ended {
             assignment,
             failed,
+            refused,
             took,
         } = ended;
         if assignment == Assignment::Asked {
@@ -120,6 +129,11 @@ impl Counts {
         }
         let counts = if failed { &self.failed } else { &self.well };
         counts[bucket(took)].fetch_add(1, Ordering::Relaxed);
+        match refused {
+            Some(ErrorKind::CircuitOpen) => self.circuit_open.fetch_add(1, Ordering::Relaxed),
+            Some(ErrorKind::NoHealthyEndpoint) => self.no_healthy_endpoint.fetch_add(1, Ordering::Relaxed),
+            _ => 0,
+        };
         if let Assignment::Kept(user) = assignment {
             self.count_user(user, failed, users, second);
         }
@@ -172,6 +186,10 @@ impl Counts {
             errors: sum(&failed),
             failed_users: tells_users.then_some(failed_users),
             users: tells_users.then_some(users),
+            refusals: Refusals {
+                circuit_open: told(&self.circuit_open, |moment| moment.circuit_open),
+                no_healthy_endpoint: told(&self.no_healthy_endpoint, |moment| moment.no_healthy_endpoint),
+            },
             repeats: Repeats {
                 requests: told(&self.repeats, |moment| moment.repeats),
                 errors: told(&self.repeated_errors, |moment| moment.repeated_errors),
@@ -190,6 +208,8 @@ impl Counts {
             failed: array::from_fn(|n| low(&self.failed[n])),
             failed_users: low(&self.failed_users),
             users: low(&self.users),
+            circuit_open: low(&self.circuit_open),
+            no_healthy_endpoint: low(&self.no_healthy_endpoint),
             repeats: low(&self.repeats),
             repeated_errors: low(&self.repeated_errors),
             pinned: low(&self.pinned),
@@ -204,6 +224,8 @@ impl Moment {
         failed: [0; BUCKETS],
         failed_users: 0,
         users: 0,
+        circuit_open: 0,
+        no_healthy_endpoint: 0,
         repeats: 0,
         repeated_errors: 0,
         pinned: 0,

@@ -64,6 +64,10 @@ impl ServiceEvidence {
             let ended = Ended {
                 assignment,
                 failed,
+                refused: match outcome {
+                    Outcome::Refused(kind) => Some(kind),
+                    _ => None,
+                },
                 took,
             };
             self.counts(version).count(ended, &self.users, Instant::now());

@@ -50,6 +50,7 @@ impl OnEnd for EvidenceRecord {
             let ended = Ended {
                 assignment: open.assignment,
                 failed,
+                refused: None,
                 took: open.took,
             };
             open.service.over(&open.counts, ended);

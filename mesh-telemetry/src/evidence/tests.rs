@@ -13,7 +13,7 @@ use tower::{Service, ServiceExt as _, service_fn};
 use tower_layer::Layer as _;
 
 use super::*;
-use mesh_core::metric::Repeats;
+use mesh_core::metric::{Refusals, Repeats};
 
 const MS: Duration = Duration::from_millis(1);
 const SECOND: Duration = Duration::from_secs(1);
@@ -249,6 +249,7 @@ async fn the_layer_counts_for_the_version_that_answered_and_else_for_the_one_tha
     });
     refused.await.expect_err("refused");
     assert_eq!(counts(&of(&evidence, "v2")), (1, 1, 0));
+    assert_eq!(of(&evidence, "v2").refusals.no_healthy_endpoint, 1);
     let full = through_the_layer(&evidence, None, |_| async {
         Err(Error::new(ErrorKind::Overloaded, "no room"))
     });
@@ -345,6 +346,7 @@ impl Model {
             failed_users: Some(of_this.count() as u64),
             users: Some(users as u64),
             repeats,
+            refusals: Refusals::default(),
             pinned: (ended().count() - drawn().count()) as u64,
             latency: Histogram::new(edges(), latencies).expect("they fit"),
             covered: Duration::ZERO,

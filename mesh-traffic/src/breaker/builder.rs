@@ -3,7 +3,7 @@
 use std::fmt;
 
 use mesh_core::breaker::State;
-use mesh_core::{BreakerPolicy, EventBus, ServiceName};
+use mesh_core::{BreakerPolicy, EventBus, ServiceName, Version};
 use tokio::time::Instant;
 
 use super::service_breaker::ServiceBreaker;
@@ -15,6 +15,7 @@ pub(super) type Excuse = Box<dyn Fn(Instant) -> bool + Send + Sync>;
 #[must_use = "nothing is made before `build`"]
 pub struct ServiceBreakerBuilder {
     pub(super) service: ServiceName,
+    pub(super) version: Option<Version>,
     pub(super) policy: BreakerPolicy,
     pub(super) events: Option<EventBus>,
     pub(super) on_change: Option<OnChange>,
@@ -25,6 +26,7 @@ impl ServiceBreakerBuilder {
     pub(super) fn new(service: ServiceName) -> Self {
         Self {
             service,
+            version: None,
             policy: BreakerPolicy::default(),
             events: None,
             on_change: None,
@@ -35,6 +37,26 @@ impl ServiceBreakerBuilder {
     /// When it opens, and for how long. Default: [`BreakerPolicy::default`].
     pub fn policy(self, policy: BreakerPolicy) -> Self {
         Self { policy, ..self }
+    }
+
+    /// Of this version alone, so that one that fails does not keep requests from the others. Default: of the service.
+    ///
+    /// ```
+    /// use mesh_traffic::ServiceBreaker;
+    /// use tokio::time::Instant;
+    ///
+    /// let now = Instant::now();
+    /// let breaker = ServiceBreaker::builder("orders".parse()?).version("v2".parse()?).build(now);
+    /// breaker.trip(now);
+    /// let refused = breaker.admit(now).expect_err("open");
+    /// assert!(refused.message().starts_with("the circuit breaker of v2 of orders is open"));
+    /// # Ok::<(), mesh_core::name::NameError>(())
+    /// ```
+    pub fn version(self, version: Version) -> Self {
+        Self {
+            version: Some(version),
+            ..self
+        }
     }
 
     /// Tells changes to this bus.

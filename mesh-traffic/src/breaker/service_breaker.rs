@@ -8,7 +8,7 @@ use std::time::Duration;
 use mesh_core::breaker::{Cause, Permit, Refused, State, Transition};
 use mesh_core::{
     Breaker, BreakerPolicy, Error, ErrorKind, EventBus, Live, MeshEvent, Outcome, Publisher, ServiceName,
-    duration, live,
+    Version, duration, live,
 };
 use parking_lot::Mutex;
 use tokio::time::Instant;
@@ -45,6 +45,7 @@ pub struct ServiceBreaker(Arc<Inner>);
 
 struct Inner {
     service: ServiceName,
+    version: Option<Version>,
     breaker: Breaker,
     events: Option<EventBus>,
     on_change: Option<OnChange>,
@@ -75,6 +76,7 @@ impl ServiceBreaker {
     pub(super) fn built(from: ServiceBreakerBuilder, now: Instant) -> Self {
         let ServiceBreakerBuilder {
             service,
+            version,
             policy,
             events,
             on_change,
@@ -83,6 +85,7 @@ impl ServiceBreaker {
         let (publisher, opened) = live(None);
         Self(Arc::new(Inner {
             service,
+            version,
             breaker: Breaker::new(policy, now),
             events,
             on_change,
@@ -95,6 +98,11 @@ impl ServiceBreaker {
     /// Whose breaker it is.
     pub fn service(&self) -> &ServiceName {
         &self.0.service
+    }
+
+    /// And of which of its versions alone.
+    pub fn version(&self) -> Option<&Version> {
+        self.0.version.as_ref()
     }
 
     /// Its state. One that has been open long enough is open until a request tries.
@@ -162,6 +170,7 @@ impl ServiceBreaker {
         if let Some(events) = &inner.events {
             events.emit(MeshEvent::BreakerChanged {
                 service: inner.service.clone(),
+                version: inner.version.clone(),
                 transition,
             });
         }
@@ -173,6 +182,10 @@ impl ServiceBreaker {
 
     fn refusal(&self, refused: Refused, now: Instant) -> Error {
         let service = &self.0.service;
+        let whose = match &self.0.version {
+            Some(version) => format!("{version} of {service}"),
+            None => service.to_string(),
+        };
         let opened = **self.0.opened.load();
         // Not there if the thread that opened it has not told so yet.
         let why = opened.map_or(Cow::Borrowed(""), |Opened { at, cause }| {
@@ -183,14 +196,14 @@ impl ServiceBreaker {
             State::HalfOpen => {
                 let trials = self.policy().config().half_open_requests;
                 format!(
-                    "the circuit breaker of {service} tries whether it is well again; it opened{}, and all {trials} trials \
+                    "the circuit breaker of {whose} tries whether it is well again; it opened{}, and all {trials} trials \
                      are under way; others follow within {}",
                     why.trim_start_matches(','),
                     duration::display(rounded(refused.retry_after))
                 )
             }
             _ => format!(
-                "the circuit breaker of {service} is open{why}; it tries again in {}",
+                "the circuit breaker of {whose} is open{why}; it tries again in {}",
                 duration::display(rounded(refused.retry_after))
             ),
         };

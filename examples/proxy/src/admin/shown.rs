@@ -166,10 +166,7 @@ pub(super) async fn services(
             endpoints: endpoints.len(),
             expected: service.expected,
             panic: service.fleet.roster().load().is_panic(),
-            breaker: service
-                .breaker
-                .as_ref()
-                .map(|watched| watched.breaker().state().as_str()),
+            breaker: service.breaker.as_ref().map(|watched| watched.state().as_str()),
             versions: shares(service),
         }
     };

@@ -15,11 +15,11 @@ use mesh_lb::Balance;
 use mesh_telemetry::ServiceEvidence;
 use mesh_telemetry::evidence::{EvidenceBody, EvidenceRecord};
 use mesh_telemetry::story::{Story, Try};
+use mesh_traffic::ServiceBreaker;
 use mesh_traffic::breaker::{Admitted, BreakerBody, Verdict};
 use tokio::time::Instant;
 
 use super::tries::Tries;
-use crate::breakers::Watched;
 
 /// The body of an answer: the breaker, and who judges versions, learn from it how the request ended.
 pub(super) type SentBody = BreakerBody<EvidenceBody<Body>>;
@@ -27,7 +27,7 @@ pub(super) type SentBody = BreakerBody<EvidenceBody<Body>>;
 /// Where a request is tried.
 #[derive(Clone, Copy)]
 pub(super) struct Attempt<'a> {
-    pub(super) breaker: Option<&'a Watched>,
+    pub(super) breaker: Option<&'a ServiceBreaker>,
     pub(super) balance: &'a Balance,
     pub(super) version: Option<&'a Version>,
     pub(super) evidence: &'a Arc<ServiceEvidence>,
@@ -127,7 +127,7 @@ impl Attempt<'_> {
     /// # Errors
     /// It rests.
     pub(super) fn leave(self) -> Result<(), Error> {
-        match self.breaker.map(|watched| watched.breaker()) {
+        match self.breaker {
             Some(breaker) if breaker.state() == State::Open => breaker.admit(Instant::now()).map(drop),
             _ => Ok(()),
         }
@@ -144,8 +144,7 @@ impl Attempt<'_> {
             began: self.received,
             due: None,
         };
-        if let Some(watched) = self.breaker {
-            let breaker = watched.breaker();
+        if let Some(breaker) = self.breaker {
             // A closed breaker needs no newer time than when the request came; for an open one it may have waited.
             let now = match breaker.state() {
                 State::Closed => self.received,

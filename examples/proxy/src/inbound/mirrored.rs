@@ -51,12 +51,13 @@ impl MirrorTo {
             .headers_mut()
             .insert(X_TARGET_SERVICE, self.name.clone());
         let balance = serving.balancers[self.service].clone();
-        let breaker = serving.plan.services[self.service].breaker.clone();
         let version = self.version.clone();
+        let breaker = serving.plan.services[self.service].breaker.as_ref();
+        let breaker = breaker.map(|watched| watched.of(version.as_ref()).clone());
         let client = tower::service_fn(move |request: Request<Body>| {
             let (balance, breaker, version) = (balance.clone(), breaker.clone(), version.clone());
             async move {
-                if breaker.is_some_and(|watched| watched.breaker().state() != State::Closed) {
+                if breaker.is_some_and(|breaker| breaker.state() != State::Closed) {
                     let message = "the service that copies go to rests";
                     return Err(Error::new(ErrorKind::CircuitOpen, message));
                 }

@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use mesh_core::metric::{Histogram, Repeats, Traffic};
+use mesh_core::metric::{Histogram, Refusals, Repeats, Traffic};
 use proptest::prelude::*;
 
 use super::*;
@@ -254,6 +254,20 @@ fn latencies_that_nobody_measured_are_not_fast() {
             .starts_with("inconclusive, not measured: P95 response time not measured"),
         "{verdict}"
     );
+}
+
+#[test]
+fn a_rollback_by_refusals_names_them() {
+    let refused = |requests, circuit_open| Traffic {
+        refusals: Refusals {
+            circuit_open,
+            ..Refusals::default()
+        },
+        ..traffic(requests, circuit_open, (0, 0))
+    };
+    let told = after(60, &refused(900, 0), &refused(100, 60)).to_string();
+    assert!(told.starts_with("rollback: error rate 60%"), "{told}");
+    assert!(told.contains(" errors are circuit_open)"), "{told}");
 }
 
 #[test]

@@ -200,6 +200,7 @@ impl Weighing {
         let rate = |traffic: &Traffic| traffic.error_rate().map(Number::Ratio);
         Finding::above_stable("error rate", rate(&seen.canary), self.judge.tolerated)
             .beside_stable(rate(&seen.stable))
+            .refused(seen.canary.refusals)
             .seen(seen.canary.requests, seen.span)
     }
 

@@ -126,8 +126,11 @@ pub const LARGEST_FILE: u64 = 4 * 1024 * 1024;
 pub fn load(path: &Path) -> Result<Loaded, Report> {
     let (name, text) = read_text(path)?;
     let mut loaded = parse(&name, &text)?;
-    gateway::extend(&mut loaded.config.mesh, &mut loaded.warnings)?;
-    analysis::extend(&mut loaded.config, path, &mut loaded.warnings)?;
+    let extended = [
+        gateway::extend(&mut loaded.config.mesh, &mut loaded.warnings),
+        analysis::extend(&mut loaded.config, path, &mut loaded.warnings),
+    ];
+    Report::of_all(extended.into_iter().filter_map(Result::err))?;
     Ok(loaded)
 }
 
@@ -157,6 +160,13 @@ fn read_text(path: &Path) -> Result<(String, String), Report> {
             Err(Report::unreadable(&name, found, "text in UTF-8"))
         }
     }
+}
+
+/// Reads a file that a configuration names.
+fn read_bounded(path: &Path) -> Result<(String, String), Report> {
+    let (name, text) = read_text(path)?;
+    check_length(&name, &text)?;
+    Ok((name, text))
 }
 
 /// Reads a configuration from a text; `name` stands for the file in what is reported. Files that it names are not

@@ -107,6 +107,38 @@ fn what_is_wrong_in_a_file_is_told_with_line_column_and_key() {
 }
 
 #[test]
+fn of_several_files_all_that_is_wrong_is_told_in_one_report() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let write = |name: &str, text: &str| fs::write(folder.path().join(name), text).expect("written");
+    write("good.yaml", ARGO);
+    write(
+        "one.yaml",
+        &ARGO.replace("result[0] < {{args.limit}}", "result[0] <"),
+    );
+    write("other.yaml", &ARGO.replace("count: 3", "counts: 3"));
+    write(
+        "mesh.yaml",
+        "analysisTemplates: [ one.yaml, good.yaml, gone.yaml, other.yaml ]\n\
+         serviceMesh: { trafficManagement: { gatewayApi: [ absent.yaml ] } }\n",
+    );
+    let report = config::load(&folder.path().join("mesh.yaml")).expect_err("four files are wrong");
+    let text = report.to_string();
+    let place = |part: &str| {
+        text.find(part)
+            .unwrap_or_else(|| panic!("{part} is not told of: {text}"))
+    };
+    let places = [
+        place("absent.yaml: 1 problem"),
+        place("one.yaml:14:"),
+        place("gone.yaml:1:1:"),
+        place("other.yaml: 1 problem"),
+        place("spec.metrics[0].counts"),
+    ];
+    assert!(places.is_sorted(), "{text}");
+    assert_eq!(report.others().len(), 3, "{text}");
+}
+
+#[test]
 fn an_argument_that_nobody_fills_in_is_told_of() {
     let report = load(&ARGO.replace("      value: \"0.5\"\n", ""), "").expect_err("limit has no value");
     assert_eq!(
@@ -134,6 +166,33 @@ fn traps_in_conditions_and_another_server_are_warned_of() {
             "latency.yaml:14:26: spec.metrics[0].successCondition: this holds if the list is empty"
         ),
         "{warnings:#?}"
+    );
+}
+
+#[test]
+fn a_condition_that_cannot_hold_for_what_its_query_answers_is_warned_of_where_it_stands() {
+    let text = "analysisTemplates:\n  - name: success-rate\n    query: |\n      sum(rate(a{code!~\"5..\"}[5m])) / sum(rate(a[5m])) \
+                * 100\n    successCondition: 'len(result) == 0 || result >= 99'\n    failureCondition: result[0] < \"95\"\n";
+    let loaded = config::parse("mesh.yaml", text).expect("allowed");
+    let warnings: Vec<String> = loaded.warnings.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        warnings,
+        [
+            "mesh.yaml:5:44: analysisTemplates[0].successCondition: the query answers with a list, one number for each \
+             series: write result[0] for the first",
+            "mesh.yaml:6:35: analysisTemplates[0].failureCondition: this is a text, which no number is compared with: \
+             write 95 without quotes",
+        ]
+    );
+    let loaded = load(&ARGO.replace("result[0] < {{args.limit}}", "result < 0.5"), "").expect("allowed");
+    let told = loaded
+        .warnings
+        .first()
+        .map(ToString::to_string)
+        .unwrap_or_default();
+    assert!(
+        told.contains("latency.yaml:14:25: spec.metrics[0].successCondition: the query answers with a list"),
+        "{told}"
     );
 }
 

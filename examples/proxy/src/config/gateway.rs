@@ -13,7 +13,6 @@ mod route;
 mod route_match;
 
 use std::collections::HashMap;
-use std::path::Path;
 use std::time::Duration;
 
 use super::context::{Context, Wrong};
@@ -24,7 +23,7 @@ use super::rule::Rule;
 use super::shape::{Fields, Shape, object};
 use super::warning::Warning;
 use super::yaml::{self, Node};
-use super::{LARGEST_FILE, Mesh, read_text};
+use super::{Mesh, read_bounded};
 
 use order::Precedence;
 use route::{Host, Route};
@@ -35,12 +34,19 @@ pub(super) const PRIORITY: i32 = -1_000_001;
 /// Reads the files a configuration names and adds their routes to its rules.
 ///
 /// # Errors
-/// Everything that is wrong with the first file with which something is.
+/// Everything that is wrong with all of them.
 pub(super) fn extend(mesh: &mut Mesh, warnings: &mut Vec<Warning>) -> Result<(), Report> {
     let mut found: Vec<(Precedence, Rule)> = Vec::new();
     let mut seen: HashMap<String, Origin> = HashMap::new();
+    let mut wrong = Vec::new();
     for path in &mesh.gateway_files {
-        let (name, text) = read_file(path)?;
+        let (name, text) = match read_bounded(path) {
+            Ok(read) => read,
+            Err(report) => {
+                wrong.push(report);
+                continue;
+            }
+        };
         let mut context = Context::new(&name);
         for route in read(&text, mesh, &mut context) {
             match seen.get(&route.id()) {
@@ -55,24 +61,12 @@ pub(super) fn extend(mesh: &mut Mesh, warnings: &mut Vec<Warning>) -> Result<(),
             }
         }
         let (problems, is_whole, told) = context.finish();
-        match (problems.is_empty(), is_whole) {
-            (true, _) => warnings.extend(told),
-            (false, true) => return Err(Report::new(&name, &text, problems)),
-            (false, false) => return Err(Report::new(&name, &text, problems).in_part()),
-        }
+        warnings.extend(told);
+        wrong.extend(Report::of(&name, &text, problems, is_whole));
     }
     found.sort_by(|(one, _), (other, _)| one.cmp(other));
     mesh.rules.extend(found.into_iter().map(|(_, rule)| rule));
-    Ok(())
-}
-
-fn read_file(path: &Path) -> Result<(String, String), Report> {
-    let (name, text) = read_text(path)?;
-    if text.len() as u64 > LARGEST_FILE {
-        let expected = format!("at most {}", mesh_core::size::display(LARGEST_FILE));
-        return Err(Report::unreadable(&name, "more than that", &expected));
-    }
-    Ok((name, text))
+    Report::of_all(wrong)
 }
 
 /// The routes of a text.

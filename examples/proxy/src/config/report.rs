@@ -35,6 +35,8 @@ pub struct Report {
     lines: Vec<String>,
     /// Whether these are all.
     is_whole: bool,
+    /// What is wrong with other files.
+    others: Vec<Self>,
 }
 
 /// One thing that is wrong.
@@ -127,7 +129,29 @@ impl Report {
             problems,
             lines,
             is_whole: true,
+            others: Vec::new(),
         }
+    }
+
+    /// Everything that is wrong with one of several files: the first takes the others with it. Nothing wrong with none
+    /// is fine.
+    pub(super) fn of_all(reports: impl IntoIterator<Item = Self>) -> Result<(), Self> {
+        let mut reports = reports.into_iter();
+        let Some(mut first) = reports.next() else {
+            return Ok(());
+        };
+        for mut report in reports {
+            let others = std::mem::take(&mut report.others);
+            first.others.push(report);
+            first.others.extend(others);
+        }
+        Err(first)
+    }
+
+    /// What was found wrong with a file, if anything was; `is_whole` says whether that is all.
+    pub(super) fn of(file: &str, text: &str, problems: Vec<Problem>, is_whole: bool) -> Option<Self> {
+        let report = (!problems.is_empty()).then(|| Self::new(file, text, problems));
+        report.map(|report| if is_whole { report } else { report.in_part() })
     }
 
     /// The same, of a file with more problems than are told.
@@ -147,15 +171,21 @@ impl Report {
         &self.file
     }
 
-    /// The problems, by line; at least one, and at most the first 1000.
+    /// The problems of that file, by line; at least one, and at most the first 1000.
     pub fn problems(&self) -> &[Problem] {
         &self.problems
+    }
+
+    /// What is wrong with other files that the configuration names, each with a report of its own.
+    pub fn others(&self) -> &[Self] {
+        &self.others
     }
 }
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        text::write(f, &self.file, &self.problems, &self.lines, self.is_whole)
+        text::write(f, &self.file, &self.problems, &self.lines, self.is_whole)?;
+        self.others.iter().try_for_each(|other| write!(f, "\n{other}"))
     }
 }
 

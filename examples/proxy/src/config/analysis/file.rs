@@ -11,12 +11,12 @@ use crate::config::context::{Context, Wrong, steps_of};
 use crate::config::report::Report;
 use crate::config::warning::Warning;
 use crate::config::yaml::{self, Node, Scalar, Value};
-use crate::config::{Config, LARGEST_FILE, read_text};
+use crate::config::{Config, read_bounded};
 
 /// Reads the files that a configuration names, relative to where it lies, and their templates.
 ///
 /// # Errors
-/// Everything that is wrong with the first file with which something is.
+/// Everything that is wrong with all of them.
 pub(in crate::config) fn extend(
     config: &mut Config,
     configuration: &Path,
@@ -30,25 +30,25 @@ pub(in crate::config) fn extend(
         .flat_map(AnalysisTemplate::templates);
     let mut names: HashSet<String> = inline.map(|template| template.name().to_owned()).collect();
     let beside = configuration.parent().unwrap_or_else(|| Path::new(""));
+    let mut wrong = Vec::new();
     for written in &mut config.analysis_templates {
         let AnalysisTemplate::File { path, templates, .. } = written else {
             continue;
         };
-        let (name, text) = read_text(&beside.join(&*path))?;
-        if text.len() as u64 > LARGEST_FILE {
-            let expected = format!("at most {}", mesh_core::size::display(LARGEST_FILE));
-            return Err(Report::unreadable(&name, "more than that", &expected));
-        }
+        let (name, text) = match read_bounded(&beside.join(&*path)) {
+            Ok(read) => read,
+            Err(report) => {
+                wrong.push(report);
+                continue;
+            }
+        };
         let mut context = Context::new(&name);
         *templates = read(&text, url.as_deref(), &mut names, &mut context);
         let (problems, is_whole, told) = context.finish();
-        match (problems.is_empty(), is_whole) {
-            (true, _) => warnings.extend(told),
-            (false, true) => return Err(Report::new(&name, &text, problems)),
-            (false, false) => return Err(Report::new(&name, &text, problems).in_part()),
-        }
+        warnings.extend(told);
+        wrong.extend(Report::of(&name, &text, problems, is_whole));
     }
-    Ok(())
+    Report::of_all(wrong)
 }
 
 /// The templates of a text.

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use mesh_canary::simulate::{Arms, Behaviour, Intervention, Scenario, What};
 
+use mesh_core::duration::display;
+
 use super::context::{Context, Wrong};
 use super::report::Report;
 use super::schema::Unit;
@@ -61,11 +63,17 @@ fn read(fields: &mut Fields<'_>) -> Option<Scenario> {
     let length = fields.required("duration", duration().bare(Unit::Seconds));
     let rate = fields.required("requestsPerSecond", requests_per_second());
     let arms = fields.required("arms", object(read_arms));
-    let operator = fields.optional("operator", list(object(read_intervention)));
+    let intervention = move |fields: &mut Fields<'_>| read_intervention(fields, length);
+    let operator = fields.optional("operator", list(object(intervention)));
     let mut scenario = Scenario::new(length?, rate?, arms?);
     scenario.operator = operator.unwrap_or_default();
     if let Err(error) = scenario.check() {
-        for problem in error.problems() {
+        // When somebody does something was looked at where it stands.
+        let problems = error
+            .problems()
+            .iter()
+            .filter(|problem| !problem.key().starts_with("operator["));
+        for problem in problems {
             let wrong = Wrong::expected(problem.expected());
             fields.refuse_below(problem.key(), problem.found(), wrong);
         }
@@ -90,9 +98,16 @@ fn read_behaviour(fields: &mut Fields<'_>) -> Option<Behaviour> {
     })
 }
 
-fn read_intervention(fields: &mut Fields<'_>) -> Option<Intervention> {
+/// `length`: how long the scenario is, if that could be read.
+fn read_intervention(fields: &mut Fields<'_>, length: Option<Duration>) -> Option<Intervention> {
     let at = fields.required("at", moment());
     let what = fields.required("do", word(&WORDS));
+    if let Some(at) = at
+        && length.is_some_and(|length| at > length)
+    {
+        let wrong = Wrong::expected("no later than the end of the scenario");
+        fields.refuse("at", display(at).to_string(), wrong);
+    }
     Some(Intervention { at: at?, what: what? })
 }
 
@@ -170,6 +185,26 @@ operator: [ { at: 8m, do: pause }, { at: 540, do: resume } ]
             7 | operator: [ { at: 8m, do: stop }, { at: 540, do: resume } ]
               |                           ^^^^
         "#);
+    }
+
+    #[test]
+    fn what_somebody_does_after_the_end_is_told_beside_everything_else_that_is_wrong() {
+        let text = GOOD
+            .replace("at: 540", "at: 61m")
+            .replace("do: pause", "do: stop")
+            .replace("requestsPerSecond: 100", "requestsPerSecond: many")
+            .replace("errorRate: 0.02", "errorRate: 2");
+        let report = parse_scenario("s.yaml", &text).expect_err("four things");
+        let told: Vec<_> = report.problems().iter().map(|problem| problem.path()).collect();
+        assert_eq!(
+            told,
+            [
+                "requestsPerSecond",
+                "arms.canary[1].errorRate",
+                "operator[0].do",
+                "operator[1].at"
+            ]
+        );
     }
 
     #[test]

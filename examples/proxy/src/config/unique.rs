@@ -25,6 +25,8 @@ pub(super) fn check(root: &Node, context: &mut Context) {
     let here = items(root.get("analysisTemplates"), &["analysisTemplates"]);
     let there = items(templates, &["canaryDeployment", "analysisTemplates"]);
     once(here.into_iter().chain(there), "name", "template", context);
+    let rolled_out = canary.and_then(|canary| canary.get("services"));
+    once_listed(items(rolled_out, &["canaryDeployment", "services"]), context);
     let Some(mesh) = root.get("serviceMesh") else {
         return;
     };
@@ -88,6 +90,22 @@ fn once<'n>(
                     format!("{article} {key} that no other {what} has; line {line} has it already");
                 refuse(&at, found, Wrong::expected(expected), context);
             }
+        }
+    }
+}
+
+/// Refuses a name that a list has already.
+fn once_listed(names: Vec<(Vec<Step>, &Node)>, context: &mut Context) {
+    let mut seen: HashMap<&str, Place> = HashMap::new();
+    for (steps, node) in names {
+        let Some(text) = node.text() else { continue };
+        if let Some(earlier) = seen.get(text) {
+            let found = format!("{} a second time", node.described());
+            let expected = format!("each service once; line {} has it already", earlier.line);
+            let place = node.place;
+            refuse(&At { place, steps }, found, Wrong::expected(expected), context);
+        } else {
+            seen.insert(text, node.place);
         }
     }
 }

@@ -329,8 +329,12 @@ impl Rollout {
 
     /// How both versions compare in this stage.
     pub fn contrast(&self) -> Contrast {
-        let seen = self.state.evidence.in_stage();
-        Contrast::of(&seen, self.state.order.percent, self.state.plan.sticky())
+        let evidence = &self.state.evidence;
+        Contrast::of(
+            &evidence.in_stage(),
+            evidence.stage().weight,
+            self.state.plan.sticky(),
+        )
     }
 
     /// The position of its last record in the log.

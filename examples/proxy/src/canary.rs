@@ -31,7 +31,9 @@ use driver::{Around, Driver, Order};
 pub use numbers::{AnySource, Numbers};
 pub use refusal::Refusal;
 pub use setup::Setup;
-pub use shown::{Arm, Arms, Shown, ShownDecision, ShownEvidence, ShownRollout, ShownStage, Waits};
+pub use shown::{
+    Arm, Arms, Bounded, Shown, ShownContrast, ShownDecision, ShownEvidence, ShownRollout, ShownStage, Waits,
+};
 
 /// All rollouts of this process, from one configuration to the next.
 pub struct Canaries {

@@ -59,7 +59,7 @@ pub use admin::{Admin, Metrics};
 pub use analysis::{Analysis, AnalysisSource, AnalysisTemplate, Judge};
 pub use authority::{Authority, Join, Secret};
 pub use authorization::{Authorization, AuthorizationMode, AuthorizationRule};
-pub use canary::{Canary, CanaryRouting, Criteria, Stage};
+pub use canary::{AbTest, Canary, CanaryRouting, Criteria, Stage};
 pub use circuit_breaker::CircuitBreaker;
 pub use compression::Compression;
 pub use discovery::{Discovery, VersionsFrom};

@@ -15,6 +15,10 @@ use utoipa::ToSchema;
 use super::Numbers;
 use super::setup::{Endpoints, Setup};
 
+mod contrast;
+
+pub use contrast::{Bounded, ShownContrast};
+
 /// So many of the last decisions are shown.
 const DECISIONS: usize = 20;
 
@@ -60,6 +64,8 @@ pub struct ShownRollout {
     pub share: Option<f64>,
     /// In words, if that is further from its weight than chance over so many clients explains.
     pub uneven: Option<String>,
+    /// Whether it is an A/B run: the share stays as it is until somebody promotes or rolls back.
+    pub ab_test: bool,
     /// Whether each stage that went well leads to the next by itself.
     pub auto_promote: bool,
     /// Whether a bad canary is rolled back by itself.
@@ -72,6 +78,8 @@ pub struct ShownRollout {
     pub sampled_s: f64,
     /// What both versions did in this stage.
     pub arms: Arms,
+    /// How both versions compare in this stage, with bounds that hold however often one looks.
+    pub contrast: ShownContrast,
     /// How strongly the evidence speaks against the new version.
     pub evidence: ShownEvidence,
     /// What it waits for; nothing when it is over.
@@ -199,6 +207,11 @@ impl Shown {
         figures.duration = Duration::try_from_secs_f64(rollout.duration_s).unwrap_or_default();
         figures.weight = rollout.weight;
         figures.samples = canary.samples;
+        let stable = &rollout.arms.stable;
+        figures.stable_error_rate = stable.error_rate.unwrap_or_default();
+        let p95 = stable.response_time_p95.unwrap_or_default() / 1000.0;
+        figures.stable_response_time_p95 = Duration::try_from_secs_f64(p95).unwrap_or_default();
+        figures.stable_samples = stable.samples;
         figures.evidence = rollout.evidence.against.unwrap_or_default();
         figures.evidence_limit = rollout.evidence.limit.unwrap_or_default();
         Some(figures)
@@ -231,6 +244,7 @@ impl ShownRollout {
             weight: status.weight,
             share: share(&seen),
             uneven: rollout.evidence().uneven_share().map(|share| share.to_string()),
+            ab_test: plan.is_ab_test(),
             auto_promote: plan.auto_promote(),
             auto_rollback: plan.auto_rollback(),
             started_at: told(rollout.begun()),
@@ -240,6 +254,7 @@ impl ShownRollout {
                 stable: Arm::of(&status.stable, &seen.stable, endpoints.map(|count| count.stable)),
                 canary: Arm::of(&status.canary, &seen.canary, endpoints.map(|count| count.canary)),
             },
+            contrast: ShownContrast::of(rollout, &seen),
             evidence: ShownEvidence {
                 against: rollout.evidence_against(),
                 limit: plan.evidence_limit(),
@@ -311,6 +326,9 @@ fn waits(rollout: &Rollout, controller: &Controller<Numbers>) -> Option<Waits> {
             "an endpoint of {canary} and one of {} that take requests",
             rollout.stable()
         )),
+        Phase::Running(Step::AwaitingPromotion) if rollout.plan().is_ab_test() => unknown(format!(
+            "somebody to decide: mesh-proxy canary promote or rollback {service}"
+        )),
         Phase::Running(Step::AwaitingPromotion) => unknown(format!(
             "somebody to promote it: mesh-proxy canary promote {service}"
         )),
@@ -321,8 +339,23 @@ fn waits(rollout: &Rollout, controller: &Controller<Numbers>) -> Option<Waits> {
             "endpoints that bear the share of {}%",
             rollout.order().percent
         )),
+        Phase::Running(Step::Analyzing) if rollout.plan().is_ab_test() => of_ab_test(rollout),
         Phase::Running(Step::Analyzing | Step::Baking) => of_stage(rollout, controller),
     })
+}
+
+/// An A/B run waits for somebody, sooner or later.
+fn of_ab_test(rollout: &Rollout) -> Waits {
+    let planned = rollout.plan().stages().first().and_then(|stage| stage.duration);
+    let left = planned.unwrap_or_default().saturating_sub(rollout.sampled());
+    let service = rollout.service();
+    Waits {
+        what: format!(
+            "somebody to decide, for {} more: mesh-proxy canary promote or rollback {service}",
+            display(whole(left))
+        ),
+        eta_s: Some(left.as_secs_f64()),
+    }
 }
 
 /// What the stage that is looked at needs still.

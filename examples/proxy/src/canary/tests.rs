@@ -458,3 +458,110 @@ async fn a_rollout_that_a_process_left_behind_is_ended_by_one_that_does_not_roll
     let cause = shown.cause.expect("a cause");
     assert!(cause.contains("does not name orders"), "{cause}");
 }
+
+const AB_TEST: &str = "canaryDeployment: { abTest: { weight: 50, duration: 8s }, successCriteria: { errorRate: 0.05, duration: 4s }, \
+                       rollbackCriteria: { errorRate: 0.2, duration: 4s }, autoRollback: false, routing: { sticky: false } }";
+
+async fn ab_test() -> World {
+    let mut world = World::in_memory(false).await;
+    world.setup.plan = plan_of(AB_TEST);
+    world.restart().await;
+    world.start().await.expect("started");
+    assert_eq!(world.canary_share(), 50);
+    world
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_ab_run_keeps_its_split_over_restarts_and_ends_when_somebody_decides() {
+    let mut world = ab_test().await;
+    for _ in 0..4 {
+        world.second(0).await;
+    }
+    assert!(world.shown().ab_test);
+    let waits = world.shown().waits_for.expect("somebody").what;
+    assert!(waits.starts_with("somebody to decide, for "), "{waits}");
+    let before = world.shown().arms.canary.samples;
+    world.restart().await;
+    assert_eq!((world.canary_share(), world.shown().state), (50, "analyzing"));
+    world.until("awaiting_promotion", 0).await;
+    for _ in 0..10 {
+        world.second(0).await;
+    }
+    let shown = world.shown();
+    assert_eq!((shown.state, world.canary_share()), ("awaiting_promotion", 50));
+    assert!(
+        shown.arms.canary.samples > before && shown.arms.stable.samples > before,
+        "{shown:?}"
+    );
+    let page = world.around.telemetry.render();
+    for series in [
+        "canary_deployment_stable_samples{service=\"orders\",version=\"v2\"}",
+        "canary_deployment_stable_error_rate{service=\"orders\",version=\"v2\"} 0\n",
+        "canary_deployment_status{service=\"orders\",version=\"v2\",status=\"paused\"} 1\n",
+    ] {
+        assert!(page.contains(series), "{series}{page}");
+    }
+    world.promote().await;
+    world.until("succeeded", 0).await;
+    assert_eq!(world.canary_share(), 100);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_ab_run_tells_how_both_versions_compare_and_a_worse_one_waits_where_autorollback_is_off() {
+    let world = ab_test().await;
+    world.until("paused", 30).await;
+    assert_eq!(world.canary_share(), 50);
+    let contrast = world.shown().contrast;
+    let difference = contrast.error_rate.expect("both were asked");
+    assert!(difference.low.is_some_and(|low| low > 0.0), "{difference:?}");
+    assert!(
+        contrast.worse > 100.0 && contrast.better < 1.0,
+        "{}",
+        contrast.text
+    );
+    assert!(
+        contrast.text.starts_with("error rate +30.000 points"),
+        "{}",
+        contrast.text
+    );
+    world.command(Operation::Rollback).await.expect("ended");
+    world.until("rolled_back", 0).await;
+    assert_eq!(world.canary_share(), 0);
+    let contrast = world.shown().contrast;
+    assert!(
+        contrast.worse > 100.0,
+        "what was seen is still told: {}",
+        contrast.text
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_first_bad_answer_of_a_health_check_after_a_restart_rolls_nothing_back() {
+    let mut world = World::in_memory(false).await;
+    world.start().await.expect("started");
+    world.second(0).await;
+    world.restart().await;
+    world.second(0).await;
+    assert_eq!(world.canary_share(), 10);
+    let canary = endpoints(&["v1", "v1", "v2"]).endpoints[2].id().clone();
+    let say = |health: Result<(), &'static str>| {
+        let health = health.map_err(std::borrow::Cow::Borrowed);
+        world.setup.fleet.report(&canary, health, Instant::now());
+    };
+    say(Err("its first answer is bad"));
+    world.second(0).await;
+    assert_eq!((world.shown().state, world.canary_share()), ("analyzing", 0));
+    for _ in 0..10 {
+        world.second(0).await;
+    }
+    say(Ok(()));
+    world.second(0).await;
+    assert_eq!((world.shown().state, world.canary_share()), ("analyzing", 10));
+
+    for _ in 0..20 {
+        world.second(0).await;
+    }
+    say(Err("3 bad answers in a row"));
+    world.second(0).await;
+    assert_eq!((world.shown().state, world.canary_share()), ("rolled_back", 0));
+}

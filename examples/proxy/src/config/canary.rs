@@ -36,6 +36,8 @@ pub struct Canary {
     pub services: Option<Vec<ServiceName>>,
     /// The stages; weights rise, and the last is 100.
     pub stages: Vec<Stage>,
+    /// An A/B run instead of stages.
+    pub ab_test: Option<AbTest>,
     /// How a stage is judged.
     pub analysis: Analysis,
     /// Who is pinned to which version.
@@ -67,6 +69,16 @@ pub struct Stage {
     pub duration: Option<Duration>,
 }
 
+/// `canaryDeployment.abTest`: a split that stays as it is until somebody ends the run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct AbTest {
+    /// The new version's share in percent, 1 to 99. Default 50.
+    pub weight: u8,
+    /// How long both versions are looked at before it is said that somebody should decide. Default a day, at most 30.
+    pub duration: Duration,
+}
+
 /// `canaryDeployment.routing`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -96,11 +108,13 @@ pub(super) fn read(fields: &mut Fields<'_>, names: &Names) -> Option<(Canary, Ve
     );
     let services = fields.optional("services", list(names::service(names)));
     let stages = fields.optional("stages", list(object(read_stage)).not_empty());
+    let ab_test = fields.optional("abTest", object(read_ab_test));
     let analysis = fields.part("analysis", object(analysis::read));
     let templates = fields.optional("analysisTemplates", list(analysis::template()));
     let routing = fields.part("routing", object(read_routing));
     let state_dir = path("the path of a directory");
     let state_dir = fields.or("stateDir", state_dir, PathBuf::from(defaults::CANARY_STATE_DIR));
+    check_ab_test(fields);
     let stages_are_right = stages.as_ref().is_none_or(|stages| check_stages(fields, stages));
     let canary = Canary {
         enabled,
@@ -110,6 +124,7 @@ pub(super) fn read(fields: &mut Fields<'_>, names: &Names) -> Option<(Canary, Ve
         rollback: rollback?,
         services,
         stages: stages.unwrap_or_else(default_stages),
+        ab_test,
         analysis: analysis?,
         routing: routing?,
         state_dir,
@@ -117,6 +132,9 @@ pub(super) fn read(fields: &mut Fields<'_>, names: &Names) -> Option<(Canary, Ve
     plan::check(fields, &canary, stages_are_right);
     Some((canary, templates.unwrap_or_default()))
 }
+
+/// Longer ones have more evidence than is kept.
+const LONGEST_AB_TEST: Duration = Duration::from_secs(30 * 86_400);
 
 const SUCCESS: Criteria = Criteria {
     error_rate: defaults::SUCCESS_ERROR_RATE,
@@ -152,6 +170,21 @@ fn read_stage(fields: &mut Fields<'_>) -> Option<Stage> {
         weight: weight?,
         duration,
     })
+}
+
+fn read_ab_test(fields: &mut Fields<'_>) -> Option<AbTest> {
+    let duration = duration().bare(Unit::Seconds).at_most(LONGEST_AB_TEST);
+    Some(AbTest {
+        weight: fields.or("weight", integer(1..=99_u8), defaults::AB_TEST_WEIGHT),
+        duration: fields.or("duration", duration, defaults::AB_TEST_DURATION),
+    })
+}
+
+fn check_ab_test(fields: &mut Fields<'_>) {
+    if fields.has("abTest") && fields.has("stages") {
+        let wrong = Wrong::expected("stages or abTest, not both");
+        fields.refuse("abTest", "an A/B run beside stages", wrong);
+    }
 }
 
 fn check_stages(fields: &mut Fields<'_>, stages: &[Stage]) -> bool {
@@ -193,3 +226,6 @@ fn read_routing(fields: &mut Fields<'_>) -> Option<CanaryRouting> {
         cookie_key_file: fields.optional("cookieKeyFile", path("the path of a file")),
     })
 }
+
+#[cfg(test)]
+mod tests;

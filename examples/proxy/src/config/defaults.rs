@@ -96,6 +96,9 @@ pub(super) const STAGES: [(u8, Option<Duration>); 5] = [
     (50, Some(Duration::from_secs(10 * 60))),
     (100, None),
 ];
+/// In percent.
+pub(super) const AB_TEST_WEIGHT: u8 = 50;
+pub(super) const AB_TEST_DURATION: Duration = Duration::from_secs(86_400);
 pub(super) const FALSE_ROLLBACK: Ratio = ratio(0.01);
 pub(super) const CANARY_HEADER: &str = "x-canary-user";
 pub(super) const CANARY_COOKIE: &str = "canary";

@@ -43,6 +43,16 @@ fn one(f: &mut fmt::Formatter<'_>, report: &Report, seed: u64) -> fmt::Result {
     }
     let (outcome, after) = (word(report.decision), Seconds(report.at_s));
     writeln!(f, "\n→ {outcome} after {after}: {}", report.reason)?;
+    for (name, arm) in [("stable", report.arms.stable), ("new", report.arms.canary)] {
+        let p95 = arm
+            .p95_ms
+            .map_or_else(|| "-".to_owned(), |p95| format!("{p95:.0}ms"));
+        writeln!(
+            f,
+            "  {name} version: {} requests in the last stage, {} failed, P95 {p95}",
+            arm.requests, arm.errors
+        )?;
+    }
     let hurt = report.users_hurt;
     writeln!(
         f,

@@ -104,7 +104,8 @@ function canary(shown) {
     element("strong", statusClass[rollout.status] || "", rollout.state.replaceAll("_", " ")), ` ${rollout.weight} %`,
     rollout.share === null ? "" : element("span", "faint", ` it got ${number(rollout.share * 100, 2)} %`)));
   const past = rollout.status === "success" ? rollout.stages.length : rollout.stage - 1;
-  card.append(element("div", "stages", ...rollout.stages.map((stage, n) =>
+  if (rollout.ab_test) card.append(element("p", "", `A/B run: ${rollout.contrast.text}`));
+  else card.append(element("div", "stages", ...rollout.stages.map((stage, n) =>
     element("span", n < past ? "done" : n === rollout.stage - 1 && !over(rollout) ? "now" : "", `${stage.weight} %`))));
   card.append(arms(rollout));
   const { against, limit } = rollout.evidence;

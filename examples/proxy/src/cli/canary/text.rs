@@ -52,14 +52,18 @@ fn write_all(text: &mut String, shown: &Value, look: Look) -> std::fmt::Result {
         );
     }
     let status = word(&rollout["status"]);
+    let ab_test = rollout["ab_test"].as_bool() == Some(true);
     let stages = rollout["stages"].as_array().map_or(0, Vec::len);
     writeln!(
         text,
-        "{service} {} -> {}: {}, stage {} of {stages}, {}% of the requests{}, for {}",
+        "{service} {} -> {}: {}, {}, {}% of the requests{}, for {}",
         word(&rollout["stable"]),
         word(&rollout["canary"]),
         look.state(status, word(&rollout["state"])),
-        rollout["stage"],
+        match ab_test {
+            true => "an A/B run".to_owned(),
+            false => format!("stage {} of {stages}", rollout["stage"]),
+        },
         rollout["weight"],
         match rollout["share"].as_f64() {
             Some(share) => format!(" (it got {:.2}%)", share * 100.0),
@@ -67,7 +71,9 @@ fn write_all(text: &mut String, shown: &Value, look: Look) -> std::fmt::Result {
         },
         seconds(&rollout["duration_s"]),
     )?;
-    writeln!(text, "  stages     {}", stages_of(rollout))?;
+    if !ab_test {
+        writeln!(text, "  stages     {}", stages_of(rollout))?;
+    }
     for arm in ["stable", "canary"] {
         let arm_of = &rollout["arms"][arm];
         writeln!(
@@ -92,6 +98,9 @@ fn write_all(text: &mut String, shown: &Value, look: Look) -> std::fmt::Result {
             text,
             "  uneven     {uneven}: some clients send far more than others"
         )?;
+    }
+    if let (true, Some(contrast)) = (ab_test, rollout["contrast"]["text"].as_str()) {
+        writeln!(text, "  difference {contrast}")?;
     }
     let evidence = &rollout["evidence"];
     if let (Some(against), Some(limit)) = (evidence["against"].as_f64(), evidence["limit"].as_f64()) {
@@ -219,6 +228,33 @@ mod tests {
              \x20 decisions  after 1m: stage 2 begins: ann said so\n"
         );
         assert!(of(&shown, Look { colours: true }).contains("\x1b[1;36manalyzing\x1b[0m"));
+    }
+
+    #[test]
+    fn an_ab_run_is_told_with_the_difference_of_both_versions() {
+        let arm = |version: &str, errors: u64| {
+            json!({ "version": version, "samples": 1000, "errors": errors, "error_rate": errors as f64 / 1000.0,
+                    "response_time_p95": 120.0, "endpoints": 1, "pinned": 0 })
+        };
+        let shown = json!({
+            "service": "orders", "stable": "v1", "versions": ["v1", "v2"], "trouble": null,
+            "rollout": {
+                "stable": "v1", "canary": "v2", "state": "analyzing", "status": "progressing", "stage": 1, "ab_test": true,
+                "stages": [{ "weight": 50 }, { "weight": 100 }], "weight": 50, "duration_s": 3600.0,
+                "arms": { "stable": arm("v1", 30), "canary": arm("v2", 10) },
+                "contrast": { "text": "error rate -2.000 points (-3.100 to -0.900)" },
+                "evidence": { "against": null, "limit": null, "verdict": null },
+                "waits_for": { "what": "somebody to decide", "eta_s": null }, "decisions": [],
+            },
+        });
+        assert_eq!(
+            of(&shown, Look { colours: false }),
+            "orders v1 -> v2: analyzing, an A/B run, 50% of the requests, for 1h\n\
+             \x20 stable     v1           1000 requests, 30 failed (3.00%), P95 120ms, 1 endpoints\n\
+             \x20 canary     v2           1000 requests, 10 failed (1.00%), P95 120ms, 1 endpoints\n\
+             \x20 difference error rate -2.000 points (-3.100 to -0.900)\n\
+             \x20 waits for  somebody to decide\n"
+        );
     }
 
     #[test]

@@ -11,6 +11,11 @@ use crate::config::analysis::Judge;
 use crate::config::context::Wrong;
 use crate::config::shape::Fields;
 
+/// So many windows of an A/B run are kept, at most.
+const AB_TEST_WINDOWS: u32 = 45_000;
+/// How long an A/B run may wait for somebody before it is said to be stuck.
+const AB_TEST_WAITS: Duration = Duration::from_secs(3600);
+
 /// How long a window of evidence is, unless something of the plan is shorter.
 const WINDOW: Duration = Duration::from_secs(5);
 const SHORTEST_WINDOW: Duration = Duration::from_millis(200);
@@ -37,10 +42,14 @@ impl Canary {
             duration: stage.duration.filter(|_| n < last),
         });
         let bake = self.stages.last().and_then(|stage| stage.duration);
-        Plan::builder()
-            .stages(stages)
-            .bake(bake.unwrap_or_default())
-            .auto_promote(self.auto_promote)
+        let plan = Plan::builder();
+        let plan = match self.ab_test {
+            None => plan.stages(stages).bake(bake.unwrap_or_default()),
+            Some(ab) => plan
+                .ab_test(ab.weight, ab.duration)
+                .stuck_after(ab.duration.saturating_add(AB_TEST_WAITS)),
+        };
+        plan.auto_promote(self.auto_promote)
             .auto_rollback(self.auto_rollback)
             .judge(match self.analysis.judge {
                 Judge::Sequential => plan::Judge::Sequential,
@@ -57,9 +66,15 @@ impl Canary {
     /// Several windows go into whatever is shortest.
     fn window(&self) -> Duration {
         let stages = self.stages.iter().filter_map(|stage| stage.duration);
+        let stages = stages.filter(|_| self.ab_test.is_none());
         let criteria = [self.success.duration, self.rollback.duration];
         let shortest = stages.chain(criteria).min().unwrap_or(WINDOW);
-        (shortest / 4).clamp(SHORTEST_WINDOW, WINDOW)
+        let window = (shortest / 4).clamp(SHORTEST_WINDOW, WINDOW);
+        let least = self
+            .ab_test
+            .map_or(Duration::ZERO, |ab| ab.duration / AB_TEST_WINDOWS);
+        // What is counted in whole seconds is easier to read.
+        window.max(Duration::from_secs(least.as_secs_f64().ceil() as u64))
     }
 }
 

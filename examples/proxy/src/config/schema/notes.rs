@@ -666,6 +666,15 @@ pub(super) const NOTES: &[(&str, &str)] = &[
         "stages[].duration",
         "How long it lasts at least. Of the last: how long the new version is watched with all requests; default none.",
     ),
+    (
+        "canaryDeployment.abTest",
+        "An A/B run instead of stages: a fixed split, both versions reported, and nothing promoted by itself.",
+    ),
+    ("abTest.weight", "The new version's share in percent."),
+    (
+        "abTest.duration",
+        "How long both versions are looked at before it is told that somebody should decide. At most 30d.",
+    ),
     ("canaryDeployment.analysis", "How a stage is judged."),
     (
         "analysis.source",

@@ -328,7 +328,7 @@ fn every_event() -> Vec<(MeshEvent, &'static str, &'static str)> {
         (
             MeshEvent::DrainStarted { in_flight: 2 },
             "drain_started",
-            "draining, 2 in flight",
+            "draining, 2 connections are open",
         ),
         (
             MeshEvent::DrainFinished { cut_off: 0 },
@@ -336,9 +336,9 @@ fn every_event() -> Vec<(MeshEvent, &'static str, &'static str)> {
             "drained, nothing was cut off",
         ),
         (
-            MeshEvent::DrainFinished { cut_off: 1 },
+            MeshEvent::DrainFinished { cut_off: 2 },
             "drain_finished",
-            "drained, 1 were cut off",
+            "drained, 2 connections were cut off",
         ),
     ]
 }

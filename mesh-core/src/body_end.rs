@@ -68,17 +68,18 @@ pin_project_lite::pin_project! {
 impl<B: Body, F: OnEnd> EndBody<B, F> {
     /// Wraps a body. One that is at its end already tells so at once.
     pub fn new(body: B, on_end: F) -> Self {
-        let mut wrapped = Self {
-            body,
-            on_end: Some(on_end),
-            grpc: None,
+        let on_end = match body.is_end_stream() {
+            true => {
+                on_end.on_end(End::Complete(None));
+                None
+            }
+            false => Some(on_end),
         };
-        if wrapped.body.is_end_stream()
-            && let Some(on_end) = wrapped.on_end.take()
-        {
-            on_end.on_end(End::Complete(None));
+        Self {
+            body,
+            on_end,
+            grpc: None,
         }
-        wrapped
     }
 }
 

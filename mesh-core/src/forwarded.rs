@@ -16,7 +16,7 @@ mod trace_fields;
 mod trust;
 
 use http::HeaderMap;
-use http::header::HeaderName;
+use http::header::{HeaderName, HeaderValue};
 
 use crate::trace::SpanContext;
 
@@ -51,6 +51,12 @@ const X_MESH_CERT_FINGERPRINT: HeaderName = HeaderName::from_static("x-mesh-cert
 /// The span these fields say a request came from: W3C Trace Context, or B3 where there is none. Anybody may say so.
 pub fn parent_span(headers: &HeaderMap) -> Option<SpanContext> {
     trace::of(headers)?.span_context()
+}
+
+/// The span that a `traceparent` names: what [`parent_span`] finds where this is the only field that names one.
+#[inline]
+pub fn parent_in(traceparent: &HeaderValue) -> Option<SpanContext> {
+    trace::in_field(traceparent)?.span_context()
 }
 
 /// Whether only the mesh sets this field.

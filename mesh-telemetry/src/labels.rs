@@ -116,9 +116,13 @@ impl Protocol {
     /// assert_eq!(Protocol::of(Version::HTTP_2, &fields), Protocol::Grpc);
     /// ```
     pub fn of(version: Version, headers: &HeaderMap) -> Self {
-        if mesh_core::reject::is_grpc(headers) {
-            return Self::Grpc;
+        match mesh_core::reject::is_grpc(headers) {
+            true => Self::Grpc,
+            false => Self::of_version(version),
         }
+    }
+
+    pub(crate) const fn of_version(version: Version) -> Self {
         match version {
             Version::HTTP_09 | Version::HTTP_10 | Version::HTTP_11 => Self::Http1,
             Version::HTTP_2 => Self::Http2,

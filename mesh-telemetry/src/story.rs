@@ -8,10 +8,12 @@
 
 mod chain;
 mod facts;
+mod fields;
 mod ids;
 mod place;
 mod spans;
 mod telling;
+mod texts;
 mod tries;
 
 use std::fmt;
@@ -36,6 +38,7 @@ pub use telling::Telling;
 pub use tries::Try;
 
 pub(crate) use facts::Facts;
+pub(crate) use fields::Fields;
 pub(crate) use spans::{Clock, Subject, client_span};
 pub(crate) use tries::{Came, Tried};
 
@@ -154,7 +157,7 @@ impl Story {
 
     /// Whether spans may be made of it.
     pub fn is_traced(&self) -> bool {
-        self.place.teller().tracer.is_some()
+        self.place.makes_spans()
     }
 
     /// The request has this id.
@@ -172,7 +175,10 @@ impl Story {
     }
 
     pub(crate) fn request_id(&self) -> Option<&str> {
-        self.request_id.get()?.to_str().ok()
+        match self.request_id.get() {
+            Some(id) => id.to_str().ok(),
+            None => self.facts.request_id(),
+        }
     }
 
     pub(crate) fn tries(&self) -> impl Iterator<Item = &Tried> {

@@ -148,10 +148,34 @@ fn write_uuid(out: &mut [u8]) {
 
 /// Sixteen digits.
 fn write_hex(out: &mut [u8], number: u64) {
-    for (pair, byte) in out.chunks_exact_mut(2).zip(number.to_be_bytes()) {
-        pair[0] = HEX[usize::from(byte >> 4)];
-        pair[1] = HEX[usize::from(byte & 0xf)];
-    }
+    out[..8].copy_from_slice(&eight_digits((number >> 32) as u32));
+    out[8..].copy_from_slice(&eight_digits(number as u32));
 }
 
-const HEX: &[u8; 16] = b"0123456789abcdef";
+/// Eight digits: all of them at once.
+fn eight_digits(number: u32) -> [u8; 8] {
+    let fours = u64::from(number);
+    let fours = (fours | fours << 16) & 0x0000_ffff_0000_ffff;
+    let pairs = (fours | fours << 8) & 0x00ff_00ff_00ff_00ff;
+    // Each in a byte of its own.
+    let values = (pairs | pairs << 4) & 0x0f0f_0f0f_0f0f_0f0f;
+    let letters = (values + 0x0606_0606_0606_0606) >> 4 & 0x0101_0101_0101_0101;
+    let to_a = u64::from(b'a' - b'0' - 10);
+    (values + 0x3030_3030_3030_3030 + letters * to_a).to_be_bytes()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn digits_are_those_of_the_number(number: u64) {
+            let mut digits = [0; 16];
+            write_hex(&mut digits, number);
+            prop_assert_eq!(std::str::from_utf8(&digits), Ok(&*format!("{number:016x}")));
+        }
+    }
+}

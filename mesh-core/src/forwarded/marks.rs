@@ -228,6 +228,10 @@ pub fn mark_request(
 /// ```
 pub fn set_parent_span(headers: &mut HeaderMap, span: SpanContext) {
     let ids = ParentIds::new(span);
+    if let Some(fields) = ParentFields::of(headers) {
+        fields.set(ids);
+        return;
+    }
     match only(headers, &X_TRACE_ID) {
         // It is of another span of the same trace.
         Some(there) if ids.are_of(there) => there.set_sensitive(true),
@@ -235,6 +239,46 @@ pub fn set_parent_span(headers: &mut HeaderMap, span: SpanContext) {
     }
     replace(headers, X_SPAN_ID, ids.span_id());
     replace(headers, TRACEPARENT, ids.into_traceparent());
+}
+
+/// The fields of a request that name the span it goes on from: all of them, each of them once.
+struct ParentFields<'h> {
+    trace: &'h mut HeaderValue,
+    span: &'h mut HeaderValue,
+    parent: &'h mut HeaderValue,
+}
+
+impl<'h> ParentFields<'h> {
+    /// In one pass over all fields, which is shorter than to look for three by their names.
+    fn of(headers: &'h mut HeaderMap) -> Option<Self> {
+        let (mut trace, mut span, mut parent) = (None, None, None);
+        for (name, value) in headers.iter_mut() {
+            let place = match name.as_str() {
+                "x-trace-id" => &mut trace,
+                "x-span-id" => &mut span,
+                "traceparent" => &mut parent,
+                _ => continue,
+            };
+            if place.replace(value).is_some() {
+                return None;
+            }
+        }
+        Some(Self {
+            trace: trace?,
+            span: span?,
+            parent: parent?,
+        })
+    }
+
+    fn set(self, ids: ParentIds) {
+        match ids.are_of(self.trace) {
+            // It is of another span of the same trace.
+            true => self.trace.set_sensitive(true),
+            false => *self.trace = ids.trace_id(),
+        }
+        *self.span = ids.span_id();
+        *self.parent = ids.into_traceparent();
+    }
 }
 
 /// As `insert`, which makes room even for a field that is there.

@@ -1,7 +1,7 @@
 //! Trace context in: W3C Trace Context, or B3 where there is none.
 
 use http::HeaderMap;
-use http::header::HeaderName;
+use http::header::{HeaderName, HeaderValue};
 
 use super::believed::one;
 use super::{TRACEPARENT, TRACESTATE};
@@ -20,6 +20,7 @@ pub(super) struct TraceContext {
 }
 
 impl TraceContext {
+    #[inline]
     pub(super) fn span_context(&self) -> Option<SpanContext> {
         Some(SpanContext {
             trace: TraceId::new(number(&self.trace))?,
@@ -55,7 +56,12 @@ pub(super) fn of(headers: &HeaderMap) -> Option<TraceContext> {
 }
 
 fn w3c(headers: &HeaderMap) -> Option<TraceContext> {
-    let value = one(headers, &TRACEPARENT)?.as_bytes();
+    in_field(one(headers, &TRACEPARENT)?)
+}
+
+/// The well-formed trace context in a `traceparent`.
+pub(super) fn in_field(value: &HeaderValue) -> Option<TraceContext> {
+    let value = value.as_bytes();
     if value.len() < 55 {
         return None;
     }

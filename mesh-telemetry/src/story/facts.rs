@@ -1,10 +1,10 @@
-//! What is kept of a request's head: parts of it, which are shared and not copied.
+//! What is kept of a request's head.
 
 use std::borrow::Cow;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use http::header::{CONTENT_LENGTH, HOST, USER_AGENT};
+use http::header::CONTENT_LENGTH;
 use http::{HeaderMap, HeaderValue, Method, Uri, Version};
 use mesh_core::context::Direction;
 use mesh_core::head::without_port;
@@ -12,6 +12,8 @@ use mesh_core::{PeerInfo, ServiceName};
 use tokio::time::Instant;
 
 use super::Begun;
+use super::fields::Fields;
+use super::texts::Texts;
 use crate::labels::Protocol;
 
 /// The longest texts that are told, in bytes. What is longer is cut.
@@ -31,10 +33,7 @@ pub(crate) struct Facts {
     /// As a trusted proxy told it.
     client: Option<IpAddr>,
     own: Option<ServiceName>,
-    uri: Uri,
-    /// Where the target does not say it.
-    host: Option<HeaderValue>,
-    agent: Option<HeaderValue>,
+    texts: Texts,
     logged: Option<Logged>,
 }
 
@@ -46,11 +45,15 @@ struct Logged {
 }
 
 impl Facts {
-    /// Of a request that is logged, with its query or without; or is not.
-    pub(crate) fn of(begun: &Begun<'_>, logged: Option<bool>) -> Self {
+    /// Of a request with these fields that is logged, with its query or without; or is not. Its texts are still to be
+    /// [kept](Self::keep).
+    #[expect(
+        clippy::inline_always,
+        reason = "its value is large, and would be moved twice"
+    )]
+    #[inline(always)]
+    pub(crate) fn of(begun: &Begun<'_>, fields: &Fields<'_>, logged: Option<bool>) -> Self {
         let Begun { head, context, .. } = begun;
-        let field = |name| head.headers.get(name).cloned();
-        let named = head.uri.authority().is_some();
         Self {
             received: context.received,
             direction: context.direction,
@@ -58,17 +61,21 @@ impl Facts {
             peer: context.peer.clone(),
             method: head.method.clone(),
             version: begun.version,
-            protocol: Protocol::of(begun.version, head.headers),
+            protocol: fields.protocol(begun.version, head.headers),
             client: context.client,
             own: context.own_service.clone(),
-            uri: head.uri.clone(),
-            host: if named { None } else { field(HOST) },
-            agent: field(USER_AGENT),
+            texts: Texts::default(),
             logged: logged.map(|query| Logged {
                 bytes: content_length(head.headers),
                 query,
             }),
         }
+    }
+
+    /// Keeps the texts of a request for this with these fields, and perhaps this id.
+    #[inline]
+    pub(crate) fn keep(&mut self, uri: &Uri, fields: &Fields<'_>, id: Option<&HeaderValue>) {
+        self.texts.keep(uri, fields, id);
     }
 
     /// Who sent it, as a service; nothing if that is not known.
@@ -88,29 +95,31 @@ impl Facts {
     }
 
     pub(crate) fn path(&self) -> &str {
-        cut(self.uri.path(), LONGEST_PATH)
+        cut(self.texts.path(), LONGEST_PATH)
     }
 
     /// Nothing if it is not to be told.
     pub(crate) fn query(&self) -> Option<&str> {
         let told = self.logged.as_ref().is_some_and(|logged| logged.query);
-        let query = self.uri.query().filter(|query| told && !query.is_empty());
+        let query = self.texts.query().filter(|query| told && !query.is_empty());
         query.map(|query| cut(query, LONGEST_QUERY))
     }
 
     pub(crate) fn host(&self) -> Option<&str> {
-        let authority = match (self.uri.authority(), &self.host) {
-            (Some(authority), _) => authority.as_str(),
-            (None, host) => host.as_ref()?.to_str().ok()?,
-        };
+        let authority = self.texts.authority()?;
         // What may stand before it is a password.
         let authority = authority.rsplit('@').next().unwrap_or(authority);
         let host = Some(without_port(authority)).filter(|host| !host.is_empty());
         host.map(|host| cut(host, LONGEST_HOST))
     }
 
+    /// Its id, if that was known from the beginning.
+    pub(crate) fn request_id(&self) -> Option<&str> {
+        self.texts.id()
+    }
+
     pub(crate) fn user_agent(&self) -> Option<Cow<'_, str>> {
-        let agent = self.agent.as_ref()?.as_bytes();
+        let agent = self.texts.agent()?;
         let agent = agent.get(..LONGEST_AGENT).unwrap_or(agent);
         let agent = match String::from_utf8_lossy(agent) {
             Cow::Borrowed(agent) => Cow::Borrowed(cut(agent, LONGEST_AGENT)),

@@ -51,7 +51,7 @@ impl Ids {
 
     pub(super) const fn span(&self) -> SpanContext {
         match self {
-            Self::Made { span, .. } | Self::Same(span) | Self::New(span) => *span,
+            Self::Made { span, .. } | Self::Same(span) | Self::New(span) => span.with_span(span.span),
         }
     }
 

@@ -1,6 +1,7 @@
 //! A story that is told when its request is over.
 
 use std::fmt;
+use std::ops::Deref;
 use std::sync::Arc;
 
 use http::{HeaderMap, StatusCode};
@@ -11,15 +12,20 @@ use tokio::time::Instant;
 use super::{Ending, Story};
 
 /// A story that is told when this is dropped; or none.
-#[derive(Default)]
-pub struct Telling {
-    story: Option<Arc<Story>>,
+pub struct Telling<S: Deref<Target = Story> = Arc<Story>> {
+    story: Option<S>,
     ending: Ending,
 }
 
-impl Telling {
+impl<S: Deref<Target = Story>> Default for Telling<S> {
+    fn default() -> Self {
+        Self::of(None)
+    }
+}
+
+impl<S: Deref<Target = Story>> Telling<S> {
     /// Of this story.
-    pub fn of(story: Option<Arc<Story>>) -> Self {
+    pub fn of(story: Option<S>) -> Self {
         Self {
             story,
             ending: Ending::default(),
@@ -27,7 +33,7 @@ impl Telling {
     }
 
     /// The story, if there is one.
-    pub fn story(&self) -> Option<&Arc<Story>> {
+    pub fn story(&self) -> Option<&S> {
         self.story.as_ref()
     }
 
@@ -50,7 +56,7 @@ impl Telling {
     }
 }
 
-impl OnEnd for Telling {
+impl<S: Deref<Target = Story>> OnEnd for Telling<S> {
     fn on_data(&mut self, bytes: usize) {
         self.ending.bytes += bytes as u64;
     }
@@ -60,7 +66,7 @@ impl OnEnd for Telling {
     }
 }
 
-impl Drop for Telling {
+impl<S: Deref<Target = Story>> Drop for Telling<S> {
     fn drop(&mut self) {
         if let Some(story) = self.story.take() {
             self.ending.panicked = std::thread::panicking();
@@ -69,8 +75,8 @@ impl Drop for Telling {
     }
 }
 
-impl fmt::Debug for Telling {
+impl<S: Deref<Target = Story>> fmt::Debug for Telling<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Telling").field(&self.story).finish()
+        f.debug_tuple("Telling").field(&self.story.as_deref()).finish()
     }
 }

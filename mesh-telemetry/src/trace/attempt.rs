@@ -10,7 +10,7 @@ use http::{Request, Response};
 use http_body::Body;
 use mesh_core::body_end::{End, EndBody, OnEnd};
 use mesh_core::context::Target;
-use mesh_core::forwarded::{parent_span, set_parent_span};
+use mesh_core::forwarded::set_parent_span;
 use mesh_core::trace::{SpanContext, SpanId, TraceId};
 use mesh_core::tried::TriedEndpoints;
 use mesh_core::{AttemptInfo, ErrorKind, GrpcCode, MeshContext, Outcome, RequestHead, ServiceName};
@@ -22,7 +22,7 @@ use super::future::{Tell, TraceFuture};
 use super::sampling::Went;
 use super::tracer::Tracer;
 use crate::metrics::mesh_error;
-use crate::story::{Begun, Came, Clock, Facts, Subject, Tried, client_span};
+use crate::story::{Begun, Came, Clock, Facts, Fields, Subject, Tried, client_span};
 
 /// A response body; the span of its try ends with it.
 pub type AttemptBody<B> = EndBody<B, Call>;
@@ -58,7 +58,10 @@ pub type AttemptBody<B> = EndBody<B, Call>;
 /// # Ok(()) }
 /// ```
 #[derive(Clone, Debug)]
-pub struct AttemptLayer {
+pub struct AttemptLayer(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
     tracer: Tracer,
     service: Arc<str>,
 }
@@ -66,10 +69,8 @@ pub struct AttemptLayer {
 impl AttemptLayer {
     /// Spans of this service, which calls.
     pub fn new(tracer: Tracer, service: &ServiceName) -> Self {
-        Self {
-            tracer,
-            service: service.shared(),
-        }
+        let service = service.shared();
+        Self(Arc::new(Inner { tracer, service }))
     }
 }
 
@@ -92,7 +93,10 @@ pub struct AttemptService<S> {
 }
 
 /// A try that is under way: its span is made when this is dropped.
-pub struct Call {
+// In a box: it is moved with the future, with the answer and with its body.
+pub struct Call(Box<UnderWay>);
+
+struct UnderWay {
     layer: AttemptLayer,
     facts: Facts,
     target: Option<Target>,
@@ -112,69 +116,76 @@ impl AttemptLayer {
     fn begin<B>(&self, request: &mut Request<B>) -> Call {
         let now = Instant::now();
         let mut random = fastrand::Rng::new();
-        let told = parent_span(request.headers());
+        let endpoints = request
+            .extensions_mut()
+            .get_or_insert_with(TriedEndpoints::default)
+            .clone();
+        let fields = Fields::of(request.headers());
+        let told = fields.parent(request.headers());
         let own = SpanId::random(&mut random);
         let parent = told.unwrap_or_else(|| {
             let trace = TraceId::random(&mut random);
             SpanContext {
                 trace,
                 span: own,
-                sampled: self.tracer.sampling().samples(None, trace),
+                sampled: self.0.tracer.sampling().samples(None, trace),
             }
         });
-        set_parent_span(request.headers_mut(), parent.with_span(own));
-        let endpoints = request
-            .extensions_mut()
-            .get_or_insert_with(TriedEndpoints::default)
-            .clone();
-        let context = MeshContext::new(now);
-        let told_context = request.extensions().get::<MeshContext>();
         let begun = Begun {
             head: RequestHead::of(request),
             version: request.version(),
-            context: &context,
+            context: &MeshContext::new(now),
             parent: told,
             listener: None,
         };
-        Call {
-            layer: self.clone(),
-            facts: Facts::of(&begun, None),
-            target: told_context.and_then(|context| context.target.clone()),
-            parent,
-            is_first: told.is_none(),
-            number: told_context.map_or(0, |context| context.attempt),
-            tried: Tried::begun(own, now),
-            deadline: told_context.and_then(|context| context.deadline),
-            endpoints,
-            end: None,
-        }
+        let context = request.extensions().get::<MeshContext>();
+        // It is large: made elsewhere, it would have to be moved here.
+        let room = Box::new_uninit();
+        let mut under_way = Box::write(
+            room,
+            UnderWay {
+                layer: self.clone(),
+                facts: Facts::of(&begun, &fields, None),
+                target: context.and_then(|context| context.target.clone()),
+                parent,
+                is_first: told.is_none(),
+                number: context.map_or(0, |context| context.attempt),
+                tried: Tried::begun(own, now),
+                deadline: context.and_then(|context| context.deadline),
+                endpoints,
+                end: None,
+            },
+        );
+        under_way.facts.keep(request.uri(), &fields, None);
+        set_parent_span(request.headers_mut(), parent.with_span(own));
+        Call(under_way)
     }
 }
 
 impl Tell for Call {
     fn head<B>(&mut self, response: &Response<B>) {
-        self.tried.came = Came::Answer(
+        self.0.tried.came = Came::Answer(
             response.status().as_u16(),
             GrpcCode::in_fields(response.headers()),
         );
         if let Some(info) = response.extensions().get::<AttemptInfo>() {
-            self.tried.answered_by(info);
+            self.0.tried.answered_by(info);
         }
     }
 
     fn error(&mut self, error: &dyn Any) {
         let kind = mesh_error(error).map_or(ErrorKind::UpstreamReset, mesh_core::Error::kind);
-        self.tried.came = Came::Failure(kind);
+        self.0.tried.came = Came::Failure(kind);
     }
 }
 
 impl OnEnd for Call {
     fn on_end(mut self, end: End) {
-        self.end = Some(end);
+        self.0.end = Some(end);
     }
 }
 
-impl Drop for Call {
+impl Drop for UnderWay {
     fn drop(&mut self) {
         let now = Instant::now();
         let late = self.deadline.is_some_and(|deadline| deadline <= now);
@@ -198,7 +209,7 @@ impl Drop for Call {
         };
         let took = now.saturating_duration_since(self.tried.begun);
         let sampled = self.parent.sampled;
-        let AttemptLayer { tracer, service } = &self.layer;
+        let Inner { tracer, service } = &*self.layer.0;
         if !tracer.sampling().keeps(sampled, Went { failed, took }) {
             return;
         }
@@ -250,7 +261,7 @@ where
 impl fmt::Debug for Call {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Call")
-            .field("span", &self.parent.with_span(self.tried.span))
+            .field("span", &self.0.parent.with_span(self.0.tried.span))
             .finish_non_exhaustive()
     }
 }

@@ -1,6 +1,7 @@
 //! The response future of what tells of requests.
 
 use std::any::Any;
+use std::ops::Deref;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
@@ -10,7 +11,7 @@ use mesh_core::body_end::{EndBody, OnEnd};
 use mesh_core::reject;
 
 use crate::metrics::mesh_error;
-use crate::story::Telling;
+use crate::story::{Story, Telling};
 
 /// What is kept until a response is over.
 pub trait Tell: OnEnd {
@@ -21,10 +22,12 @@ pub trait Tell: OnEnd {
     fn error(&mut self, error: &dyn Any);
 }
 
-impl Tell for Telling {
+impl<S: Deref<Target = Story>> Tell for Telling<S> {
     fn head<B>(&mut self, response: &Response<B>) {
-        Self::head(self, response.headers());
-        self.answered(response.status(), reject::refusal_of(response));
+        if self.story().is_some() {
+            Self::head(self, response.headers());
+            self.answered(response.status(), reject::refusal_of(response));
+        }
     }
 
     fn error(&mut self, error: &dyn Any) {

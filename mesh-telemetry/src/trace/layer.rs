@@ -3,24 +3,21 @@
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use http::header::HeaderName;
 use http::{Request, Response};
 use http_body::Body;
 use mesh_core::body_end::EndBody;
 use mesh_core::context::Target;
-use mesh_core::forwarded::{parent_span, set_parent_span};
+use mesh_core::forwarded::set_parent_span;
 use mesh_core::{MeshContext, RequestHead, ServiceName, Version};
 use tokio::time::Instant;
 use tower_layer::Layer;
 use tower_service::Service;
 
 use super::future::TraceFuture;
-use crate::story::{Begun, Place, Story, Teller, Telling};
-
-const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+use crate::story::{Begun, Fields, Place, Story, Teller, Telling};
 
 /// A response body; the request is told of when it is over.
-pub type TraceBody<B> = EndBody<B, Telling>;
+pub type TraceBody<B> = EndBody<B, Telling<Box<Story>>>;
 
 /// Tells of each request of the service it wraps: a span of kind server, a line in the access log.
 ///
@@ -103,7 +100,7 @@ pub struct TraceService<S> {
 }
 
 impl<S> TraceService<S> {
-    fn begin<B>(&self, request: &mut Request<B>) -> Option<Arc<Story>> {
+    fn begin<B>(&self, request: &mut Request<B>) -> Option<Box<Story>> {
         let place = self.layer.place.as_ref()?;
         let new;
         let context = match request.extensions().get::<MeshContext>() {
@@ -113,21 +110,20 @@ impl<S> TraceService<S> {
                 &new
             }
         };
-        // What the edge made up is nobody's.
-        let told = (!context.begins_trace).then(|| parent_span(request.headers()));
-        let parent = told.flatten();
+        let fields = Fields::of(request.headers());
         let begun = Begun {
             head: RequestHead::of(request),
             version: request.version(),
             context,
-            parent,
+            // What the edge made up is nobody's.
+            parent: match context.begins_trace {
+                true => None,
+                false => fields.parent(request.headers()),
+            },
             listener: None,
         };
-        let story = place.begin(&begun, &mut fastrand::Rng::new())?;
-        if let Some(id) = request.headers().get(X_REQUEST_ID) {
-            story.set_request_id(id);
-        }
-        if story.is_traced() || parent.is_none() {
+        let story = place.begin_own(&begun, &fields)?;
+        if place.makes_spans() || begun.parent.is_none() {
             set_parent_span(request.headers_mut(), story.span());
         }
         Some(story)
@@ -142,7 +138,7 @@ where
 {
     type Response = Response<TraceBody<ResBody>>;
     type Error = S::Error;
-    type Future = TraceFuture<S::Future, Telling>;
+    type Future = TraceFuture<S::Future, Telling<Box<Story>>>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
         self.inner.poll_ready(cx)

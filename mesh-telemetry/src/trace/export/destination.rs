@@ -4,7 +4,7 @@ use std::fmt;
 
 use bytes::Bytes;
 use http::Uri;
-use http::header::HeaderValue;
+use http::header::{HeaderName, HeaderValue};
 use http::uri::PathAndQuery;
 use mesh_core::Endpoint;
 
@@ -21,6 +21,7 @@ pub struct Destination {
     pub(super) endpoint: Endpoint,
     pub(super) authority: HeaderValue,
     pub(super) path: PathAndQuery,
+    pub(super) headers: Vec<(HeaderName, HeaderValue)>,
     host: Box<str>,
     secure: bool,
 }
@@ -128,9 +129,32 @@ impl Destination {
             endpoint: Endpoint::new(address),
             authority: HeaderValue::from_str(authority.as_str()).map_err(|error| wrong(&error))?,
             path: path(uri.path()).parse().map_err(|error| wrong(&error))?,
+            headers: Vec::new(),
             host: host.trim_start_matches('[').trim_end_matches(']').into(),
             secure,
         })
+    }
+
+    /// The same, where each request has this field too: a key, say. Its value is shown nowhere. Fields that the protocol itself
+    /// has (the length, the type) stay as they are.
+    ///
+    /// ```
+    /// use http::HeaderValue;
+    /// use mesh_telemetry::trace::Destination;
+    ///
+    /// # #[cfg(feature = "otlp")] {
+    /// let collector = Destination::otlp_http("https://collector.example.org")?;
+    /// let key = HeaderValue::from_static("s3cret");
+    /// let collector = collector.with_header(http::HeaderName::from_static("x-api-key"), key);
+    /// assert!(!format!("{collector} {collector:?}").contains("s3cret"));
+    /// # }
+    /// # Ok::<(), mesh_telemetry::trace::DestinationError>(())
+    /// ```
+    #[must_use]
+    pub fn with_header(mut self, name: HeaderName, mut value: HeaderValue) -> Self {
+        value.set_sensitive(true);
+        self.headers.push((name, value));
+        self
     }
 
     /// Whether it is reached over TLS: its connector has to speak that.

@@ -119,6 +119,10 @@ impl<C: Connect> Sender<C> {
         } = &self.destination;
         let mut request = Request::new(Full::new(body));
         *request.method_mut() = Method::POST;
+        // First, so that what the protocol asks for stands.
+        request
+            .headers_mut()
+            .extend(self.destination.headers.iter().cloned());
         let kind = match format {
             #[cfg(feature = "otlp")]
             Format::OtlpHttp => "application/x-protobuf",

@@ -24,6 +24,8 @@ use tokio::io::{DuplexStream, duplex};
 use super::*;
 use crate::trace::{SpanKind, Value};
 
+mod headers;
+
 /// What a collector does with a request.
 #[derive(Clone, Copy, Debug)]
 enum Answer {

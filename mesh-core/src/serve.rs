@@ -14,6 +14,7 @@ mod service;
 mod sniff;
 mod streams;
 mod tunnel;
+mod unreadable;
 
 use std::future::Future as _;
 use std::net::SocketAddr;
@@ -35,10 +36,12 @@ use crate::drain::DrainWatcher;
 use crate::error::BoxError;
 use crate::peer::PeerInfo;
 use handshakes::{Handshakes, Source};
+use unreadable::OnUnreadable;
 
 pub use limits::ServeLimits;
 pub use registry::Connections;
 pub use service::ServeBody;
+pub use unreadable::Unreadable;
 
 /// A server: how connections are accepted, limited, and ended.
 ///
@@ -71,6 +74,7 @@ pub struct Server<A = PlainAccept> {
     connections: Connections,
     room: Arc<Semaphore>,
     handshakes: Handshakes,
+    on_unreadable: OnUnreadable,
 }
 
 impl<A> Clone for Server<A> {
@@ -82,6 +86,7 @@ impl<A> Clone for Server<A> {
             connections: self.connections.clone(),
             room: Arc::clone(&self.room),
             handshakes: self.handshakes.clone(),
+            on_unreadable: self.on_unreadable.clone(),
         }
     }
 }
@@ -110,6 +115,7 @@ impl<A: Accept> Server<A> {
             limits,
             drain: None,
             connections: Connections::default(),
+            on_unreadable: OnUnreadable::default(),
         }
     }
 
@@ -127,6 +133,13 @@ impl<A: Accept> Server<A> {
     /// for too: how long is the caller's to limit, by dropping the future.
     pub fn drain(mut self, drain: DrainWatcher) -> Self {
         self.drain = Some(drain);
+        self
+    }
+
+    /// Tells this of what comes and becomes no request, which no service sees: for metrics and a log. It is called by the task of
+    /// the connection, and must not wait.
+    pub fn on_unreadable(mut self, tell: impl Fn(&PeerInfo, Unreadable) + Send + Sync + 'static) -> Self {
+        self.on_unreadable = OnUnreadable::new(tell);
         self
     }
 
@@ -208,7 +221,7 @@ impl<A: Accept> Server<A> {
         tokio::select! {
             biased;
             () = finish => {}
-            () = connection::serve(accepted, &registered, &self.limits, service) => {}
+            () = connection::serve(accepted, &registered, &self.limits, &self.on_unreadable, service) => {}
         }
     }
 
@@ -245,7 +258,7 @@ impl<A: Accept> Server<A> {
         if self.drain.as_ref().is_some_and(DrainWatcher::is_draining) {
             registered.finish();
         }
-        connection::serve(accepted, &registered, &self.limits, service).await;
+        connection::serve(accepted, &registered, &self.limits, &self.on_unreadable, service).await;
     }
 }
 

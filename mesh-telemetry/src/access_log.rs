@@ -18,7 +18,7 @@
 //! | `method`, `host`, `path`, `protocol` | what was asked for |
 //! | `status` | the status; 499: the client went away before there was an answer |
 //! | `grpc_status` | that of gRPC |
-//! | `reason` | the code of [`ErrorKind`](mesh_core::ErrorKind), if the mesh itself answered |
+//! | `reason` | the code of [`ErrorKind`](mesh_core::ErrorKind), if the mesh itself answered; that of [`Unreadable`], if no request came |
 //! | `body` | how the body of the answer ended: `complete`, `failed`, `dropped` |
 //! | `duration_ms` | from the end of the request's head to the end of the answer's body |
 //! | `attempts`, `endpoint` | how often it was sent to an endpoint, and the last one |
@@ -34,6 +34,9 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use mesh_core::PeerInfo;
+use mesh_core::context::Direction;
+use mesh_core::serve::Unreadable;
 use mesh_core::trace::SampleRatio;
 
 use crate::story::{Ending, Story};
@@ -112,12 +115,55 @@ impl AccessLog {
         self.0.query
     }
 
+    /// Writes a line of what came to this listener from this peer and became no request. What came is not in it.
+    ///
+    /// ```
+    /// use std::sync::mpsc;
+    ///
+    /// use mesh_core::PeerInfo;
+    /// use mesh_core::context::Direction;
+    /// use mesh_core::serve::Unreadable;
+    /// use mesh_telemetry::Telemetry;
+    /// use mesh_telemetry::access_log::{AccessLog, LineFormat, LineWriter};
+    ///
+    /// # struct Written(mpsc::Sender<String>);
+    /// # impl std::io::Write for Written {
+    /// #     fn write(&mut self, text: &[u8]) -> std::io::Result<usize> {
+    /// #         let _ = self.0.send(String::from_utf8_lossy(text).into_owned());
+    /// #         Ok(text.len())
+    /// #     }
+    /// #     fn flush(&mut self) -> std::io::Result<()> { Ok(()) }
+    /// # }
+    /// let (written, lines) = mpsc::channel();
+    /// let (queue, _writer) = LineWriter::start(Written(written), &Telemetry::new())?;
+    /// let log = AccessLog::new(queue, LineFormat::Text);
+    /// let peer = PeerInfo::plaintext(([10, 1, 2, 3], 4000).into());
+    /// log.unreadable(&"inbound".into(), Direction::Inbound, &peer, Unreadable::Malformed);
+    /// let line = lines.recv().expect("a line");
+    /// assert!(line.contains("client=10.1.2.3") && line.contains("status=400 reason=malformed"));
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn unreadable(&self, listener: &Arc<str>, direction: Direction, peer: &PeerInfo, why: Unreadable) {
+        if self.chooses(fastrand::u64(..)) {
+            self.write(&line::of_unreadable(
+                listener,
+                direction,
+                peer,
+                why,
+                SystemTime::now(),
+            ));
+        }
+    }
+
     /// Writes a line of a request that is over.
     pub(crate) fn tell(&self, story: &Story, ending: &Ending, took: Duration, wall: SystemTime) {
-        let line = line::of(story, ending, took, wall);
+        self.write(&line::of(story, ending, took, wall));
+    }
+
+    fn write(&self, line: &line::Line<'_>) {
         self.0.queue.give(match self.0.format {
-            LineFormat::Json => text::json(&line),
-            LineFormat::Text => text::plain(&line),
+            LineFormat::Json => text::json(line),
+            LineFormat::Text => text::plain(line),
         });
     }
 }

@@ -17,6 +17,7 @@
 //! | `service_mesh_mirrored_total` | `outcome` |
 //! | `service_mesh_spans_total` | `outcome` |
 //! | `service_mesh_access_log_lines_total` | `outcome` |
+//! | `service_mesh_unreadable_requests_total` | `reason` |
 //! | `service_mesh_config_reloads_total` | `result` |
 //! | `service_mesh_certificate_expiry_days`, `service_mesh_certificate_lifetime_days` | `service, kind` |
 //! | `service_mesh_certificate_renewal_overdue_seconds`, `service_mesh_crl_age_seconds` | `service` |

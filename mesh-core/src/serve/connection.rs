@@ -21,6 +21,7 @@ use super::service::Connected;
 use super::sniff::sniff;
 use super::streams::Streams;
 use super::tunnel::CloseOnDrop;
+use super::unreadable::{OnUnreadable, Unreadable};
 use crate::accept::Accepted;
 use crate::body::Body;
 use crate::connect::HttpProtocol;
@@ -34,6 +35,7 @@ pub(super) async fn serve<Io, S, B>(
     accepted: Accepted<Io>,
     registered: &Registered,
     limits: &ServeLimits,
+    on_unreadable: &OnUnreadable,
     service: S,
 ) where
     Io: AsyncRead + AsyncWrite + Unpin + Send + 'static,
@@ -55,10 +57,9 @@ pub(super) async fn serve<Io, S, B>(
     };
     let watch = Watch::new(is_http2, !ahead.is_empty());
     let io = WatchedIo::new(io, ahead, Arc::clone(&watch), peer.tls);
-    let address = peer.address;
     let service = Connected {
         service,
-        peer,
+        peer: Arc::clone(&peer),
         watch: Arc::clone(&watch),
         idle: limits.idle,
     };
@@ -92,9 +93,17 @@ pub(super) async fn serve<Io, S, B>(
     match ended {
         Ended::Itself(Ok(())) => tunnel(&watch, registered).await,
         Ended::Itself(Err(error)) => {
-            tracing::debug!(peer = %address, %error, "a connection ended with an error")
+            tracing::debug!(peer = %peer.address, %error, "a connection ended with an error");
+            if let Some(why) = Unreadable::of(&error) {
+                on_unreadable.tell(&peer, why);
+            }
         }
-        Ended::Late(why) => tracing::debug!(peer = %address, why, "a connection was cut"),
+        Ended::Cut(why) => {
+            tracing::debug!(peer = %peer.address, why = why.told(), "a connection was cut");
+            if why == Cut::Head {
+                on_unreadable.tell(&peer, Unreadable::TooSlow);
+            }
+        }
     }
 }
 
@@ -165,7 +174,27 @@ fn http2_builder(limits: &ServeLimits) -> http2::Builder<Streams> {
 
 enum Ended {
     Itself(hyper::Result<()>),
-    Late(&'static str),
+    Cut(Cut),
+}
+
+/// Why a connection is cut.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Cut {
+    Told,
+    Head,
+    Idle,
+    Reader,
+}
+
+impl Cut {
+    const fn told(self) -> &'static str {
+        match self {
+            Self::Told => "it was told to close",
+            Self::Head => "a request's head took too long",
+            Self::Idle => "it was idle",
+            Self::Reader => "the client did not read",
+        }
+    }
 }
 
 async fn drive<C>(
@@ -193,7 +222,7 @@ where
         let told = registered.poll_told(&mut seen, cx);
         loop {
             if told == Some(Order::Close) {
-                return Poll::Ready(Ended::Late("it was told to close"));
+                return Poll::Ready(Ended::Cut(Cut::Told));
             }
             let is_to_finish = !finishing && (is_over_age || told.is_some());
             if is_to_finish {
@@ -208,7 +237,8 @@ where
                 finish(connection.as_mut());
                 continue;
             }
-            let (deadline, why) = deadline(watch, limits);
+            let due = deadline(watch, limits);
+            let deadline = due.map(|(deadline, _)| deadline);
             let next = [deadline, aged.filter(|_| !is_over_age)]
                 .into_iter()
                 .flatten()
@@ -221,8 +251,8 @@ where
             }
             ready!(timer.as_mut().poll(cx));
             let now = Instant::now();
-            if deadline.is_some_and(|deadline| deadline <= now) {
-                return Poll::Ready(Ended::Late(why));
+            if let Some((_, why)) = due.filter(|(deadline, _)| *deadline <= now) {
+                return Poll::Ready(Ended::Cut(why));
             }
             is_over_age = is_over_age || aged.is_some_and(|aged| aged <= now);
             armed = next.filter(|next| *next > now).unwrap_or(now + limits.keep_alive);
@@ -248,14 +278,11 @@ async fn tunnel(watch: &Watch, registered: &Registered) {
 }
 
 /// Until when what the connection waits for must come.
-fn deadline(watch: &Watch, limits: &ServeLimits) -> (Option<Instant>, &'static str) {
+fn deadline(watch: &Watch, limits: &ServeLimits) -> Option<(Instant, Cut)> {
     match watch.waiting() {
-        Waiting::Head(since) => (
-            Some(since + limits.request_head),
-            "a request's head took too long",
-        ),
-        Waiting::Request(since) => (Some(since + limits.keep_alive), "it was idle"),
-        Waiting::Reader(since) => (Some(since + limits.idle), "the client did not read"),
-        Waiting::Service => (None, ""),
+        Waiting::Head(since) => Some((since + limits.request_head, Cut::Head)),
+        Waiting::Request(since) => Some((since + limits.keep_alive, Cut::Idle)),
+        Waiting::Reader(since) => Some((since + limits.idle, Cut::Reader)),
+        Waiting::Service => None,
     }
 }

@@ -8,3 +8,4 @@ mod service;
 mod support;
 mod timers;
 mod tunnel;
+mod unreadable;

@@ -4,11 +4,43 @@ use std::borrow::Cow;
 use std::time::{Duration, SystemTime};
 
 use mesh_core::body_end::End;
-use mesh_core::{EndpointId, ErrorKind};
+use mesh_core::context::Direction;
+use mesh_core::serve::Unreadable;
+use mesh_core::{EndpointId, ErrorKind, PeerInfo};
 
 use crate::story::{Ending, Story};
 
 pub(super) type Line<'s> = [(&'static str, Value<'s>); 26];
+
+/// The keys, in order.
+const KEYS: [&str; 26] = [
+    "time",
+    "direction",
+    "listener",
+    "source",
+    "peer",
+    "client",
+    "target",
+    "version",
+    "route",
+    "method",
+    "host",
+    "path",
+    "protocol",
+    "status",
+    "grpc_status",
+    "reason",
+    "body",
+    "duration_ms",
+    "attempts",
+    "endpoint",
+    "bytes_in",
+    "bytes_out",
+    "trace_id",
+    "span_id",
+    "request_id",
+    "user_agent",
+];
 
 pub(super) enum Value<'s> {
     None,
@@ -87,4 +119,67 @@ pub(super) fn of<'s>(story: &'s Story, ending: &Ending, took: Duration, wall: Sy
         ("request_id", Value::text(story.request_id())),
         ("user_agent", Value::text(facts.user_agent())),
     ]
+}
+
+/// The line of what came from this peer and became no request.
+pub(super) fn of_unreadable<'s>(
+    listener: &'s str,
+    direction: Direction,
+    peer: &'s PeerInfo,
+    why: Unreadable,
+    wall: SystemTime,
+) -> Line<'s> {
+    let identity = peer.identity.as_ref().map(|identity| identity.as_str());
+    KEYS.map(|key| {
+        let value = match key {
+            "time" => Value::shown(Some(humantime::format_rfc3339_millis(wall))),
+            "direction" => Value::text(Some(direction.as_str())),
+            "listener" => Value::text(Some(listener)),
+            "source" => Value::text(peer.service()),
+            "peer" => Value::text(identity),
+            "client" => Value::shown(Some(peer.address.ip().to_canonical())),
+            "status" => Value::number(why.status()),
+            "reason" => Value::text(Some(why.code())),
+            _ => Value::None,
+        };
+        (key, value)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use http::Request;
+    use mesh_core::{MeshContext, RequestHead};
+    use tokio::time::Instant;
+
+    use super::*;
+    use crate::Telemetry;
+    use crate::access_log::{AccessLog, LineFormat, LineWriter};
+    use crate::story::{Begun, Place, Teller};
+
+    #[test]
+    fn both_lines_have_the_same_keys_in_the_same_order() {
+        let (queue, _writer) = LineWriter::start(std::io::sink(), &Telemetry::new()).expect("a thread");
+        let teller = Teller::new().access_log(Some(AccessLog::new(queue, LineFormat::Json)));
+        let request = Request::new(());
+        let begun = Begun {
+            head: RequestHead::of(&request),
+            version: request.version(),
+            context: &MeshContext::new(Instant::now()),
+            parent: None,
+            listener: None,
+        };
+        let place = Place::new(teller, "orders".into(), None);
+        let story = place
+            .begin(&begun, &mut fastrand::Rng::new())
+            .expect("it is logged");
+        let now = SystemTime::now();
+        assert_eq!(
+            of(&story, &Ending::default(), Duration::ZERO, now).map(|(key, _)| key),
+            KEYS
+        );
+        let peer = PeerInfo::plaintext(([10, 1, 2, 3], 4000).into());
+        let line = of_unreadable("inbound", Direction::Inbound, &peer, Unreadable::TooSlow, now);
+        assert_eq!(line.map(|(key, _)| key), KEYS);
+    }
 }

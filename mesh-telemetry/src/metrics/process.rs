@@ -2,6 +2,7 @@
 
 use ::metrics::{Counter, Gauge};
 use mesh_core::MeshEvent;
+use mesh_core::serve::Unreadable;
 
 use crate::registry::{Series, names};
 
@@ -27,6 +28,7 @@ pub struct ProcessMetrics {
     mirrored: Family<Mirrored, 6>,
     spans: Family<SpanOutcome, 3>,
     log_lines: Family<LineOutcome, 3>,
+    unreadable: Family<Unreadable, { Unreadable::ALL.len() }>,
     rate_limited: Counter,
     rate_limits_alone: Counter,
     authorization_audited: Counter,
@@ -195,6 +197,12 @@ impl ProcessMetrics {
             mirrored: Family::new(series, names::MIRRORED, "outcome", Mirrored::ALL),
             spans: Family::new(series, names::SPANS, "outcome", SpanOutcome::ALL),
             log_lines: Family::new(series, names::LOG_LINES, "outcome", LineOutcome::ALL),
+            unreadable: Family::new(
+                series,
+                names::UNREADABLE,
+                "reason",
+                Unreadable::ALL.map(|why| (why, why.code())),
+            ),
             rate_limited: series.counter(names::RATE_LIMITED, &[]),
             rate_limits_alone: series.counter(names::RATE_LIMITS_ALONE, &[]),
             authorization_audited: series.counter(names::AUTHORIZATION_AUDITED, &[]),
@@ -238,6 +246,11 @@ impl ProcessMetrics {
         self.log_lines.add(outcome, count);
     }
 
+    /// Counts what became no request.
+    pub fn unreadable(&self, why: Unreadable) {
+        self.unreadable.increment(why);
+    }
+
     /// Counts a request over its rate limit, refused or, in a dry run, not.
     pub fn rate_limited(&self) {
         self.rate_limited.increment(1);
@@ -266,6 +279,7 @@ impl ProcessMetrics {
         self.mirrored.touch();
         self.spans.touch();
         self.log_lines.touch();
+        self.unreadable.touch();
         self.events.touch();
         self.rate_limited.increment(0);
         self.rate_limits_alone.increment(0);

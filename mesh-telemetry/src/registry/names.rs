@@ -20,6 +20,7 @@ pub(crate) const FAULTS: &str = "service_mesh_faults_injected_total";
 pub(crate) const MIRRORED: &str = "service_mesh_mirrored_total";
 pub(crate) const SPANS: &str = "service_mesh_spans_total";
 pub(crate) const LOG_LINES: &str = "service_mesh_access_log_lines_total";
+pub(crate) const UNREADABLE: &str = "service_mesh_unreadable_requests_total";
 pub(crate) const CONFIG_RELOADS: &str = "service_mesh_config_reloads_total";
 pub(crate) const CERTIFICATE_EXPIRY: &str = "service_mesh_certificate_expiry_days";
 pub(crate) const CERTIFICATE_LIFETIME: &str = "service_mesh_certificate_lifetime_days";
@@ -71,7 +72,7 @@ const fn family(name: &'static str, kind: Kind, unit: Unit, help: &'static str) 
     }
 }
 
-const FAMILIES: [Family; 41] = [
+const FAMILIES: [Family; 42] = [
     family(
         REQUESTS,
         Kind::Counter,
@@ -169,6 +170,12 @@ const FAMILIES: [Family; 41] = [
         Kind::Counter,
         Unit::Count,
         "Lines of the access log by what became of them.",
+    ),
+    family(
+        UNREADABLE,
+        Kind::Counter,
+        Unit::Count,
+        "What came to a listener and became no request, by reason.",
     ),
     family(
         CONFIG_RELOADS,

@@ -8,7 +8,7 @@ use arc_swap::ArcSwap;
 use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use http::header::{AUTHORIZATION, HOST, HeaderMap, HeaderValue, ORIGIN, WWW_AUTHENTICATE};
+use http::header::{AUTHORIZATION, HOST, HeaderMap, HeaderName, HeaderValue, ORIGIN, WWW_AUTHENTICATE};
 use http::request::Parts;
 use http::uri::Authority;
 use http::{Method, StatusCode, Uri};
@@ -16,8 +16,11 @@ use mesh_core::{MeshContext, SpiffeId};
 use mesh_tls::ClientCerts;
 use tokio::io::AsyncReadExt;
 
+use super::live;
 use super::problem::Problem;
 use crate::config;
+
+const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
 /// The longest token.
 const MAX_TOKEN: u64 = 4096;
@@ -104,10 +107,17 @@ pub(super) async fn admit(
     }
 }
 
-/// A page of another origin may not have things done: a browser says where the page is from.
+/// A page of another origin may not have things done, nor take a reader's place in a stream, of which there are few: a browser
+/// says where the page is from.
 fn refuse_pages(method: &Method, uri: &Uri, headers: &HeaderMap) -> Result<(), Problem> {
-    if method.is_safe() {
+    if method.is_safe() && !is_stream(uri.path()) {
         return Ok(());
+    }
+    let elsewhere = || Problem::new(StatusCode::FORBIDDEN, "a page of another origin may not do this");
+    // What a page embeds, as an image, comes without an origin. `none`: somebody typed it.
+    let site = headers.get(SEC_FETCH_SITE).map(HeaderValue::as_bytes);
+    if !matches!(site, None | Some(b"same-origin" | b"none")) {
+        return Err(elsewhere());
     }
     let Some(origin) = headers.get(ORIGIN) else {
         return Ok(());
@@ -117,11 +127,12 @@ fn refuse_pages(method: &Method, uri: &Uri, headers: &HeaderMap) -> Result<(), P
     let from = from.as_ref().and_then(Uri::authority);
     match (from, asked) {
         (Some(from), Some(asked)) if *from == asked => Ok(()),
-        _ => Err(Problem::new(
-            StatusCode::FORBIDDEN,
-            "a page of another origin may not do this",
-        )),
+        _ => Err(elsewhere()),
     }
+}
+
+fn is_stream(path: &str) -> bool {
+    [live::EVENTS, live::TAP].contains(&path)
 }
 
 /// A name may be made to lead to this machine by whoever owns it, so that a page of theirs counts as one of here.
@@ -259,6 +270,38 @@ mod tests {
         ] {
             assert_eq!(status(&guard, from(origin)).await, 403, "{origin}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_page_of_another_origin_takes_no_place_in_a_stream() {
+        let guard = Guard::default();
+        let from = |path: &'static str, field, value| {
+            let mut request = asked("GET", &[("host", "localhost:9091"), (field, value)]);
+            *request.uri_mut() = Uri::from_static(path);
+            request
+        };
+        for stream in ["/api/v1/events", "/api/v1/tap?status=5xx"] {
+            for (field, value) in [
+                ("origin", "https://shop.example.org"),
+                ("sec-fetch-site", "cross-site"),
+                ("sec-fetch-site", "same-site"),
+            ] {
+                assert_eq!(status(&guard, from(stream, field, value)).await, 403, "{value}");
+            }
+            for (field, value) in [
+                ("origin", "http://localhost:9091"),
+                ("sec-fetch-site", "same-origin"),
+                ("sec-fetch-site", "none"),
+            ] {
+                assert_eq!(status(&guard, from(stream, field, value)).await, 200, "{value}");
+            }
+        }
+        let linked = from("/", "sec-fetch-site", "cross-site");
+        assert_eq!(
+            status(&guard, linked).await,
+            200,
+            "the dashboard may be linked to"
+        );
     }
 
     #[tokio::test]

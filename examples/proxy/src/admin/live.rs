@@ -6,13 +6,14 @@ use std::time::Duration;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
 use axum::response::sse::{Event, KeepAlive, Sse};
-use futures_util::stream::{Stream, unfold};
+use futures_util::stream::{Stream, StreamExt, unfold};
 use http::{HeaderMap, StatusCode};
 use mesh_core::event::Field;
 use mesh_telemetry::events::{Noted, Told};
 use mesh_telemetry::tap::{Filter, Seen, Tapped};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use tokio::time::sleep;
 use utoipa::{IntoParams, ToSchema};
 
 use super::Shared;
@@ -21,6 +22,12 @@ use crate::cert::told;
 
 /// How often something is sent at least, so that both sides notice when the other is gone.
 const HEARTBEAT: Duration = Duration::from_secs(10);
+
+/// How long one may read. Who is still there comes again, and those who are not leave their place to others.
+const LONGEST: Duration = Duration::from_secs(60 * 60);
+
+pub(super) const EVENTS: &str = "/api/v1/events";
+pub(super) const TAP: &str = "/api/v1/tap";
 
 /// A change of the mesh's state: the `data` of an event, whose `event` is the kind and whose `id` is the number.
 #[derive(Debug, Serialize, ToSchema)]
@@ -66,6 +73,7 @@ pub(super) struct Lost {
 ///
 /// Server-sent events. With `last-event-id`, as browsers send it, those after it come first, as far as they are kept (256).
 /// A reader that is too slow loses the oldest and gets an event `lost`. A comment is sent every 10 seconds.
+/// The stream ends after an hour.
 #[utoipa::path(get, path = "/api/v1/events", tag = "live",
     params(("last-event-id" = Option<u64>, Header, description = "The id of the last event that was received")),
     responses(
@@ -94,7 +102,7 @@ pub(super) async fn events(
         };
         Some((Ok(event), reader))
     });
-    Ok(Sse::new(stream).keep_alive(KeepAlive::new().interval(HEARTBEAT)))
+    Ok(Sse::new(stream.take_until(sleep(LONGEST))).keep_alive(KeepAlive::new().interval(HEARTBEAT)))
 }
 
 /// Which requests are shown.
@@ -156,7 +164,8 @@ impl Request {
 /// Requests, as they end
 ///
 /// Server-sent events, without bodies, queries or header fields. Requests beyond the rate, and those that come faster than
-/// they are read, are left out and counted by an event `lost`. While nobody looks, requests pay nothing for it.
+/// they are read, are left out and counted by an event `lost`. While nobody looks, requests pay nothing for it. The stream ends
+/// after an hour.
 #[utoipa::path(get, path = "/api/v1/tap", tag = "live", params(Look), responses(
     (status = 200, body = Request, content_type = "text/event-stream"),
     (status = 400, body = Problem, content_type = "application/problem+json", description = "The filter cannot be understood"),
@@ -190,7 +199,7 @@ pub(super) async fn tap(
         };
         Some((Ok(event), tap))
     });
-    Ok(Sse::new(stream).keep_alive(KeepAlive::new().interval(HEARTBEAT)))
+    Ok(Sse::new(stream.take_until(sleep(LONGEST))).keep_alive(KeepAlive::new().interval(HEARTBEAT)))
 }
 
 fn written(event: Event, data: &impl Serialize) -> Event {

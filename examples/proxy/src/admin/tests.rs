@@ -511,6 +511,38 @@ async fn events_are_told_with_their_kind_sentence_and_fields_and_again_to_who_wa
     assert_eq!(status, StatusCode::BAD_REQUEST);
 }
 
+#[tokio::test(start_paused = true)]
+async fn who_reads_for_an_hour_leaves_the_place_to_others() {
+    let api = Api::serving().await;
+    let ask = async |path: &str| {
+        let request = Request::get(path).header("host", "localhost:9091");
+        let request = request.body(Body::empty()).expect("a request");
+        api.routes.clone().oneshot(request).await.expect("infallible")
+    };
+    for path in ["/api/v1/events", "/api/v1/tap"] {
+        let begun = Instant::now();
+        let mut reading = Vec::new();
+        let full = loop {
+            let response = ask(path).await;
+            match response.status() {
+                StatusCode::OK => reading.push(response.into_body()),
+                status => break status,
+            }
+        };
+        assert_eq!(full, StatusCode::SERVICE_UNAVAILABLE);
+        assert!((1..=16).contains(&reading.len()), "{path}");
+        for body in reading {
+            let told = body.collect().await.expect("it does not break").to_bytes();
+            assert!(
+                told.iter().all(|byte| b":\n".contains(byte)),
+                "nothing but heartbeats"
+            );
+        }
+        assert_eq!(begun.elapsed().as_secs(), 3600, "{path}");
+        assert_eq!(ask(path).await.status(), StatusCode::OK, "{path}");
+    }
+}
+
 #[tokio::test]
 async fn live_requests_are_shown_by_their_filter_without_their_query() {
     let api = Api::serving().await;

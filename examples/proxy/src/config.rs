@@ -79,7 +79,7 @@ pub use rule::{Mirror, Rule, RuleAction};
 pub use scenario::{load_scenario, parse_scenario};
 pub use service::{Protocol, Service};
 pub use share::{Percent, Ratio};
-pub use telemetry::{AccessLog, Jaeger, LogFormat, Otlp, OtlpProtocol, Telemetry};
+pub use telemetry::{AccessLog, HeaderSource, Jaeger, LogFormat, Otlp, OtlpProtocol, Telemetry};
 pub use upstream_tls::UpstreamTls;
 pub use warning::Warning;
 

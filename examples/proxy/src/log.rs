@@ -70,6 +70,8 @@ pub async fn events(mut events: Events) {
             | MeshEvent::CertificateRotated { .. }
             | MeshEvent::ConfigReloaded
             | MeshEvent::ConfigRejected { .. }
+            | MeshEvent::DrainStarted { .. }
+            | MeshEvent::DrainFinished { .. }
             | MeshEvent::CertificateExpiring { .. } => {
                 tracing::debug!(event = kind, "{event}")
             }

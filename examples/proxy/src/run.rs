@@ -11,7 +11,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use mesh_core::MeshEvent;
 use mesh_core::drain::{DrainTrigger, drain};
-use mesh_core::serve::Server;
+use mesh_core::serve::{Connections, Server};
 use mesh_telemetry::anomaly::{Anomalies, AnomalyPolicy};
 use mesh_telemetry::metrics::Reload;
 use mesh_telemetry::registry::BeforeScrape;
@@ -110,11 +110,15 @@ struct Process {
     config: Config,
 }
 
+/// How often other tasks of the main thread get a turn before the process ends.
+const TURNS: usize = 32;
+
 /// A listener that is being served.
 struct Listening {
     plan: ListenerPlan,
     socket: StdListener,
     drain: DrainTrigger,
+    connections: Connections,
 }
 
 impl Process {
@@ -440,7 +444,17 @@ impl Process {
         // The limits of connections count over all workers: they are clones of one server.
         let accept = ListenerAccept::new(plan.tls, plan.client_certs, plan.identity.as_ref());
         let accept = accept.map_err(|error| RunError(format!("listener {}: {error}", plan.name)))?;
-        let server = Server::accepting(accept).limits(plan.limits.clone());
+        let (telemetry, log) = (self.telemetry.clone(), self.tellers.log());
+        let (name, direction) = (Arc::clone(&plan.name), plan.direction);
+        let server = Server::accepting(accept)
+            .limits(plan.limits.clone())
+            .on_unreadable(move |peer, why| {
+                telemetry.process().unreadable(why);
+                if let Some(log) = &*log.load() {
+                    log.unreadable(&name, direction, peer, why);
+                }
+            });
+        let connections = server.connections();
         for worker in &self.workers {
             let socket = socket
                 .try_clone()
@@ -453,6 +467,7 @@ impl Process {
             plan,
             socket,
             drain: trigger,
+            connections,
         });
         Ok(())
     }
@@ -464,6 +479,14 @@ impl Process {
             .iter()
             .map(|listening| listening.drain.clone())
             .collect();
+        let connections: Vec<Connections> = self
+            .listeners
+            .iter()
+            .map(|listening| listening.connections.clone())
+            .collect();
+        let open = || connections.iter().map(Connections::len).sum::<usize>();
+        let events = self.fleets.events().clone();
+        events.emit(MeshEvent::DrainStarted { in_flight: open() });
         for listening in self.listeners {
             listening.drain.start();
         }
@@ -479,7 +502,17 @@ impl Process {
             finished.await;
         };
         let ended = tokio::time::timeout(limit, all).await;
+        let cut_off = match ended {
+            Ok(()) => 0,
+            Err(_) => open(),
+        };
+        events.emit(MeshEvent::DrainFinished { cut_off });
         self.tellers.close().await;
+        // Who reads events is told before the process is gone: who notes them, who writes them and who sends that all
+        // run on this thread.
+        for _ in 0..TURNS {
+            tokio::task::yield_now().await;
+        }
         match ended {
             Ok(()) => {
                 tracing::info!("drained");

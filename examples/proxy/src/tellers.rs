@@ -1,9 +1,12 @@
 //! Who is told of requests: collectors of spans, and the access log. What is the same in the next configuration goes on.
 
 use std::fmt;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwapOption;
+use http::HeaderValue;
 use mesh_core::ServiceName;
 use mesh_core::context::{Direction, Target};
 use mesh_core::trace::SampleRatio;
@@ -11,10 +14,10 @@ use mesh_telemetry::Telemetry;
 use mesh_telemetry::access_log::{AccessLog, LineFormat, LineQueue, LineWriter};
 use mesh_telemetry::story::{Place, Teller};
 use mesh_telemetry::trace::{Destination, Exporter, Sampling, SpanQueue, Tracer};
-use mesh_tls::{ServerName, TlsConnect, TlsPolicy};
+use mesh_tls::{CertificateDer, ServerName, TlsConnect, TlsPolicy, pem};
 use tokio::time::Instant;
 
-use crate::config::{self, LogFormat, Mesh, OtlpProtocol};
+use crate::config::{self, HeaderSource, LogFormat, Mesh, OtlpProtocol};
 
 /// How long the end of the process waits for collectors and for whoever reads the log.
 const FLUSH: Duration = Duration::from_secs(5);
@@ -26,11 +29,20 @@ pub struct Tellers {
     /// Those that are not told any more, and still send what they were told.
     before: Vec<Exporter>,
     lines: Option<(LineQueue, Arc<LineWriter>)>,
+    log: Arc<ArcSwapOption<AccessLog>>,
+}
+
+/// Where spans go, and as what.
+#[derive(Clone, PartialEq)]
+struct Address {
+    to: Destination,
+    /// Believed beside those of this machine.
+    roots: Vec<CertificateDer<'static>>,
+    namespace: Box<str>,
 }
 
 struct Collector {
-    to: Destination,
-    namespace: Box<str>,
+    address: Address,
     queue: SpanQueue,
     exporter: Exporter,
 }
@@ -39,8 +51,7 @@ struct Collector {
 #[derive(Default)]
 pub struct Compiled {
     /// For each that is told, its queue; and the exporter, if it is a new one.
-    collectors: Vec<(Destination, SpanQueue, Option<Exporter>)>,
-    namespace: Box<str>,
+    collectors: Vec<(Address, SpanQueue, Option<Exporter>)>,
     lines: Option<(LineQueue, Arc<LineWriter>)>,
     tracer: Option<Tracer>,
     log: Option<AccessLog>,
@@ -78,10 +89,14 @@ impl Tellers {
         } = &mesh.telemetry;
         let mut compiled = Compiled {
             collectors: Vec::new(),
-            namespace: mesh.namespace.as_str().into(),
             lines: None,
             tracer: None,
             log: None,
+        };
+        let address = |to, roots| Address {
+            to,
+            roots,
+            namespace: mesh.namespace.as_str().into(),
         };
         let mut queues = Vec::new();
         let mut sampling = Sampling::new(SampleRatio::ALWAYS);
@@ -90,14 +105,21 @@ impl Tellers {
                 OtlpProtocol::Http => Destination::otlp_http(otlp.endpoint.as_str()),
                 OtlpProtocol::Grpc => Destination::otlp_grpc(otlp.endpoint.as_str()),
             };
-            let to = to.map_err(|error| wrong("otlp", &error))?;
-            queues.push(self.collector(&mut compiled, to, telemetry)?);
+            let mut to = to.map_err(|error| wrong("otlp", &error))?;
+            for (name, source) in &otlp.headers {
+                let value =
+                    value(source).map_err(|why| wrong("otlp", &format_args!("headers.{name}: {why}")))?;
+                to = to.with_header(name.clone(), value);
+            }
+            let roots = otlp.ca.as_deref().map_or(Ok(Vec::new()), roots_of);
+            let address = address(to, roots.map_err(|error| wrong("otlp", &error))?);
+            queues.push(self.collector(&mut compiled, address, telemetry)?);
             sampling = Sampling::new(SampleRatio::new(otlp.sample_ratio.get())).slow(otlp.slow);
         }
         if let Some(jaeger) = jaeger {
             let to = Destination::jaeger(jaeger.endpoint.as_str());
             let to = to.map_err(|error| wrong("jaeger", &error))?;
-            queues.push(self.collector(&mut compiled, to, telemetry)?);
+            queues.push(self.collector(&mut compiled, address(to, Vec::new()), telemetry)?);
         }
         if !queues.is_empty() {
             compiled.tracer = Some(Tracer::new(sampling, queues));
@@ -126,41 +148,42 @@ impl Tellers {
     fn collector(
         &self,
         compiled: &mut Compiled,
-        to: Destination,
+        address: Address,
         telemetry: &Telemetry,
     ) -> Result<SpanQueue, String> {
-        let is_it = |known: &&Collector| known.to == to && known.namespace == compiled.namespace;
-        if let Some(known) = self.collectors.iter().find(is_it) {
+        if let Some(known) = self.collectors.iter().find(|known| known.address == address) {
             let queue = known.queue.clone();
-            compiled.collectors.push((to, queue.clone(), None));
+            compiled.collectors.push((address, queue.clone(), None));
             return Ok(queue);
         }
-        let exporter = Exporter::to(to.clone()).namespace(&compiled.namespace);
-        let (queue, exporter) = match to.is_secure() {
+        let exporter = Exporter::to(address.to.clone()).namespace(&address.namespace);
+        let (queue, exporter) = match address.to.is_secure() {
             false => exporter.start(telemetry),
-            true => exporter.connect(secure(&to)?).start(telemetry),
+            true => exporter.connect(secure(&address)?).start(telemetry),
         };
-        compiled.collectors.push((to, queue.clone(), Some(exporter)));
+        compiled.collectors.push((address, queue.clone(), Some(exporter)));
         Ok(queue)
+    }
+
+    /// The access log in use, if there is one: for what becomes no request.
+    pub fn log(&self) -> Arc<ArcSwapOption<AccessLog>> {
+        Arc::clone(&self.log)
     }
 
     /// Tells these and no others.
     pub fn adopt(&mut self, compiled: Compiled) {
         let Compiled {
             collectors,
-            namespace,
             lines,
+            log,
             ..
         } = compiled;
         let mut known = std::mem::take(&mut self.collectors);
-        for (to, queue, exporter) in collectors {
-            let place = known
-                .iter()
-                .position(|known| known.to == to && known.namespace == namespace);
+        for (address, queue, exporter) in collectors {
+            let place = known.iter().position(|known| known.address == address);
             match (exporter, place) {
                 (Some(exporter), _) => self.collectors.push(Collector {
-                    to,
-                    namespace: namespace.clone(),
+                    address,
                     queue,
                     exporter,
                 }),
@@ -173,6 +196,7 @@ impl Tellers {
         self.before.retain(|exporter| !exporter.is_finished());
         self.before.extend(known.into_iter().map(|known| known.exporter));
         self.lines = lines.or_else(|| self.lines.take());
+        self.log.store(log.map(Arc::new));
     }
 
     /// Has all sent and written that there is, within a bounded time.
@@ -206,11 +230,41 @@ impl Compiled {
 }
 
 /// A collector is an outside service: it proves its name.
-fn secure(to: &Destination) -> Result<TlsConnect, String> {
-    let name = ServerName::try_from(to.host().to_owned());
-    let name = name.map_err(|_| wrong("otlp", &format_args!("{} cannot be verified", to.host())))?;
-    TlsConnect::external(name, mesh_tls::system_roots(), &TlsPolicy::default())
-        .map_err(|error| wrong("otlp", &error))
+fn secure(address: &Address) -> Result<TlsConnect, String> {
+    let host = address.to.host();
+    let name = ServerName::try_from(host.to_owned());
+    let name = name.map_err(|_| wrong("otlp", &format_args!("{host} cannot be verified")))?;
+    let roots = mesh_tls::system_roots()
+        .into_iter()
+        .chain(address.roots.iter().cloned());
+    TlsConnect::external(name, roots, &TlsPolicy::default()).map_err(|error| wrong("otlp", &error))
+}
+
+fn roots_of(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
+    let wrong = |error: &dyn fmt::Display| format!("ca: {}: {error}", path.display());
+    let text = std::fs::read(path).map_err(|error| wrong(&error))?;
+    pem::certificates(&text).map_err(|error| wrong(&error))
+}
+
+/// The value of a field. What is wrong with it is told without it.
+fn value(source: &HeaderSource) -> Result<HeaderValue, String> {
+    let (text, place) = match source {
+        HeaderSource::Value(value) => return Ok(value.clone()),
+        HeaderSource::File(path) => {
+            let place = path.display().to_string();
+            let text = std::fs::read(path).map_err(|error| format!("{place}: {error}"))?;
+            (text, place)
+        }
+        HeaderSource::Env(name) => {
+            let text =
+                std::env::var_os(&**name).ok_or_else(|| format!("{name} is not in the environment"))?;
+            (text.into_encoded_bytes(), name.to_string())
+        }
+    };
+    match text.trim_ascii() {
+        [] => Err(format!("{place} is empty")),
+        text => HeaderValue::from_bytes(text).map_err(|_| format!("{place} holds more than one line")),
+    }
 }
 
 fn wrong(part: &str, error: &dyn fmt::Display) -> String {

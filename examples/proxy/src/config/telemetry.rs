@@ -1,13 +1,18 @@
 //! `telemetry`: spans, logs and notes.
 
+use std::path::PathBuf;
 use std::time::Duration;
+
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderName, HeaderValue, TE};
 
 use mesh_telemetry::anomaly::AnomalyPolicy;
 
+use super::context::Wrong;
 use super::defaults;
+use super::grammar;
 use super::identity;
 use super::identity::HttpUrl;
-use super::shape::{Fields, boolean, duration, integer, object, parsed, ratio, word};
+use super::shape::{Fields, boolean, duration, integer, map_of, object, parsed, path, ratio, text, word};
 use super::share::Ratio;
 
 /// `serviceMesh.telemetry`.
@@ -36,6 +41,21 @@ pub struct Otlp {
     pub sample_ratio: Ratio,
     /// A request that takes so long gets spans in any case. Default: 1 second.
     pub slow: Duration,
+    /// Fields of each request to the collector. Default: none.
+    pub headers: Vec<(HeaderName, HeaderSource)>,
+    /// With `https`: a file of further roots, PEM.
+    pub ca: Option<PathBuf>,
+}
+
+/// Where the value of a field is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum HeaderSource {
+    /// In the configuration: no secret.
+    Value(HeaderValue),
+    /// In this file.
+    File(PathBuf),
+    /// In this variable of the environment.
+    Env(Box<str>),
 }
 
 /// What a collector speaks.
@@ -114,13 +134,69 @@ fn read_otlp(fields: &mut Fields<'_>) -> Option<Option<Otlp>> {
     let protocol = fields.or("protocol", protocols, OtlpProtocol::Http);
     let sample_ratio = fields.or("sampleRatio", ratio(), defaults::SAMPLE_RATIO);
     let slow = fields.or("slow", duration(), defaults::SLOW);
+    let headers = fields.optional("headers", map_of(collectors_header, object(read_header)));
+    let headers = headers.unwrap_or_default();
+    let ca = fields.optional("ca", path("the path of a file of further roots, PEM"));
+    let is_plain = endpoint
+        .as_ref()
+        .is_some_and(|url| !url.as_str().starts_with("https:"));
+    if is_plain && ca.is_some() {
+        let wrong = Wrong::expected("an endpoint with https://, or no ca");
+        fields.refuse("ca", "a file of roots for a collector without TLS", wrong);
+    }
+    if is_plain && headers.iter().any(|(_, source)| source.is_secret()) {
+        fields.advise(
+            "headers",
+            "without https:// what they hold crosses the network in the clear",
+        );
+    }
     let otlp = Otlp {
         endpoint: endpoint?,
         protocol,
         sample_ratio,
         slow,
+        headers,
+        ca,
     };
     Some(enabled.then_some(otlp))
+}
+
+fn read_header(fields: &mut Fields<'_>) -> Option<HeaderSource> {
+    let value = parsed("a header's value", grammar::header_value).verbatim();
+    let sources = [
+        fields.optional("value", value).map(HeaderSource::Value),
+        fields
+            .optional("file", path("the path of a file that holds the value"))
+            .map(HeaderSource::File),
+        fields
+            .optional("env", text("the name of a variable of the environment"))
+            .map(HeaderSource::Env),
+    ];
+    let mut sources = sources.into_iter().flatten();
+    match (sources.next(), sources.next()) {
+        (Some(source), None) => Some(source),
+        (None, _) if ["value", "file", "env"].into_iter().any(|key| fields.has(key)) => None,
+        (first, _) => {
+            let found = first.map_or("nothing of it", |_| "several of them");
+            fields.refuse("value", found, Wrong::expected("one of value, file and env"));
+            None
+        }
+    }
+}
+
+/// The name of a field that is neither the connection's nor OTLP's own.
+fn collectors_header(text: &str) -> Result<HeaderName, Wrong> {
+    let name = grammar::editable_header(text)?;
+    match [CONTENT_TYPE, CONTENT_ENCODING, TE].contains(&name) {
+        true => Err(Wrong::expected("a header that OTLP does not set itself")),
+        false => Ok(name),
+    }
+}
+
+impl HeaderSource {
+    const fn is_secret(&self) -> bool {
+        !matches!(self, Self::Value(_))
+    }
 }
 
 fn read_jaeger(fields: &mut Fields<'_>) -> Option<Option<Jaeger>> {

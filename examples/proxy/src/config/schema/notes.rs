@@ -606,6 +606,21 @@ pub(super) const NOTES: &[(&str, &str)] = &[
     ),
     ("otlp.slow", "A request that takes so long is slow."),
     (
+        "otlp.headers",
+        "Fields of each request to the collector, as a key. Their values are shown nowhere; those of secrets belong into `file` or \
+         `env`. Default: none.",
+    ),
+    ("headers.*.value", "The value."),
+    (
+        "headers.*.file",
+        "A file that holds the value; it is read when the configuration is.",
+    ),
+    (
+        "headers.*.env",
+        "A variable of the environment that holds the value.",
+    ),
+    ("otlp.ca", "With `https`: a file of further roots, PEM."),
+    (
         "telemetry.jaeger",
         "Where spans go, over Jaeger's own protocol (Thrift over HTTP), which newer collectors do not speak. The same spans as \
          over OTLP if both are written; alone, of every trace. Off unless written.",

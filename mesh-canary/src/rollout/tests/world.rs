@@ -117,8 +117,7 @@ pub(super) fn event() -> impl Strategy<Value = Event> {
         1 => refusal().prop_map(Event::Refuse),
         3 => operation().prop_map(Event::Operator),
         1 => (0..60_u64).prop_map(Event::NotMeasured),
-        1 => prop_oneof![5 => Just(2_u8), 1 => Just(3)].prop_map(Event::Newer),
-        1 => Just(Event::Left),
+        1 => prop_oneof![4 => Just(Event::Newer(2)), 1 => Just(Event::Newer(3)), 1 => Just(Event::Left)],
         1 => (0..4_u8).prop_map(Event::Replan),
         1 => Just(Event::Crash),
     ];

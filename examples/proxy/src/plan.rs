@@ -239,22 +239,14 @@ impl Plan {
                 let source =
                     Source::of(service).map_err(|error| format!("service {}: {error}", service.name))?;
                 let split = splits.get(&service.name).cloned();
-                let plan = plan(
-                    service,
-                    mesh,
-                    tls,
-                    source,
-                    telemetry,
-                    fleets,
-                    policies.breakers,
-                    split.as_ref(),
-                );
+                let plan = plan(service, mesh, tls, source, telemetry, fleets);
                 if let Some(split) = &split {
                     plan.evidence.know(split.versions().iter().map(Option::as_ref));
                 }
                 let users_stay = routing::pins(service, config, policies.cookie_key).is_sticky();
                 Ok(ServicePlan {
                     found: found.get(&service.name).cloned().unwrap_or_default(),
+                    breaker: breaker(service, &plan, split.as_ref(), policies.breakers, fleets),
                     split,
                     users_stay,
                     ..plan
@@ -344,6 +336,28 @@ pub fn protocol(protocol: config::Protocol) -> Protocol {
     }
 }
 
+/// The breakers of a service, one for each of its versions.
+fn breaker(
+    service: &config::Service,
+    plan: &ServicePlan,
+    split: Option<&LiveSplit>,
+    breakers: &Breakers,
+    fleets: &Fleets,
+) -> Option<Watched> {
+    let policy = service.circuit_breaker.as_ref()?.policy;
+    let others = split.map_or(&[][..], |split| split.versions().get(1..).unwrap_or_default());
+    let others: Vec<Version> = others.iter().flatten().cloned().collect();
+    let watched = breakers.of(
+        &service.name,
+        &others,
+        policy,
+        &plan.fleet,
+        &plan.metrics,
+        fleets.events(),
+    );
+    Some(watched)
+}
+
 fn plan(
     service: &config::Service,
     mesh: &config::Mesh,
@@ -351,8 +365,6 @@ fn plan(
     source: Source,
     telemetry: &Telemetry,
     fleets: &Fleets,
-    breakers: &Breakers,
-    split: Option<&LiveSplit>,
 ) -> ServicePlan {
     let mut settings = PoolSettings::default();
     settings.protocol = protocol(service.protocol);
@@ -364,17 +376,10 @@ fn plan(
     }
     let fleet = fleets.of(&service.name, fleets::policy(service, mesh, limits));
     let metrics = telemetry.service(&service.name);
-    let breaker = service.circuit_breaker.as_ref();
-    let others = split.map_or(&[][..], |split| split.versions().get(1..).unwrap_or_default());
-    let others: Vec<Version> = others.iter().flatten().cloned().collect();
-    let breaker = breaker.map(|breaker| {
-        let (name, policy, events) = (&service.name, breaker.policy, fleets.events());
-        breakers.of(name, &others, policy, &fleet, &metrics, events)
-    });
     ServicePlan {
         name: service.name.clone(),
         fleet,
-        breaker,
+        breaker: None,
         compression: service
             .compression
             .map(|compression| CompressionRule::default().with_min_size(compression.min_size)),

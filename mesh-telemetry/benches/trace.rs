@@ -1,7 +1,7 @@
 //! What telling of a request costs, beside tower-http's `TraceLayer`. `cargo bench -p mesh-telemetry --bench trace`
 //!
 //! Each bench is one request through a layer around a service that answers at once. `nothing` is the service without a
-//! layer, to be taken off.
+//! layer, to be taken off. Samples are short, so that the memory of a request is as warm as it is behind a server.
 
 use std::convert::Infallible;
 use std::future::{Ready, ready};
@@ -118,26 +118,26 @@ fn layer(teller: Teller) -> TraceLayer {
     TraceLayer::new(teller, "orders".parse().expect("a name"))
 }
 
-#[divan::bench(sample_size = 10_000)]
+#[divan::bench(sample_size = 100, sample_count = 300)]
 fn nothing(bencher: Bencher) {
     through(bencher, &App);
 }
 
 /// Nobody is told.
-#[divan::bench(sample_size = 10_000)]
+#[divan::bench(sample_size = 100, sample_count = 300)]
 fn silent(bencher: Bencher) {
     through(bencher, &layer(Teller::new()).layer(App));
 }
 
 /// The trace is not sampled: a span may still be made of it, if it fails.
-#[divan::bench(sample_size = 10_000)]
+#[divan::bench(sample_size = 100, sample_count = 300)]
 fn not_sampled(bencher: Bencher) {
     let (tracer, _spans) = tracer(SampleRatio::NEVER, 1);
     through(bencher, &layer(Teller::new().tracer(Some(tracer))).layer(App));
 }
 
 /// A span of each, which finds no room.
-#[divan::bench(sample_size = 10_000)]
+#[divan::bench(sample_size = 100, sample_count = 300)]
 fn slow_enough_to_be_kept(bencher: Bencher) {
     let (queue, _spans) = span_queue(1, &Telemetry::new());
     let sampling = Sampling::new(SampleRatio::NEVER).slow(Duration::ZERO);
@@ -146,7 +146,7 @@ fn slow_enough_to_be_kept(bencher: Bencher) {
 }
 
 /// A try of a client whose trace is not sampled.
-#[divan::bench(sample_size = 10_000)]
+#[divan::bench(sample_size = 100, sample_count = 300)]
 fn attempt_not_sampled(bencher: Bencher) {
     let (tracer, _spans) = tracer(SampleRatio::NEVER, 1);
     let layer = AttemptLayer::new(tracer, &"frontend".parse().expect("a name"));
@@ -154,7 +154,7 @@ fn attempt_not_sampled(bencher: Bencher) {
 }
 
 /// A line of each, as JSON.
-#[divan::bench(sample_size = 10_000)]
+#[divan::bench(sample_size = 100, sample_count = 300)]
 fn access_log(bencher: Bencher) {
     let (queue, _writer) = LineWriter::start(io::sink(), &Telemetry::new()).expect("a thread");
     let log = AccessLog::new(queue, LineFormat::Json);
@@ -162,13 +162,13 @@ fn access_log(bencher: Bencher) {
 }
 
 /// tower-http's layer while nobody listens.
-#[divan::bench(sample_size = 10_000)]
+#[divan::bench(sample_size = 100, sample_count = 300)]
 fn tower_http_silent(bencher: Bencher) {
     through(bencher, &tower_http::trace::TraceLayer::new_for_http().layer(App));
 }
 
 /// tower-http's layer, with a line of each, as JSON.
-#[divan::bench(sample_size = 10_000)]
+#[divan::bench(sample_size = 100, sample_count = 300)]
 fn tower_http_log(bencher: Bencher) {
     let log = tracing_subscriber::fmt().json().with_writer(io::sink).finish();
     let layer = tower_http::trace::TraceLayer::new_for_http()

@@ -93,7 +93,7 @@ fn every_family_has_a_help_text() {
     canary.set(&version, &CanaryFigures::new(CanaryStatus::Pending));
     canary.decided("begin", "ready");
     let page = page(&telemetry);
-    assert_eq!(page.families.len(), 37);
+    assert_eq!(page.families.len(), 41);
     for (name, family) in &page.families {
         assert!(
             family.help.as_ref().is_some_and(|help| help.ends_with('.')),

@@ -24,15 +24,20 @@ async fn an_error_of_the_service_is_answered_as_a_refusal() {
         Err::<Response<Body>, _>(Error::new(ErrorKind::NoRoute, "nothing matches"))
     });
     let mut io = open(&server(|_| {}), fails);
-    for (fields, status, code) in [
-        ("", "HTTP/1.1 404 ", "x-mesh-error: no_route"),
+    for (method, fields, status, code) in [
+        ("GET", "", "HTTP/1.1 404 ", "x-mesh-error: no_route"),
         (
-            "content-type: application/grpc\r\n",
+            "POST",
+            "content-type: application/grpc\r\ncontent-length: 0\r\n",
             "HTTP/1.1 200 ",
             "grpc-status: 12",
         ),
     ] {
-        send(&mut io, &format!("GET / HTTP/1.1\r\nhost: a\r\n{fields}\r\n")).await;
+        send(
+            &mut io,
+            &format!("{method} / HTTP/1.1\r\nhost: a\r\n{fields}\r\n"),
+        )
+        .await;
         let head = read_until(&mut io, "\r\n\r\n").await;
         assert!(head.starts_with(status) && head.contains(code), "{head}");
         if status.contains("404") {

@@ -21,11 +21,11 @@ fn traffic(requests: u64, errors: u64, counts: [u64; 4]) -> Traffic {
         users: Some(requests),
         refusals: Refusals {
             circuit_open: errors,
-            no_healthy_endpoint: errors / 3,
+            no_healthy_endpoint: errors,
         },
         repeats: Repeats {
             requests: errors,
-            errors: errors / 2,
+            errors,
         },
         latency: histogram(counts),
         covered: ms(requests),

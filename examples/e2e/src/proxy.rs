@@ -36,6 +36,15 @@ pub async fn serve(app: Router) -> SocketAddr {
     address
 }
 
+/// What becomes of its standard output.
+#[derive(Clone, Copy)]
+enum Output {
+    /// It lies in a file.
+    Kept,
+    /// It is a pipe that is full after a while.
+    Unread,
+}
+
 /// A proxy that runs until this is dropped.
 pub struct Proxy {
     /// Its listener.
@@ -43,6 +52,7 @@ pub struct Proxy {
     /// Where its metrics are.
     pub metrics: SocketAddr,
     process: Child,
+    output: Output,
     arguments: Vec<String>,
     folder: tempfile::TempDir,
 }
@@ -73,6 +83,23 @@ impl Proxy {
     /// # Panics
     /// If it does not get ready.
     pub async fn start_file(arguments: &[&str], file: impl FnOnce(SocketAddr, SocketAddr) -> String) -> Self {
+        Self::begin(Output::Kept, arguments, file).await
+    }
+
+    /// As [`start`](Self::start), of one whose standard output nobody reads.
+    ///
+    /// # Panics
+    /// If it does not get ready.
+    pub async fn start_unread(services: &str) -> Self {
+        let file = |address, metrics| configuration(address, metrics, services);
+        Self::begin(Output::Unread, &[], file).await
+    }
+
+    async fn begin(
+        output: Output,
+        arguments: &[&str],
+        file: impl FnOnce(SocketAddr, SocketAddr) -> String,
+    ) -> Self {
         let (address, metrics) = (listen().await.1, listen().await.1);
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("mesh.yaml");
@@ -81,7 +108,8 @@ impl Proxy {
         let proxy = Self {
             address,
             metrics,
-            process: spawn(&path, &arguments),
+            process: spawn(&path, &arguments, output),
+            output,
             arguments,
             folder,
         };
@@ -95,7 +123,7 @@ impl Proxy {
     /// If it does not end, or does not get ready.
     pub async fn crash(&mut self) {
         self.process.kill().await.expect("it runs");
-        self.process = spawn(&self.folder().join("mesh.yaml"), &self.arguments);
+        self.process = spawn(&self.folder().join("mesh.yaml"), &self.arguments, self.output);
         self.ready().await;
     }
 
@@ -203,11 +231,17 @@ impl Proxy {
     }
 }
 
-fn spawn(config: &Path, arguments: &[String]) -> Child {
+fn spawn(config: &Path, arguments: &[String], output: Output) -> Child {
     let folder = config.parent().expect("it lies in a folder");
-    // Behind what it wrote before a crash.
-    let output = config.with_file_name(OUTPUT);
-    let output = std::fs::File::options().create(true).append(true).open(output);
+    let stdout = match output {
+        Output::Kept => {
+            // Behind what it wrote before a crash.
+            let output = config.with_file_name(OUTPUT);
+            let output = std::fs::File::options().create(true).append(true).open(output);
+            Stdio::from(output.expect("writable"))
+        }
+        Output::Unread => Stdio::piped(),
+    };
     Command::new(binary("mesh-proxy"))
         .args(["run", "--config"])
         .arg(config)
@@ -216,7 +250,7 @@ fn spawn(config: &Path, arguments: &[String]) -> Child {
         .current_dir(folder)
         .env("RUST_LOG", "warn")
         .stdin(Stdio::null())
-        .stdout(output.expect("writable"))
+        .stdout(stdout)
         .kill_on_drop(true)
         .spawn()
         .expect("the proxy starts")

@@ -1,6 +1,7 @@
 //! The access log of the proxy.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use axum::Router;
 use e2e::{Proxy, listen, serve, until};
@@ -10,8 +11,11 @@ use tokio::net::TcpStream;
 
 #[path = "shared/collector.rs"]
 mod collector;
+#[path = "shared/load.rs"]
+mod load;
 
 use collector::Collector;
+use load::{load, percentile};
 
 /// Sends these bytes, and returns all that comes back.
 async fn raw(proxy: SocketAddr, request: &[u8]) -> String {
@@ -137,16 +141,14 @@ async fn nothing_that_is_sent_makes_a_second_line() {
             b"GET /last HTTP/1.1\r\nhost: app\r\nconnection: close\r\n\r\n",
         )
         .await;
-        let lines = until("the last line is written", async || {
-            let output = proxy.output();
-            output
-                .contains("/last")
-                .then(|| output.lines().map(str::to_owned).collect::<Vec<_>>())
-        })
-        .await;
-        assert!(
-            (4..=7).contains(&lines.len()),
-            "what is no request has no line: {lines:#?}"
+        let lines = lines(&proxy, 7).await;
+        assert_eq!(lines.len(), 7, "{lines:#?}");
+        let unreadable = lines.iter().filter(|line| line.contains("malformed")).count();
+        let counted = "service_mesh_unreadable_requests_total";
+        assert!(unreadable > 0, "{lines:#?}");
+        assert_eq!(
+            proxy.sum(counted, &[("reason", "malformed")]).await,
+            unreadable as f64
         );
         for line in &lines {
             assert!(!line.chars().any(char::is_control), "{line:?}");
@@ -154,7 +156,9 @@ async fn nothing_that_is_sent_makes_a_second_line() {
                 let line: Value = serde_json::from_str(line).expect("JSON");
                 assert!(line.as_object().is_some_and(|line| line.len() == 26), "{line}");
             } else {
-                assert!(line.contains(" status=") && line.contains(" trace_id="), "{line}");
+                let has_ids = line.contains(" trace_id=");
+                assert!(line.contains(" status="), "{line}");
+                assert_ne!(has_ids, line.contains(" reason=malformed"), "{line}");
             }
         }
     }
@@ -192,4 +196,37 @@ async fn the_log_can_be_switched_on_and_off_while_it_runs_and_is_whole_at_the_en
     assert!(proxy.ended().await.success());
     let output = proxy.output();
     assert_eq!(output.lines().count(), 50, "{output}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_access_log_that_nobody_reads_slows_no_request_and_does_not_hold_up_the_end() {
+    // A pipe holds some hundred lines, and the queue 4096.
+    const REQUESTS: usize = 8000;
+    let services = services().await;
+    let read = Proxy::start(&format!("{services}\n  telemetry: {{ accessLog: {{}} }}")).await;
+    let calm = load(read.address, 2000).await;
+    let mut proxy = Proxy::start_unread(&format!("{services}\n  telemetry: {{ accessLog: {{}} }}")).await;
+    let stalled = load(proxy.address, REQUESTS).await;
+    let limit = 10 * percentile(&calm, 99) + Duration::from_millis(250);
+    let slowest = percentile(&stalled, 99);
+    assert!(
+        slowest < limit,
+        "99 of 100 took {slowest:?} at most, of {limit:?}"
+    );
+    let lines = "service_mesh_access_log_lines_total";
+    let dropped = proxy.sum(lines, &[("outcome", "dropped")]).await;
+    assert!(dropped > 0.0);
+    let before = proxy.peak_memory();
+    load(proxy.address, 1000).await;
+    let more = proxy.peak_memory().saturating_sub(before);
+    assert!(more < 16 << 20, "{more} bytes more");
+    until("each that finds no room is counted", async || {
+        (proxy.sum(lines, &[("outcome", "dropped")]).await >= dropped + 1000.0).then_some(())
+    })
+    .await;
+    proxy.signal("TERM").await;
+    assert!(
+        proxy.ended().await.success(),
+        "it waits for readers for a while only"
+    );
 }

@@ -7,10 +7,11 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::Path;
 use axum::routing::get;
-use e2e::{Connection, Proxy, serve, until};
+use e2e::{Connection, Proxy, listen, serve, until};
 use http::header::{CONNECTION, HOST};
 use http::{Request, StatusCode};
 use http_body_util::BodyExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -163,4 +164,43 @@ async fn what_is_in_flight_beyond_the_limit_is_cut_and_the_exit_tells_it() {
     cut.await
         .expect("no panic")
         .expect_err("the upstream never answered");
+}
+
+#[tokio::test]
+async fn who_reads_events_is_told_of_the_drain_to_its_end() {
+    let gate = Gate::new();
+    let upstream = serve(gate.app()).await;
+    let admin = listen().await.1;
+    let mut proxy = Proxy::start_with(
+        &["--drain-timeout", "100ms"],
+        &format!(
+            "[ {{ name: app, port: 1, hosts: [app], endpoints: [\"{upstream}\"] }} ]\n  \
+             admin: {{ bind: \"{admin}\" }}"
+        ),
+    )
+    .await;
+    let mut events = TcpStream::connect(admin).await.expect("listening");
+    let ask = format!("GET /api/v1/events HTTP/1.1\r\nhost: {admin}\r\n\r\n");
+    events.write_all(ask.as_bytes()).await.expect("sent");
+    let mut first = [0];
+    events.read_exact(&mut first).await.expect("answered");
+    let mut connection = Connection::http1(proxy.address).await.expect("listening");
+    let cut = tokio::spawn(async move { connection.send(request("/held/0")).await });
+    until("the request is in flight", async || {
+        (*gate.held.borrow() == 1).then_some(())
+    })
+    .await;
+    proxy.signal("TERM").await;
+    assert_eq!(proxy.ended().await.code(), Some(1));
+    let mut told = Vec::new();
+    // It is cut at the end of the process.
+    let _end = events.read_to_end(&mut told).await;
+    let told = String::from_utf8(told).expect("text");
+    let at = |event: &str| told.find(event).unwrap_or_else(|| panic!("no {event} in {told}"));
+    assert!(at("event: drain_started\n") < at("event: drain_finished\n"));
+    assert!(
+        told.contains("\"in_flight\":1.0") && told.contains("\"cut_off\":1.0"),
+        "{told}"
+    );
+    drop(cut);
 }

@@ -13,17 +13,19 @@ use http::header::HOST;
 use http::{HeaderMap, Request, StatusCode};
 use http_body_util::BodyExt;
 use mesh_core::carry::{CarryLayer, InheritLayer};
-use tokio::task::JoinSet;
-use tokio::time::Instant;
 use tower::{Layer, ServiceExt, service_fn};
 
 #[path = "shared/collector.rs"]
 mod collector;
 #[path = "traces/graph.rs"]
 mod graph;
+#[path = "shared/load.rs"]
+#[expect(dead_code, reason = "what took longest is what counts here")]
+mod load;
 
 use collector::{Collector, Span};
 use graph::{edges, nanos, origin, slowest};
+use load::load;
 
 /// What a request carries: `slow` holds the stock up, `broken` breaks it.
 const HOW: &str = "x-how";
@@ -293,36 +295,6 @@ async fn a_service_without_tracing_has_no_spans_and_its_traces_pass() {
     assert!(spans.iter().all(|span| span.service == "told"), "{spans:?}");
 }
 
-/// Asks so many times at once, and returns the longest that one took.
-async fn load(proxy: SocketAddr, count: usize) -> Duration {
-    const AT_ONCE: usize = 8;
-    let mut clients = JoinSet::new();
-    for _ in 0..AT_ONCE {
-        clients.spawn(async move {
-            let mut connection = Connection::http1(proxy).await.expect("listening");
-            let mut longest = Duration::ZERO;
-            for _ in 0..count / AT_ONCE {
-                let began = Instant::now();
-                let request = Request::get("/").header(HOST, "app").body(Body::empty());
-                let answer = connection
-                    .send(request.expect("a request"))
-                    .await
-                    .expect("served");
-                assert_eq!(answer.status(), StatusCode::OK);
-                answer.into_body().collect().await.expect("a whole body");
-                longest = longest.max(began.elapsed());
-            }
-            longest
-        });
-    }
-    clients
-        .join_all()
-        .await
-        .into_iter()
-        .max()
-        .expect("there were some")
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_collector_that_is_away_or_silent_slows_no_request_and_fills_no_memory() {
     // What finds no room: two spans a request, less the queue, and a batch that is tried and one that is gathered.
@@ -337,7 +309,10 @@ async fn a_collector_that_is_away_or_silent_slows_no_request_and_fills_no_memory
             "{services}\n  telemetry: {{ otlp: {{ endpoint: \"http://{collector}\" }} }}"
         ))
         .await;
-        let longest = load(proxy.address, REQUESTS).await;
+        let longest = load(proxy.address, REQUESTS)
+            .await
+            .pop()
+            .expect("there were some");
         assert!(
             longest < Duration::from_secs(5),
             "one took {longest:?}, half of what a collector may"

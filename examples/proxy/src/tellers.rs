@@ -237,7 +237,9 @@ fn secure(address: &Address) -> Result<TlsConnect, String> {
     let roots = mesh_tls::system_roots()
         .into_iter()
         .chain(address.roots.iter().cloned());
-    TlsConnect::external(name, roots, &TlsPolicy::default()).map_err(|error| wrong("otlp", &error))
+    let connect = TlsConnect::external(name, roots, &TlsPolicy::default());
+    let connect = connect.map_err(|error| wrong("otlp", &error))?;
+    Ok(connect.with_protocols([address.to.protocol()]))
 }
 
 fn roots_of(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {

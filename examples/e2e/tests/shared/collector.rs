@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use axum::Router;
 use axum::extract::State;
 use axum::routing::post;
 use bytes::Bytes;
 use e2e::{serve, until};
+use http::HeaderMap;
 use opentelemetry_proto::tonic::collector::trace::v1::{
     ExportTraceServiceRequest, ExportTraceServiceResponse,
 };
@@ -42,24 +43,40 @@ impl Span {
 #[derive(Clone)]
 pub(crate) struct Collector {
     pub(crate) address: SocketAddr,
-    spans: Arc<Mutex<Vec<Span>>>,
+    taken: Arc<Mutex<Taken>>,
+}
+
+#[derive(Default)]
+struct Taken {
+    spans: Vec<Span>,
+    heads: Vec<HeaderMap>,
 }
 
 impl Collector {
     /// Takes spans by OTLP over HTTP until the test ends.
     pub(crate) async fn start() -> Self {
-        let spans = Arc::<Mutex<Vec<Span>>>::default();
+        let taken = Arc::<Mutex<Taken>>::default();
         let app = Router::new()
             .route("/v1/traces", post(take))
-            .with_state(spans.clone());
+            .with_state(taken.clone());
         Self {
             address: serve(app).await,
-            spans,
+            taken,
         }
     }
 
     pub(crate) fn spans(&self) -> Vec<Span> {
-        self.spans.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.taken().spans.clone()
+    }
+
+    /// The fields of each request.
+    #[allow(dead_code, reason = "not every test looks at them")]
+    pub(crate) fn heads(&self) -> Vec<HeaderMap> {
+        self.taken().heads.clone()
+    }
+
+    fn taken(&self) -> MutexGuard<'_, Taken> {
+        self.taken.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Waits for so many spans.
@@ -71,13 +88,14 @@ impl Collector {
     }
 }
 
-async fn take(State(spans): State<Arc<Mutex<Vec<Span>>>>, body: Bytes) -> Vec<u8> {
+async fn take(State(taken): State<Arc<Mutex<Taken>>>, head: HeaderMap, body: Bytes) -> Vec<u8> {
     let request = ExportTraceServiceRequest::decode(body).expect("a message of OTLP");
-    let mut taken = spans.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut taken = taken.lock().unwrap_or_else(PoisonError::into_inner);
+    taken.heads.push(head);
     for resource in request.resource_spans {
         let told = attributes(&resource.resource.expect("a resource").attributes);
         for span in resource.scope_spans.into_iter().flat_map(|scope| scope.spans) {
-            taken.push(read(&told["service.name"], &span));
+            taken.spans.push(read(&told["service.name"], &span));
         }
     }
     ExportTraceServiceResponse::default().encode_to_vec()

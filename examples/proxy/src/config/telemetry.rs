@@ -164,7 +164,11 @@ fn read_otlp(fields: &mut Fields<'_>) -> Option<Option<Otlp>> {
 fn read_header(fields: &mut Fields<'_>) -> Option<HeaderSource> {
     let value = parsed("a header's value", grammar::header_value).verbatim();
     let sources = [
-        fields.optional("value", value).map(HeaderSource::Value),
+        fields.optional("value", value).map(|mut value| {
+            // So that it is not shown either.
+            value.set_sensitive(true);
+            HeaderSource::Value(value)
+        }),
         fields
             .optional("file", path("the path of a file that holds the value"))
             .map(HeaderSource::File),
@@ -216,4 +220,55 @@ fn read_access_log(fields: &mut Fields<'_>) -> Option<Option<AccessLog>> {
         sample,
         query,
     }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn otlp(keys: &str) -> Result<Otlp, String> {
+        let text =
+            format!("serviceMesh: {{ namespace: shop, services: [], telemetry: {{ otlp: {{ {keys} }} }} }}");
+        let parsed = super::super::parse("mesh.yaml", &text).map_err(|report| report.to_string())?;
+        Ok(parsed.config.mesh.telemetry.otlp.expect("it is written"))
+    }
+
+    #[test]
+    fn a_value_comes_from_one_place_and_is_never_shown() {
+        let otlp = otlp(
+            "endpoint: 'https://a', ca: ca.pem, \
+             headers: { x-api-key: { file: key }, authorization: { env: KEY }, tenant: { value: s3cret } }",
+        );
+        let otlp = otlp.expect("it is fine");
+        let [key, authorization, tenant] = &otlp.headers[..] else {
+            panic!("{otlp:?}");
+        };
+        assert_eq!(key.1, HeaderSource::File("key".into()));
+        assert_eq!(authorization.1, HeaderSource::Env("KEY".into()));
+        assert_eq!(tenant.1, HeaderSource::Value(HeaderValue::from_static("s3cret")));
+        assert!(!format!("{otlp:?}").contains("s3cret"));
+        assert_eq!(otlp.ca.as_deref(), Some("ca.pem".as_ref()));
+    }
+
+    #[test]
+    fn what_could_not_be_sent_is_refused() {
+        for (keys, expected) in [
+            (
+                "headers: { a: { file: b, env: C } }",
+                "one of value, file and env",
+            ),
+            ("headers: { a: {} }", "one of value, file and env"),
+            (
+                "headers: { content-type: { value: text/plain } }",
+                "OTLP does not set itself",
+            ),
+            ("headers: { te: { value: trailers } }", "header"),
+            ("headers: { host: { value: a } }", "header"),
+            ("headers: { content-length: { value: '1' } }", "header"),
+            ("ca: ca.pem", "an endpoint with https://"),
+        ] {
+            let report = otlp(&format!("endpoint: 'http://a', {keys}")).expect_err(keys);
+            assert!(report.contains(expected), "{report}");
+        }
+    }
 }

@@ -7,6 +7,7 @@ use http::Uri;
 use http::header::{HeaderName, HeaderValue};
 use http::uri::PathAndQuery;
 use mesh_core::Endpoint;
+use mesh_core::connect::HttpProtocol;
 
 #[cfg(feature = "jaeger")]
 use crate::trace::jaeger;
@@ -160,6 +161,18 @@ impl Destination {
     /// Whether it is reached over TLS: its connector has to speak that.
     pub const fn is_secure(&self) -> bool {
         self.secure
+    }
+
+    /// What it speaks beneath: over TLS its connector has to offer this and nothing else.
+    pub const fn protocol(&self) -> HttpProtocol {
+        match self.format {
+            #[cfg(feature = "otlp")]
+            Format::OtlpGrpc => HttpProtocol::Http2,
+            #[cfg(feature = "otlp")]
+            Format::OtlpHttp => HttpProtocol::Http1,
+            #[cfg(feature = "jaeger")]
+            Format::Jaeger => HttpProtocol::Http1,
+        }
     }
 
     /// The host it has to prove to be.

@@ -18,7 +18,7 @@ use hyper_util::rt::TokioIo;
 use mesh_core::BoxError;
 #[cfg(feature = "otlp")]
 use mesh_core::GrpcCode;
-use mesh_core::connect::Connect;
+use mesh_core::connect::{Connect, HttpProtocol};
 use tokio::task::AbortHandle;
 
 use super::destination::{Destination, Format};
@@ -157,11 +157,7 @@ impl<C: Connect> Sender<C> {
     }
 
     fn is_http2(&self) -> bool {
-        match self.destination.format {
-            #[cfg(feature = "otlp")]
-            Format::OtlpGrpc => true,
-            _ => false,
-        }
+        self.destination.protocol() == HttpProtocol::Http2
     }
 
     async fn answered(&mut self, link: Link, response: Response<Incoming>) -> Result<usize, Trouble> {

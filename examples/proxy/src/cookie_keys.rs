@@ -1,11 +1,12 @@
 //! The key that sticky cookies are signed with: made once, kept in a file that nobody else can read.
 
-use std::fs::{DirBuilder, File};
+use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, ErrorKind, Read as _, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use mesh_traffic::router::CookieKey;
+use rustix::fs::OFlags;
 use zeroize::Zeroizing;
 
 use crate::config::{self, Config};
@@ -144,7 +145,12 @@ impl Unread {
 }
 
 fn read(path: &Path) -> Result<CookieKey, Unread> {
-    let file = File::open(path).map_err(|error| match error.kind() {
+    // Without waiting: a pipe would have nobody at its other end.
+    let mut without_waiting = OpenOptions::new();
+    without_waiting
+        .read(true)
+        .custom_flags(OFlags::NONBLOCK.bits().cast_signed());
+    let file = without_waiting.open(path).map_err(|error| match error.kind() {
         ErrorKind::NotFound => Unread::Missing,
         _ => Unread::Failed(error),
     })?;

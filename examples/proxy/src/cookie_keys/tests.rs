@@ -98,3 +98,17 @@ fn a_key_that_cannot_be_trusted_is_not_used() {
     fs::write(&path, whole).expect("written");
     assert_eq!(key(&named), key(&by_state));
 }
+
+#[test]
+fn a_pipe_is_no_key_and_is_not_waited_for() {
+    let directory = directory();
+    let path = directory.path().join("pipe");
+    let made = std::process::Command::new("mkfifo").arg(&path).status();
+    assert!(made.expect("mkfifo is there").success());
+    let named = config(
+        &format!("cookieKeyFile: \"{}\"", path.display()),
+        directory.path(),
+    );
+    let error = key(&named).expect_err("refused");
+    assert!(error.ends_with("pipe: expected a file"), "{error}");
+}

@@ -136,6 +136,12 @@ fn read_otlp(fields: &mut Fields<'_>) -> Option<Option<Otlp>> {
     let slow = fields.or("slow", duration(), defaults::SLOW);
     let headers = fields.optional("headers", map_of(collectors_header, object(read_header)));
     let headers = headers.unwrap_or_default();
+    for (at, (name, _)) in headers.iter().enumerate() {
+        if headers[..at].iter().any(|(before, _)| before == name) {
+            let wrong = Wrong::expected("each header once, however it is written");
+            fields.refuse("headers", format!("{name} twice"), wrong);
+        }
+    }
     let ca = fields.optional("ca", path("the path of a file of further roots, PEM"));
     let is_plain = endpoint
         .as_ref()
@@ -265,6 +271,10 @@ mod tests {
             ("headers: { te: { value: trailers } }", "header"),
             ("headers: { host: { value: a } }", "header"),
             ("headers: { content-length: { value: '1' } }", "header"),
+            (
+                "headers: { X-K: { value: a }, x-k: { value: b } }",
+                "found: x-k twice",
+            ),
             ("ca: ca.pem", "an endpoint with https://"),
         ] {
             let report = otlp(&format!("endpoint: 'http://a', {keys}")).expect_err(keys);

@@ -84,13 +84,17 @@ impl MeshEvent {
             ],
             Self::BreakerChanged {
                 service: _,
-                version: _,
+                version,
                 transition,
-            } => vec![
-                ("from", shown(&transition.from)),
-                ("to", shown(&transition.to)),
-                ("cause", shown(&transition.cause)),
-            ],
+            } => {
+                let version = version.as_ref().map(|version| ("version", text(version)));
+                let transition = [
+                    ("from", shown(&transition.from)),
+                    ("to", shown(&transition.to)),
+                    ("cause", shown(&transition.cause)),
+                ];
+                version.into_iter().chain(transition).collect()
+            }
             Self::TooFewEndpoints {
                 service: _,
                 found,

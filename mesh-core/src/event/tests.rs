@@ -72,6 +72,17 @@ fn every_event() -> Vec<(MeshEvent, &'static str, &'static str)> {
             "the circuit breaker of orders: closed -> open: ordered, open for 30s",
         ),
         (
+            MeshEvent::BreakerChanged {
+                service: service.clone(),
+                version: Some(version.clone()),
+                transition: Breaker::new(BreakerPolicy::default(), now)
+                    .trip(now)
+                    .expect("it opens"),
+            },
+            "breaker_changed",
+            "the circuit breaker of v2 of orders: closed -> open: ordered, open for 30s",
+        ),
+        (
             MeshEvent::TooFewEndpoints {
                 service: service.clone(),
                 found: 2,
@@ -371,6 +382,22 @@ fn what_an_event_holds_is_told_one_by_one_and_the_service_first() {
         }
         assert_eq!(fields.is_empty(), event == MeshEvent::ConfigReloaded, "{kind}");
     }
+}
+
+#[test]
+fn the_breaker_of_a_version_names_it() {
+    let mut told = Vec::new();
+    for (event, kind, _) in every_event() {
+        if kind == "breaker_changed" {
+            let fields = event.fields();
+            told.push(
+                fields
+                    .iter()
+                    .any(|field| *field == ("version", Field::Text("v2".into()))),
+            );
+        }
+    }
+    assert_eq!(told, [false, true]);
 }
 
 #[test]

@@ -6,7 +6,7 @@ use mesh_core::event::MeshEvent;
 use mesh_core::split::Weights;
 use mesh_core::{ServiceName, Version};
 
-use crate::analyzer::{Contrast, Evidence};
+use crate::analyzer::{Contrast, Evidence, Observed};
 use crate::log::{Entry, LogProblem, Record, Started};
 use crate::plan::Plan;
 
@@ -327,14 +327,26 @@ impl Rollout {
         &self.state.evidence
     }
 
-    /// How both versions compare in this stage.
+    /// What both versions are compared by: what was seen in this stage; in an A/B run, what was seen while its split lasted,
+    /// also when that is over.
+    pub fn compared(&self) -> Observed {
+        match self.split() {
+            Some(weight) => self.state.evidence.at_weight(weight),
+            None => self.state.evidence.in_stage(),
+        }
+    }
+
+    /// How both versions compare by that.
     pub fn contrast(&self) -> Contrast {
-        let evidence = &self.state.evidence;
-        Contrast::of(
-            &evidence.in_stage(),
-            evidence.stage().weight,
-            self.state.plan.sticky(),
-        )
+        let weight = self.split().unwrap_or_else(|| self.state.evidence.stage().weight);
+        Contrast::of(&self.compared(), weight, self.state.plan.sticky())
+    }
+
+    /// The share of an A/B run, in percent.
+    fn split(&self) -> Option<u8> {
+        let plan = &self.state.plan;
+        let first = plan.stages().first().filter(|_| plan.is_ab_test())?;
+        Some(first.weight)
     }
 
     /// The position of its last record in the log.

@@ -262,6 +262,11 @@ impl Evidence {
         Observed::of(self.stage_windows())
     }
 
+    /// All that was seen while the canary was to get this share, in percent.
+    pub fn at_weight(&self, percent: u8) -> Observed {
+        Observed::of(self.windows.iter().filter(|window| window.weight == percent))
+    }
+
     /// All that was seen, added up.
     pub fn total(&self) -> Observed {
         Observed::of(&self.windows)
@@ -281,9 +286,9 @@ pub struct Observed {
 }
 
 impl Observed {
-    pub(crate) fn of(windows: &[Window]) -> Self {
+    pub(crate) fn of<'w>(windows: impl IntoIterator<Item = &'w Window>) -> Self {
         let mut sum = Self::default();
-        windows.iter().for_each(|window| sum.add(window));
+        windows.into_iter().for_each(|window| sum.add(window));
         sum
     }
 

@@ -35,7 +35,7 @@ pub struct Report {
     pub timeline: Vec<Line>,
     /// How many requests failed that would not have failed with the stable version.
     pub users_hurt: u64,
-    /// What both versions did in the last stage.
+    /// What both versions did in the last stage; in an A/B run, while its split lasted.
     pub arms: Figures,
 }
 
@@ -63,7 +63,7 @@ pub struct ArmFigures {
 
 impl Figures {
     pub(super) fn of(rollout: &Rollout) -> Self {
-        let seen = rollout.evidence().in_stage();
+        let seen = rollout.compared();
         let of = |arm: &Traffic| ArmFigures {
             requests: arm.requests,
             errors: arm.errors,

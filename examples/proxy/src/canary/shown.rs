@@ -226,7 +226,7 @@ impl ShownRollout {
         now: SystemTime,
     ) -> Self {
         let (status, plan) = (rollout.status(), rollout.plan());
-        let seen = rollout.evidence().in_stage();
+        let seen = rollout.compared();
         let duration = match rollout.phase().has_ended() {
             true => Duration::from_secs_f64(status.duration_s),
             false => rollout.clock_at(now),

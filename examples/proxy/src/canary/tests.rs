@@ -504,6 +504,12 @@ async fn an_ab_run_keeps_its_split_over_restarts_and_ends_when_somebody_decides(
     world.promote().await;
     world.until("succeeded", 0).await;
     assert_eq!(world.canary_share(), 100);
+    let ended = world.shown();
+    assert_eq!(
+        (ended.arms.stable.samples, ended.contrast.text),
+        (shown.arms.stable.samples, shown.contrast.text),
+        "what was compared is still told"
+    );
 }
 
 #[tokio::test(start_paused = true)]

@@ -49,7 +49,7 @@ fn one(f: &mut fmt::Formatter<'_>, report: &Report, seed: u64) -> fmt::Result {
             .map_or_else(|| "-".to_owned(), |p95| format!("{p95:.0}ms"));
         writeln!(
             f,
-            "  {name} version: {} requests in the last stage, {} failed, P95 {p95}",
+            "  {name} version: {} requests while both were compared, {} failed, P95 {p95}",
             arm.requests, arm.errors
         )?;
     }

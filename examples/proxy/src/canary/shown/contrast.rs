@@ -1,12 +1,12 @@
 //! How both versions of a rollout compare, as it is shown.
 
-use mesh_canary::analyzer::{Contrast, Interval, Observed};
+use mesh_canary::analyzer::{Interval, Observed};
 use mesh_canary::rollout::Rollout;
 use mesh_core::metric::Traffic;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-/// How both versions compare in this stage.
+/// How both versions compare in this stage, or in an A/B run.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct ShownContrast {
     /// The new version's share of errors less the stable one's (0.01 is one percent more); nothing before both were asked.
@@ -41,8 +41,7 @@ pub struct Bounded {
 
 impl ShownContrast {
     pub(super) fn of(rollout: &Rollout, seen: &Observed) -> Self {
-        let weight = rollout.evidence().stage().weight;
-        let contrast = Contrast::of(seen, weight, rollout.plan().sticky());
+        let contrast = rollout.contrast();
         let p95 = |arm: &Traffic| arm.latency.quantile(0.95).map(|p95| p95.as_secs_f64() * 1000.0);
         Self {
             error_rate: contrast.error_rate.map(Bounded::of),

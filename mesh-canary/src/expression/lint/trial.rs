@@ -177,7 +177,8 @@ impl Tried {
         let mut seen = self
             .answers(true)
             .into_iter()
-            .chain([self.shape.of(f64::NAN)])
+            // Who asks for it tells numbers from what is none; to all others it is no number that a query answers with.
+            .chain(any(&condition.root, &asks_for_nan).then(|| self.shape.of(f64::NAN)))
             .chain((self.shape == Shape::List).then(|| Value::from([])))
             .filter_map(|answer| condition.holds(&answer).ok());
         let first = seen.next()?;

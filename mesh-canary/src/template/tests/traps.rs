@@ -121,6 +121,19 @@ fn each_trap_is_told_at_its_column_with_what_to_write_instead() {
         ),
         (
             COUNT,
+            "result[0] > 1 || result[0] <= 1",
+            "",
+            &["success 1: this holds whatever"],
+        ),
+        (
+            COUNT,
+            "",
+            "result[0] < 0.95 || result[0] >= 0.95",
+            &["failure 1: this holds whatever"],
+        ),
+        (COUNT, "!isNaN(result[0])", "", &[]),
+        (
+            COUNT,
             "any(result, # > 5 && # < 3)",
             "",
             &["success 1: this never holds"],

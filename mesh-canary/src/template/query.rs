@@ -13,7 +13,7 @@ pub(super) fn answers(query: &str) -> Answers {
     let count = |sign: char| words.iter().filter(|word| **word == Word::Sign(sign)).count();
     Answers {
         shape: shape(&words, &metrics),
-        scale: match (metrics.len() > 1 && all_alike(&metrics), count('/'), count('*')) {
+        scale: match (is_of_alike(&words, &metrics), count('/'), count('*')) {
             (true, 1, 0) => Scale::Share,
             (true, 1, 1) if has_factor_of_100(&words) => Scale::Percentage,
             _ => Scale::Unknown,
@@ -128,8 +128,11 @@ fn metrics<'q>(words: &[Word<'q>]) -> Vec<&'q str> {
     metrics
 }
 
-fn all_alike(metrics: &[&str]) -> bool {
-    metrics.iter().collect::<BTreeSet<_>>().len() == 1
+/// Whether one metric stands there several times, added up or counted alike: a sum by a count is a mean, and no share.
+fn is_of_alike(words: &[Word<'_>], metrics: &[&str]) -> bool {
+    let has = |name: &str| words.contains(&Word::Name(name));
+    let is_mean = has("sum") && has("count");
+    metrics.len() > 1 && !is_mean && metrics.iter().collect::<BTreeSet<_>>().len() == 1
 }
 
 fn has_factor_of_100(words: &[Word<'_>]) -> bool {
@@ -203,6 +206,8 @@ mod tests {
             ("a / a * 1e2", Shape::List, Scale::Percentage, true),
             ("a / a * 60", Shape::List, Scale::Unknown, true),
             ("seconds_sum / seconds_count", Shape::List, Scale::Unknown, true),
+            ("count(a{b=\"c\"}) / count(a)", Shape::List, Scale::Share, true),
+            ("sum(depth) / count(depth)", Shape::List, Scale::Unknown, true),
             ("a / b / a", Shape::List, Scale::Unknown, true),
             (
                 "histogram_quantile(0.95, sum(rate(b[1m])) by (le)) * 1000",

@@ -232,7 +232,7 @@ impl Connection {
             let sent = Box::pin(again::send(
                 retries,
                 attempt,
-                taken(request),
+                std::mem::take(request),
                 trouble,
                 order.standing.clone(),
             ));
@@ -576,11 +576,6 @@ impl Connection {
         }
         record.on_response(forward::refuse(error, grpc, version, marks, &self.peer))
     }
-}
-
-/// What cannot be used where it lies.
-fn taken(request: &mut Request<Body>) -> Request<Body> {
-    std::mem::replace(request, Request::new(Body::empty()))
 }
 
 /// An answer that lasts as long as it is allowed, if it lasts.

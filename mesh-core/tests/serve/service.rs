@@ -26,6 +26,13 @@ async fn an_error_of_the_service_is_answered_as_a_refusal() {
     let mut io = open(&server(|_| {}), fails);
     for (method, fields, status, code) in [
         ("GET", "", "HTTP/1.1 404 ", "x-mesh-error: no_route"),
+        // Calls are POST.
+        (
+            "GET",
+            "content-type: application/grpc\r\n",
+            "HTTP/1.1 404 ",
+            "x-mesh-error: no_route",
+        ),
         (
             "POST",
             "content-type: application/grpc\r\ncontent-length: 0\r\n",

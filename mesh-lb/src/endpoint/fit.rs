@@ -5,12 +5,6 @@ use http::{HeaderMap, Method, Request};
 use http_body::Body as _;
 use mesh_core::body::Body;
 
-/// A request for a connection to carry. Until there is one it stays where it is: it is long, and each future on the way that
-/// took it would have room for it twice.
-pub(super) fn taken(request: &mut Request<Body>) -> Request<Body> {
-    std::mem::replace(request, Request::new(Body::empty()))
-}
-
 /// The origin form and one Host field: what HTTP/1.1 wants.
 pub(super) fn for_http1(request: &mut Request<Body>) {
     *request.version_mut() = http::Version::HTTP_11;

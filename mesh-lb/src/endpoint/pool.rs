@@ -143,7 +143,8 @@ impl EndpointPool {
         &self.settings
     }
 
-    /// Sends a request, fitted to the protocol the connection speaks. `reused` tells whether the connection had
+    /// Sends a request, fitted to the protocol the connection speaks. It stays where it is until there is one to carry it: it
+    /// is long, and each future on the way that took it would have room for it twice. `reused` tells whether the connection had
     /// carried another request before.
     pub(crate) async fn send(
         self: &Arc<Self>,

@@ -180,7 +180,7 @@ impl Asked {
         let due = Due::new(self.at, self.began);
         self.due = Some(due.clone());
         request.extensions_mut().insert(due.clone());
-        let body = std::mem::replace(request.body_mut(), Body::empty());
+        let body = std::mem::take(request.body_mut());
         *request.body_mut() = due.watch(body);
     }
 

@@ -7,7 +7,7 @@ use mesh_core::{Error, ErrorKind, RequestHead, ServiceName, Version};
 use mesh_traffic::mirror::Mirror;
 use tokio::time::Instant;
 
-use super::{Serving, taken};
+use super::Serving;
 
 const X_TARGET_SERVICE: HeaderName = HeaderName::from_static("x-target-service");
 
@@ -45,7 +45,7 @@ impl MirrorTo {
         let Some(begun) = self.mirror.begin(fastrand::u32(..), received) else {
             return;
         };
-        let (teed, mut copy) = begun.tee(taken(request));
+        let (teed, mut copy) = begun.tee(std::mem::take(request));
         *request = teed.map(Body::new);
         copy.request_mut()
             .headers_mut()

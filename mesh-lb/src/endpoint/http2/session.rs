@@ -17,7 +17,6 @@ use mesh_core::body::Body;
 use mesh_core::cork::cork;
 use tokio::sync::oneshot;
 
-use super::super::fit::taken;
 use super::super::io::BoxedIo;
 use super::super::settings::PoolSettings;
 use super::answer::Answer;
@@ -107,7 +106,7 @@ impl Sender {
             return Err(NoAnswer::Unsent(error));
         }
         let open = Open::new(&self.shared);
-        let (mut parts, body) = taken(request).into_parts();
+        let (mut parts, body) = std::mem::take(request).into_parts();
         parts.extensions.clear();
         let whole = body.is_end_stream();
         let sent = streams.send_request(Request::from_parts(parts, ()), whole);

@@ -5,6 +5,7 @@ use std::task::{Context, Poll};
 
 use bytes::Buf;
 use http_body::{Body, Frame, SizeHint};
+use tokio::time::Instant;
 
 use crate::outcome::GrpcCode;
 
@@ -26,13 +27,29 @@ pub trait OnEnd {
         let _ = bytes;
     }
 
-    /// Called once.
-    fn on_end(self, end: End);
+    /// Called once, at this time.
+    fn on_end(self, end: End, at: Instant);
 }
 
 impl<F: FnOnce(End)> OnEnd for F {
-    fn on_end(self, end: End) {
+    fn on_end(self, end: End, _at: Instant) {
         self(end);
+    }
+}
+
+/// Two that are told of the same body, one after the other: one body around it for both, and one look at the clock.
+#[derive(Debug, Default)]
+pub struct Both<A, B>(pub A, pub B);
+
+impl<A: OnEnd, B: OnEnd> OnEnd for Both<A, B> {
+    fn on_data(&mut self, bytes: usize) {
+        self.0.on_data(bytes);
+        self.1.on_data(bytes);
+    }
+
+    fn on_end(self, end: End, at: Instant) {
+        self.0.on_end(end, at);
+        self.1.on_end(end, at);
     }
 }
 
@@ -59,7 +76,7 @@ pin_project_lite::pin_project! {
     impl<B, F: OnEnd> PinnedDrop for EndBody<B, F> {
         fn drop(this: Pin<&mut Self>) {
             if let Some(on_end) = this.project().on_end.take() {
-                on_end.on_end(End::Dropped);
+                on_end.on_end(End::Dropped, Instant::now());
             }
         }
     }
@@ -70,7 +87,7 @@ impl<B: Body, F: OnEnd> EndBody<B, F> {
     pub fn new(body: B, on_end: F) -> Self {
         let on_end = match body.is_end_stream() {
             true => {
-                on_end.on_end(End::Complete(None));
+                on_end.on_end(End::Complete(None), Instant::now());
                 None
             }
             false => Some(on_end),
@@ -107,7 +124,7 @@ impl<B: Body, F: OnEnd> Body for EndBody<B, F> {
             }
         };
         if let (Some(end), Some(on_end)) = (end, if end.is_some() { this.on_end.take() } else { None }) {
-            on_end.on_end(end);
+            on_end.on_end(end, Instant::now());
         }
         Poll::Ready(frame)
     }

@@ -121,7 +121,8 @@ pub fn strip_response(status: StatusCode, headers: &mut HeaderMap) {
             status.is_informational() || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
         if bodiless || facts.has(Facts::TRANSFER_ENCODING) {
             headers.remove(CONTENT_LENGTH);
-        } else if headers.get_all(CONTENT_LENGTH).iter().nth(1).is_some()
+        } else if headers.len() > headers.keys_len()
+            && headers.get_all(CONTENT_LENGTH).iter().nth(1).is_some()
             && let Some(one) = headers.remove(CONTENT_LENGTH)
         {
             // They are equal, or the response would not have come so far.

@@ -27,5 +27,5 @@ pub use settings::{Limits, PoolSettings, Protocol};
 pub(crate) use failure::SendFailure;
 pub(crate) use io::{BoxedIo, ErasedConnect};
 pub(crate) use limits::{RequestPermit, ServiceLimits};
-pub(crate) use pool::{EndpointPool, Guards, Rested, Terms};
+pub(crate) use pool::{Answered, EndpointPool, Guards, Rested, Terms};
 pub(crate) use sweep::Sweeper;

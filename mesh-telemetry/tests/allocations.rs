@@ -54,7 +54,7 @@ fn taken_by_telling(service: &ServiceName, length: usize) -> usize {
         };
         let mut telling = Telling::of(place.begin(&begun, &mut fastrand::Rng::new()));
         telling.answered(StatusCode::OK, None);
-        telling.ended(End::Complete(None));
+        telling.ended(End::Complete(None), Instant::now());
     })
 }
 

@@ -4,6 +4,7 @@ mod again;
 mod attempt;
 mod compressed;
 mod mirrored;
+mod sent;
 mod timers;
 mod tries;
 mod wait;
@@ -16,20 +17,22 @@ use arc_swap::ArcSwap;
 use http::header::SET_COOKIE;
 use http::request::Parts;
 use http::uri::Scheme;
-use http::{HeaderMap, HeaderValue, Request, Response, Version};
+use http::{Extensions, HeaderMap, HeaderValue, Request, Version};
 use hyper::upgrade::OnUpgrade;
 use mesh_core::body::Body;
+use mesh_core::body_end::Both;
 use mesh_core::context::Direction;
 use mesh_core::drain::DrainWatcher;
 use mesh_core::edge::admit;
 use mesh_core::forward::{self, Outgoing};
 use mesh_core::forwarded::{Believed, PeerMarks, RequestMarks, mark_response};
-use mesh_core::reject::{RejectBody, is_grpc_call};
+use mesh_core::reject::is_grpc_call;
 use mesh_core::upgrade::tunnel;
 use mesh_core::{Assignment, BoxError, Error, ErrorKind, MeshContext, PeerInfo, RequestHead};
 use mesh_lb::Balance;
+use mesh_telemetry::evidence::EvidenceRecord;
 use mesh_telemetry::labels::{MethodLabel, Protocol, SourceId};
-use mesh_telemetry::metrics::{MetricsBody, RequestRecord, RouteMetrics};
+use mesh_telemetry::metrics::{RequestRecord, RouteMetrics};
 use mesh_telemetry::story::Begun;
 use mesh_traffic::Decision;
 use mesh_traffic::fault::{Asked, Injection};
@@ -38,9 +41,10 @@ use mesh_traffic::router::{Action, Asking, CrossOrigin};
 use tokio::time::Instant;
 
 use again::Trouble;
-use attempt::{Attempt, SentBody, unwatched};
+use attempt::{Attempt, malformed};
 use compressed::Compression;
 pub use mirrored::MirrorTo;
+use sent::{Answer, Sent, own_answer};
 use timers::Timers;
 use wait::{ask, before, hold, in_trouble};
 
@@ -134,8 +138,6 @@ impl<'p> Counting<'p> {
         }
     }
 }
-
-type Answer = Response<MetricsBody<RejectBody<SentBody>>>;
 
 impl Connection {
     /// A connection of this peer.
@@ -237,7 +239,7 @@ impl Connection {
                 order.standing.clone(),
             ));
             let sent = before(order.deadline, &self.timers, pin!(sent)).await;
-            let finished = sent.map(|response| self.back(response, order, decision));
+            let finished = sent.map(|sent| self.back(sent, order, decision));
             return Ok(self.finish(decided.order, finished));
         }
         let trouble = prepared
@@ -257,19 +259,14 @@ impl Connection {
                 before(order.deadline, &self.timers, pin!(troubled)).await
             }
         };
-        let finished = sent.map(|(response, _)| self.back(response, order, decision));
+        let finished = sent.map(|sent| self.back(sent, order, decision));
         Ok(self.finish(decided.order, finished))
     }
 
     /// Fits a response to go back that was checked when it came.
-    fn back(
-        &self,
-        mut response: Response<SentBody>,
-        order: &mut Order,
-        decision: &Decision,
-    ) -> Response<SentBody> {
-        forward::finish_checked(&mut response, order.marks.clone(), &self.peer);
-        dressed(response, order, decision)
+    fn back(&self, mut sent: Sent, order: &mut Order, decision: &Decision) -> Sent {
+        forward::finish_checked(&mut sent.response, order.marks.clone(), &self.peer);
+        dressed(sent, order, decision)
     }
 
     /// Everything that needs no waiting: admits the request, and finds where it goes. What is answered here is
@@ -280,8 +277,14 @@ impl Connection {
         let Inbound {
             listener, serving, ..
         } = &*self.inbound;
-        let now = || MeshContext::new(Instant::now());
-        let mut context = parts.extensions.remove::<MeshContext>().unwrap_or_else(now);
+        // The context stays where the server put it, and goes on from there.
+        let mut extensions = std::mem::take(&mut parts.extensions);
+        if extensions.len() > 1
+            && let Some(upgrade) = extensions.remove::<OnUpgrade>()
+        {
+            parts.extensions.insert(upgrade);
+        }
+        let context = extensions.get_or_insert_with(|| MeshContext::new(Instant::now()));
         context.direction = listener.direction;
         if listener.direction == Direction::Outbound {
             context.own_service = Some(listener.own.clone());
@@ -295,37 +298,37 @@ impl Connection {
         let facts = match admit(&mut parts, &listener.edge) {
             Ok(facts) => facts,
             Err(error) => {
-                return Err(self.refuse(&parts, self.record(unrouted, &context, &parts), &error));
+                return Err(self.refuse(&parts, self.record(unrouted, context, &parts), &error));
             }
         };
         // Read before the mesh's own fields are taken off; only those with an identity are heard.
         let may_ask = serving.plan.hears_requests && self.peer.is_authenticated();
         let asked = may_ask.then(|| Asked::of(&parts.headers)).flatten().map(Box::new);
-        let received = forward::receive(&mut parts, facts, &mut context, &self.peer, listener.websocket);
+        let received = forward::receive(&mut parts, facts, context, &self.peer, listener.websocket);
         let received = match received {
             Ok(received) => received,
             Err(error) => {
-                return Err(self.refuse(&parts, self.record(unrouted, &context, &parts), &error));
+                return Err(self.refuse(&parts, self.record(unrouted, context, &parts), &error));
             }
         };
         let came = Some(&received.believed);
         let unrouted = Counting { came, ..unrouted };
         let direction = listener.direction;
         let head = RequestHead::of_parts(&parts);
-        let asking = Asking::of(&head, &context);
+        let asking = Asking::of(&head, context);
         if let Some((decision, cors)) = serving.plan.table.preflight(&asking) {
             let prepared = &serving.plan.prepared[decision.index()];
-            let record = self.record(Counting::of(prepared, direction, came), &context, &parts);
+            let record = self.record(Counting::of(prepared, direction, came), context, &parts);
             let mut answer = cors.preflight(&head);
             let marks = self.marks(&parts, &record);
             mark_response(answer.headers_mut(), marks, &self.peer);
-            return Err(record.on_response(answer));
+            return Err(own_answer(answer, record));
         }
         let routed = match serving.plan.table.route(&asking) {
             Ok(routed) => routed,
             Err(nothing) => {
                 let error = Error::from(nothing);
-                return Err(self.refuse(&parts, self.record(unrouted, &context, &parts), &error));
+                return Err(self.refuse(&parts, self.record(unrouted, context, &parts), &error));
             }
         };
         let (decision, assignment) = (routed.decision(), routed.assignment());
@@ -333,16 +336,16 @@ impl Connection {
         let cors = decision.cors().map(|cors| CrossOrigin::of(cors, &parts.headers));
         let cors = cors.map(Box::new);
         let prepared = &serving.plan.prepared[decision.index()];
-        let record = self.record(Counting::of(prepared, direction, came), &context, &parts);
+        let record = self.record(Counting::of(prepared, direction, came), context, &parts);
         let head = RequestHead::of_parts(&parts);
-        let ask = |asked| Standing::of(asked, &self.inbound.serving, &head, &context, decision);
+        let ask = |asked| Standing::of(asked, &self.inbound.serving, &head, context, decision);
         let standing = match prepared.authorization.as_ref().map(ask).transpose() {
             Ok(standing) => standing,
             Err(error) => return Err(readable(self.refuse(&parts, record, &error), cors.as_deref())),
         };
         let mut questions = Vec::new();
         for limit in &prepared.limits {
-            match limit.check(&head, &context) {
+            match limit.check(&head, context) {
                 Counted::Passed => {}
                 Counted::Noted => serving.plan.telemetry.process().rate_limited(),
                 Counted::Refused(limited) => {
@@ -376,7 +379,7 @@ impl Connection {
             }
             let marks = self.marks(&parts, &record);
             mark_response(response.headers_mut(), marks, &self.peer);
-            return Err(record.on_response(response));
+            return Err(own_answer(response, record));
         }
         let Some(service) = prepared.service else {
             let error = Error::new(
@@ -396,14 +399,15 @@ impl Connection {
             changes.apply_to_request(&mut parts);
         }
         context.span = record.story().and_then(|story| story.goes_on_from());
-        let outgoing = forward::prepare(&mut parts, received, &context, &self.peer, &prepared.marks);
+        let outgoing = forward::prepare(&mut parts, received, context, &self.peer, &prepared.marks);
         let decision = decision.index();
         let (began, deadline) = (context.received, context.deadline);
         // The extensions are this hop's affair; the context goes on where the balancer asks for it.
-        parts.extensions.clear();
         let keyed = serving.plan.services[service].goes_by_key();
         if deadline.is_some() || keyed || !prepared.mirrors.is_empty() || prepared.retries.is_some() {
-            parts.extensions.insert(context);
+            parts.extensions = only_context(extensions);
+        } else {
+            parts.extensions.clear();
         }
         let Outgoing { marks, upgrade } = outgoing;
         if let Some(story) = record.story() {
@@ -455,16 +459,25 @@ impl Connection {
         order: &mut Order,
         decision: &Decision,
         trouble: Option<Injection>,
-    ) -> Result<Response<SentBody>, Error> {
+    ) -> Result<Sent, Error> {
         let sent = pin!(async {
             hold(trouble.as_ref()).await?;
             attempt.send_upgrade(request).await
         });
-        let mut response = before(order.deadline, &self.timers, sent).await?;
-        let Some(upstream) = forward::finish_upgrade(&mut response, order.marks.clone(), &self.peer)? else {
+        let (mut response, verdict) = before(order.deadline, &self.timers, sent).await?;
+        let upstream = match forward::finish_upgrade(&mut response, order.marks.clone(), &self.peer) {
+            Ok(upstream) => upstream,
+            Err(error) => {
+                malformed(verdict);
+                return Err(error);
+            }
+        };
+        // Which version it was for is counted already.
+        let learning = Both(EvidenceRecord::default(), verdict);
+        let Some(upstream) = upstream else {
             // An answer like any other.
-            let whole = |body| unwatched(Body::new(body));
-            return Ok(dressed(response.map(whole), order, decision));
+            let response = response.map(Body::new);
+            return Ok(dressed(Sent { response, learning }, order, decision));
         };
         let (guard, idle) = (self.inbound.drain.guard(), self.inbound.listener.limits.idle);
         let standing = order.standing.clone();
@@ -489,12 +502,13 @@ impl Connection {
         if let Some(cookie) = &order.cookie {
             response.headers_mut().append(SET_COOKIE, cookie.clone());
         }
-        Ok(response.map(|_| unwatched(Body::empty())))
+        let response = response.map(|_| Body::empty());
+        Ok(Sent { response, learning })
     }
 
-    fn finish(&self, order: Order, answered: Result<Response<SentBody>, Error>) -> Answer {
+    fn finish(&self, order: Order, answered: Result<Sent, Error>) -> Answer {
         match answered {
-            Ok(response) => order.record.on_response(response.map(RejectBody::inner)),
+            Ok(sent) => sent.answer(order.record),
             Err(error) => {
                 let Order {
                     marks,
@@ -549,7 +563,7 @@ impl Connection {
     fn limit(&self, limited: &Limited, grpc: bool, marks: RequestMarks, record: RequestRecord) -> Answer {
         let mut refusal = limited.refusal(grpc);
         mark_response(refusal.headers_mut(), marks, &self.peer);
-        record.on_response(refusal)
+        own_answer(refusal, record)
     }
 
     fn refuse(&self, parts: &Parts, record: RequestRecord, error: &Error) -> Answer {
@@ -574,15 +588,28 @@ impl Connection {
         if error.kind() == ErrorKind::BadRequest {
             tracing::debug!(peer = %self.peer.peer().address, %error, ?version, "refused a request");
         }
-        record.on_response(forward::refuse(error, grpc, version, marks, &self.peer))
+        let refusal = forward::refuse(error, grpc, version, marks, &self.peer);
+        own_answer(refusal, record)
     }
 }
 
+/// Nothing but the context, which is all that there is of most requests.
+fn only_context(mut extensions: Extensions) -> Extensions {
+    if extensions.len() > 1 {
+        let context = extensions.remove::<MeshContext>();
+        extensions.clear();
+        if let Some(context) = context {
+            extensions.insert(context);
+        }
+    }
+    extensions
+}
+
 /// An answer that lasts as long as it is allowed, if it lasts.
-fn lasting(response: Response<SentBody>, standing: &mut Option<Box<Standing>>) -> Response<SentBody> {
-    match standing.take_if(|_| Standing::concerns(response.body())) {
-        Some(standing) => response.map(|body| unwatched(Body::new(standing.over(body)))),
-        None => response,
+fn lasting(sent: Sent, standing: &mut Option<Box<Standing>>) -> Sent {
+    match standing.take_if(|_| Standing::concerns(sent.response.body())) {
+        Some(standing) => Sent::unwatched(sent.whole().map(|body| Body::new(standing.over(body)))),
+        None => sent,
     }
 }
 
@@ -595,19 +622,20 @@ fn readable(mut refusal: Answer, cors: Option<&CrossOrigin>) -> Answer {
 }
 
 /// What a rule, a policy and the client's cookie make of a response to go back.
-fn dressed(response: Response<SentBody>, order: &mut Order, decision: &Decision) -> Response<SentBody> {
-    let mut response = lasting(response, &mut order.standing);
+fn dressed(sent: Sent, order: &mut Order, decision: &Decision) -> Sent {
+    let mut sent = lasting(sent, &mut order.standing);
+    let fields = sent.response.headers_mut();
     if let Some(changes) = decision.changes() {
-        changes.apply_to_response(response.headers_mut());
+        changes.apply_to_response(fields);
     }
     if let Some(cors) = &order.cors {
-        cors.apply(response.headers_mut());
+        cors.apply(fields);
     }
     if let Some(cookie) = &order.cookie {
-        response.headers_mut().append(SET_COOKIE, cookie.clone());
+        fields.append(SET_COOKIE, cookie.clone());
     }
     match &order.compression {
-        Some(compression) => compression.apply(response),
-        None => response,
+        Some(compression) => compression.apply(sent),
+        None => sent,
     }
 }

@@ -1,3 +1,4 @@
+use std::cell::RefCell;
 use std::sync::mpsc;
 
 use bytes::Bytes;
@@ -95,4 +96,43 @@ fn length_and_end_are_the_inner_bodys() {
     assert_eq!(body.size_hint().exact(), Some(3));
     assert!(!body.is_end_stream());
     drop(body);
+}
+
+/// Who was told: of so many bytes, or how the body ended and when.
+type Note = (&'static str, usize, Option<(End, Instant)>);
+
+struct Noting<'n>(&'static str, &'n RefCell<Vec<Note>>);
+
+impl OnEnd for Noting<'_> {
+    fn on_data(&mut self, bytes: usize) {
+        self.1.borrow_mut().push((self.0, bytes, None));
+    }
+
+    fn on_end(self, end: End, at: Instant) {
+        self.1.borrow_mut().push((self.0, 0, Some((end, at))));
+    }
+}
+
+#[tokio::test]
+async fn two_are_told_of_the_same_body_in_order_and_of_the_same_time() {
+    let notes = RefCell::default();
+    let body = EndBody::new(
+        stream(vec![data("abc")]),
+        Both(Noting("first", &notes), Noting("second", &notes)),
+    );
+    body.collect().await.expect("no error");
+    let notes = notes.take();
+    let [(_, _, Some((end, at))), _] = notes[2..] else {
+        panic!("{notes:?}");
+    };
+    assert_eq!(end, End::Complete(None));
+    assert_eq!(
+        notes,
+        [
+            ("first", 3, None),
+            ("second", 3, None),
+            ("first", 0, Some((end, at))),
+            ("second", 0, Some((end, at)))
+        ]
+    );
 }

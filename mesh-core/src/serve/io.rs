@@ -27,6 +27,8 @@ pub(super) struct Watch {
     /// Requests from the head until the response's body is over.
     active: AtomicU32,
     head_began: AtomicU64,
+    /// Whether more was read since the head began.
+    head_went_on: AtomicBool,
     went_idle: AtomicU64,
     write_stalled: AtomicU64,
     /// Whether the next response is the last.
@@ -54,6 +56,7 @@ impl Watch {
             http2,
             active: AtomicU32::new(0),
             head_began: AtomicU64::new(u64::from(head_has_begun && !http2)),
+            head_went_on: AtomicBool::new(false),
             went_idle: AtomicU64::new(1),
             write_stalled: AtomicU64::new(0),
             last: AtomicBool::new(false),
@@ -78,9 +81,17 @@ impl Watch {
 
     /// A head is complete and its request begins. Gives the time, read once for the whole request.
     pub(super) fn request_begins(&self) -> Instant {
+        // All of this is done by the connection's one task: loads and stores, which cost less than swaps.
+        let began = self.head_began.load(Ordering::Relaxed);
+        let went_on = self.head_went_on.load(Ordering::Relaxed);
         self.head_began.store(0, Ordering::Relaxed);
+        self.head_went_on.store(false, Ordering::Relaxed);
         self.active.fetch_add(1, Ordering::Relaxed);
-        Instant::now()
+        match began {
+            // It came in one piece, just now.
+            1.. if !went_on => self.at(began),
+            _ => Instant::now(),
+        }
     }
 
     pub(super) fn request_ends(&self) {
@@ -122,11 +133,12 @@ impl Watch {
     }
 
     fn read_some(&self) {
-        if !self.http2
-            && self.active.load(Ordering::Relaxed) == 0
-            && self.head_began.load(Ordering::Relaxed) == 0
-        {
-            self.head_began.store(self.now(), Ordering::Relaxed);
+        if self.http2 || self.active.load(Ordering::Relaxed) > 0 {
+            return;
+        }
+        match self.head_began.load(Ordering::Relaxed) {
+            0 => self.head_began.store(self.now(), Ordering::Relaxed),
+            _ => self.head_went_on.store(true, Ordering::Relaxed),
         }
     }
 
@@ -247,5 +259,55 @@ fn written(polled: &Poll<io::Result<usize>>) -> Option<usize> {
     match polled {
         Poll::Ready(written) => Some(written.as_ref().map_or(0, |n| *n)),
         Poll::Pending => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::advance;
+
+    use super::*;
+
+    const MOMENT: Duration = Duration::from_millis(3);
+
+    #[tokio::test(start_paused = true)]
+    async fn a_head_in_one_piece_was_complete_when_that_was_read() {
+        let watch = Watch::new(false, false);
+        for _ in 0..2 {
+            advance(MOMENT).await;
+            watch.read_some();
+            let read = Instant::now();
+            advance(MOMENT).await;
+            assert_eq!(watch.request_begins(), read);
+            watch.request_ends();
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_head_in_pieces_and_one_that_was_there_are_complete_when_they_are_looked_at() {
+        let watch = Watch::new(false, false);
+        watch.read_some();
+        advance(MOMENT).await;
+        watch.read_some();
+        advance(MOMENT).await;
+        assert_eq!(watch.request_begins(), Instant::now());
+        // What is read meanwhile is no head, or the one of a request that waits for its turn.
+        watch.read_some();
+        watch.request_ends();
+        advance(MOMENT).await;
+        assert_eq!(watch.request_begins(), Instant::now());
+        watch.request_ends();
+        watch.read_some();
+        let read = Instant::now();
+        advance(MOMENT).await;
+        assert_eq!(watch.request_begins(), read, "what was before is forgotten");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stream_of_http2_begins_when_it_is_looked_at() {
+        let watch = Watch::new(true, false);
+        watch.read_some();
+        advance(MOMENT).await;
+        assert_eq!(watch.request_begins(), Instant::now());
     }
 }

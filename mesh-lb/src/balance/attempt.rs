@@ -16,7 +16,7 @@ use super::Balance;
 use super::copy::Copy;
 use super::under_way::{Patience, UnderWay};
 use crate::balancer::PickContext;
-use crate::endpoint::{EndpointPool, Guards, Limits, RequestPermit, Rested, SendFailure, Terms};
+use crate::endpoint::{Answered, EndpointPool, Guards, Limits, RequestPermit, Rested, SendFailure, Terms};
 use crate::fleet::{Chosen, Group, NotChosen, Unjudged};
 use crate::load::InFlight;
 
@@ -113,8 +113,8 @@ impl Balance {
             };
             let mut reused = false;
             let failure = match pool.send(request, guards, &terms, &mut reused).await {
-                Ok((response, peer)) => {
-                    let info = under_way.answered(outcome_of(&response), peer);
+                Ok(Answered { response, peer, at }) => {
+                    let info = under_way.answered(outcome_of(&response), peer, at);
                     return Ok((response, info));
                 }
                 Err(failure) => failure,
@@ -207,8 +207,8 @@ impl Balance {
             let sent = pool.send_upgrade(request, guards, patience).await;
             let is_news = !matches!(sent, Err(SendFailure::Untried(_)));
             match sent {
-                Ok((response, peer)) => {
-                    let info = under_way.answered(outcome_of(&response), peer);
+                Ok(Answered { response, peer, at }) => {
+                    let info = under_way.answered(outcome_of(&response), peer, at);
                     return Ok((response, info));
                 }
                 Err(SendFailure::Unsent(error) | SendFailure::Untried(error)) => {
@@ -336,9 +336,9 @@ impl Balance {
             balance: self,
             watch,
             endpoint,
+            waited_before: patience.waited(attempt.begun()),
             attempt: Some(attempt),
             number,
-            waited_before: patience.waited(Instant::now()),
             patience: patience.clone(),
         }
     }

@@ -67,9 +67,14 @@ impl Patience {
 }
 
 impl UnderWay<'_> {
-    /// There was an answer.
-    pub(super) fn answered(mut self, outcome: Outcome, peer: Option<Arc<PeerInfo>>) -> AttemptInfo {
-        self.judge(outcome, Instant::now());
+    /// There was an answer, at this time.
+    pub(super) fn answered(
+        mut self,
+        outcome: Outcome,
+        peer: Option<Arc<PeerInfo>>,
+        at: Instant,
+    ) -> AttemptInfo {
+        self.judge(outcome, at);
         let (id, version) = (self.endpoint.id().clone(), self.endpoint.version.clone());
         AttemptInfo::new(id, version, self.number).with_peer(peer)
     }

@@ -142,9 +142,9 @@ impl Http1 {
         now.saturating_duration_since(self.rested_since)
     }
 
-    pub(crate) fn rest_at(&mut self, epoch: u32) {
+    pub(crate) fn rest_at(&mut self, epoch: u32, now: Instant) {
         self.rested = epoch;
-        self.rested_since = Instant::now();
+        self.rested_since = now;
         self.used = true;
     }
 
@@ -212,13 +212,37 @@ impl http_body::Body for Upload {
     }
 }
 
-/// Sends a request on the connection and waits for the head of its response.
+/// Lets the connection go on until the head of the response is there. One that has ended is dropped.
+fn poll_head<F: Future>(
+    connection: &mut Option<Box<Http1>>,
+    mut response: Pin<&mut F>,
+    cx: &mut Context<'_>,
+) -> Poll<F::Output> {
+    if let Some(Http1 { line, wakes, .. }) = connection.as_deref_mut() {
+        let polled = wakes.poll(cx, |cx| {
+            let open = line.poll_while_waiting(cx);
+            match response.as_mut().poll(cx) {
+                Poll::Ready(answered) => Poll::Ready(Some(answered)),
+                Poll::Pending if open => Poll::Pending,
+                Poll::Pending => Poll::Ready(None),
+            }
+        });
+        if let Some(answered) = ready!(polled) {
+            return Poll::Ready(answered);
+        }
+        // Whatever still waits in the connection is answered with an error when it goes.
+        *connection = None;
+    }
+    response.poll(cx)
+}
+
+/// Sends a request on the connection and waits for the head of its response. Also tells when that came.
 pub(crate) async fn exchange(
     pool: &Arc<EndpointPool>,
     mut connection: Box<Http1>,
     request: &mut Request<Body>,
     guards: Guards,
-) -> Result<Response<Body>, SendFailure> {
+) -> Result<(Response<Body>, Instant), SendFailure> {
     let mut upload = None;
     if !request.body().is_end_stream() {
         let done = Arc::clone(upload.insert(Arc::new(AtomicBool::new(false))));
@@ -227,49 +251,38 @@ pub(crate) async fn exchange(
     }
     connection.wakes.rouse();
     let mut response = pin!(connection.send.try_send_request(std::mem::take(request)));
-    let mut connection = Some(connection);
-    let answered = poll_fn(|cx| {
-        if let Some(Http1 { line, wakes, .. }) = connection.as_deref_mut() {
-            let polled = wakes.poll(cx, |cx| {
-                let open = line.poll_while_waiting(cx);
-                match response.as_mut().poll(cx) {
-                    Poll::Ready(answered) => Poll::Ready(Some(answered)),
-                    Poll::Pending if open => Poll::Pending,
-                    Poll::Pending => Poll::Ready(None),
+    let (mut connection, mut guards) = (Some(connection), Some(guards));
+    // All in one go, since whatever is kept from one poll to the next takes room in the request's future.
+    poll_fn(|cx| {
+        let answered = ready!(poll_head(&mut connection, response.as_mut(), cx));
+        let connection = connection.take();
+        // Not polled again, it has them.
+        let Some(guards) = guards.take() else {
+            return Poll::Pending;
+        };
+        Poll::Ready(match answered {
+            Ok(response) => {
+                let came = Instant::now();
+                let (parts, incoming) = response.into_parts();
+                pool.peer_idle().read(&parts.headers);
+                let mut body = Download::new(incoming, connection, pool, guards);
+                if upload.take().is_some_and(|done| !done.load(Ordering::Relaxed)) {
+                    body.let_upload_go_on();
                 }
-            });
-            if let Some(answered) = ready!(polled) {
-                return Poll::Ready(answered);
+                let body = match body.take_at_once(came, cx) {
+                    Some(whole) => whole,
+                    None => Body::boxed(Box::pin(body)),
+                };
+                Ok((Response::from_parts(parts, body), came))
             }
-            // Whatever still waits in the connection is answered with an error when it goes.
-            connection = None;
-        }
-        response.as_mut().poll(cx)
-    })
-    .await;
-    let response = match answered {
-        Ok(response) => response,
-        Err(mut failed) => {
-            return Err(match failed.take_message() {
+            Err(mut failed) => Err(match failed.take_message() {
                 Some(unsent) => {
                     *request = unsent;
                     SendFailure::Unsent(failure(failed.into_error()))
                 }
                 None => lost(failed.into_error()),
-            });
-        }
-    };
-    let uploading = upload.is_some_and(|done| !done.load(Ordering::Relaxed));
-    let (parts, incoming) = response.into_parts();
-    pool.peer_idle().read(&parts.headers);
-    let mut body = Download::new(incoming, connection, pool, guards);
-    if uploading {
-        body.let_upload_go_on();
-    }
-    Ok(Response::from_parts(
-        parts,
-        poll_fn(|cx| Poll::Ready(body.take_at_once(cx)))
-            .await
-            .unwrap_or_else(|| Body::boxed(Box::pin(body))),
-    ))
+            }),
+        })
+    })
+    .await
 }

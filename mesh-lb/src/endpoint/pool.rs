@@ -90,8 +90,14 @@ impl Route {
     }
 }
 
-/// A response, and who gave it if the connector verified that.
-pub(crate) type Answered<B> = (Response<B>, Option<Arc<PeerInfo>>);
+/// An endpoint's answer.
+pub(crate) struct Answered<B> {
+    pub(crate) response: Response<B>,
+    /// Who gave it, if the connector verified that.
+    pub(crate) peer: Option<Arc<PeerInfo>>,
+    /// When its head came.
+    pub(crate) at: Instant,
+}
 
 const UNKNOWN: u8 = 0;
 const HTTP1: u8 = 1;
@@ -171,17 +177,19 @@ impl EndpointPool {
             },
         };
         let peer = route.peer().cloned();
-        let response = match route {
+        let (response, at) = match route {
             Route::Http1(connection) => {
                 for_http1(request);
                 http1::exchange(self, connection, request, guards).await?
             }
             Route::Http2(stream) => {
                 for_http2(request, stream.is_secure());
-                http2::exchange(stream, request, guards, self.settings.body_idle_timeout).await?
+                let idle = self.settings.body_idle_timeout;
+                let response = http2::exchange(stream, request, guards, idle).await?;
+                (response, Instant::now())
             }
         };
-        Ok((response, peer))
+        Ok(Answered { response, peer, at })
     }
 
     /// A connection or a stream that is new, or became free while this waited for it.
@@ -228,7 +236,11 @@ impl EndpointPool {
             }) => {
                 for_http1(request);
                 let response = http1::upgrade(io, control, &self.settings, request).await?;
-                Ok((response, peer))
+                Ok(Answered {
+                    response,
+                    peer,
+                    at: Instant::now(),
+                })
             }
             Err(none) => Err(NoConnection::failure(none)),
         }
@@ -276,8 +288,8 @@ impl EndpointPool {
 
     /// Takes a connection back whose response is read whole. One that is not ready for another request, or
     /// finds no place, is closed.
-    pub(crate) fn give_back(&self, mut connection: Box<Http1>) {
-        connection.rest_at(self.epoch.load(Ordering::Relaxed));
+    pub(crate) fn give_back(&self, mut connection: Box<Http1>, now: Instant) {
+        connection.rest_at(self.epoch.load(Ordering::Relaxed), now);
         if self.idle.put(connection).is_ok() {
             self.limits.connection_returned();
         }

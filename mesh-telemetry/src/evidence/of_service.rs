@@ -82,7 +82,19 @@ impl ServiceEvidence {
         took: Duration,
         response: Response<B>,
     ) -> Response<EvidenceBody<B>> {
-        let record = match Answered::by(&response) {
+        let record = self.record(version, assignment, took, Answered::by(&response));
+        response.map(|body| EvidenceBody::new(body, record))
+    }
+
+    /// The same, and the caller has what this returns told of the body's end.
+    pub fn record(
+        self: &Arc<Self>,
+        version: Option<&Version>,
+        assignment: Assignment,
+        took: Duration,
+        answered: Answered,
+    ) -> EvidenceRecord {
+        match answered {
             Answered::Ended(outcome) => {
                 self.ended(version, assignment, outcome, took);
                 EvidenceRecord::default()
@@ -91,12 +103,11 @@ impl ServiceEvidence {
                 let counts = self.counts(version);
                 EvidenceRecord::new(Arc::clone(self), counts, open, assignment, took)
             }
-        };
-        response.map(|body| EvidenceBody::new(body, record))
+        }
     }
 
-    pub(super) fn over(&self, counts: &Counts, ended: Ended) {
-        counts.count(ended, &self.users, Instant::now());
+    pub(super) fn over(&self, counts: &Counts, ended: Ended, at: Instant) {
+        counts.count(ended, &self.users, at);
     }
 
     pub(super) fn forget_users(&self) {

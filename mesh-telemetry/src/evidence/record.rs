@@ -6,6 +6,7 @@ use std::time::Duration;
 use mesh_core::Assignment;
 use mesh_core::body_end::{End, EndBody, OnEnd};
 use mesh_core::outcome::Answered;
+use tokio::time::Instant;
 
 use super::counts::{Counts, Ended};
 use super::of_service::{ServiceEvidence, is_error};
@@ -44,7 +45,7 @@ impl EvidenceRecord {
 }
 
 impl OnEnd for EvidenceRecord {
-    fn on_end(self, end: End) {
+    fn on_end(self, end: End, at: Instant) {
         let Some(open) = self.0 else { return };
         if let Some(failed) = open.answered.at(end).and_then(is_error) {
             let ended = Ended {
@@ -53,7 +54,7 @@ impl OnEnd for EvidenceRecord {
                 refused: None,
                 took: open.took,
             };
-            open.service.over(&open.counts, ended);
+            open.service.over(&open.counts, ended, at);
         }
     }
 }

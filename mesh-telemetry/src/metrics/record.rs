@@ -28,6 +28,8 @@ pub struct RequestRecord {
     method: MethodLabel,
     protocol: Protocol,
     answer: Option<Answer>,
+    /// When its body was over; nothing if there was none.
+    over: Option<Instant>,
     telling: Telling,
     /// What is shown of it, if anybody looks.
     path: Option<Box<str>>,
@@ -54,6 +56,7 @@ impl RequestRecord {
             method,
             protocol,
             answer: None,
+            over: None,
             telling: Telling::default(),
             path: None,
         }
@@ -81,9 +84,14 @@ impl RequestRecord {
     ///
     /// For a gRPC call the status is that of HTTP. After an upgrade (101) the request is over at once.
     pub fn on_response<B: Body>(mut self, response: Response<B>) -> Response<MetricsBody<B>> {
-        self.answered(response.status(), reject::refusal_of(&response));
-        self.telling.head(response.headers());
+        self.on_head(&response);
         response.map(|body| EndBody::new(body, self))
+    }
+
+    /// The head of the response is there, and the caller has this told of its body's end.
+    pub fn on_head<B>(&mut self, response: &Response<B>) {
+        self.answered(response.status(), reject::refusal_of(response));
+        self.telling.head(response.headers());
     }
 
     /// The head of the response was this; the caller drops the record when the response is over.
@@ -107,8 +115,9 @@ impl OnEnd for RequestRecord {
     }
 
     /// However the body ended, the client has seen the status: it counts.
-    fn on_end(mut self, end: End) {
-        self.telling.ended(end);
+    fn on_end(mut self, end: End, at: Instant) {
+        self.over = Some(at);
+        self.telling.ended(end, at);
     }
 }
 
@@ -130,7 +139,8 @@ impl Drop for RequestRecord {
             status: answer.status,
             reason: answer.reason,
         };
-        let took = Instant::now().saturating_duration_since(self.received);
+        let over = self.over.unwrap_or_else(Instant::now);
+        let took = over.saturating_duration_since(self.received);
         self.route.ended(labels, took);
         if let Some(path) = self.path.take() {
             self.route.show(labels, path, took);

@@ -15,6 +15,8 @@ use super::{Ending, Story};
 pub struct Telling<S: Deref<Target = Story> = Arc<Story>> {
     story: Option<S>,
     ending: Ending,
+    /// When the body was over; nothing if there was none.
+    over: Option<Instant>,
 }
 
 impl<S: Deref<Target = Story>> Default for Telling<S> {
@@ -29,6 +31,7 @@ impl<S: Deref<Target = Story>> Telling<S> {
         Self {
             story,
             ending: Ending::default(),
+            over: None,
         }
     }
 
@@ -50,9 +53,10 @@ impl<S: Deref<Target = Story>> Telling<S> {
         self.ending.reason = reason;
     }
 
-    /// The body of the answer ended so.
-    pub fn ended(&mut self, end: End) {
+    /// The body of the answer ended so, at this time.
+    pub fn ended(&mut self, end: End, at: Instant) {
         self.ending.body = Some(end);
+        self.over = Some(at);
     }
 }
 
@@ -61,8 +65,8 @@ impl<S: Deref<Target = Story>> OnEnd for Telling<S> {
         self.ending.bytes += bytes as u64;
     }
 
-    fn on_end(mut self, end: End) {
-        self.ended(end);
+    fn on_end(mut self, end: End, at: Instant) {
+        self.ended(end, at);
     }
 }
 
@@ -70,7 +74,7 @@ impl<S: Deref<Target = Story>> Drop for Telling<S> {
     fn drop(&mut self) {
         if let Some(story) = self.story.take() {
             self.ending.panicked = std::thread::panicking();
-            story.end(&self.ending, Instant::now());
+            story.end(&self.ending, self.over.unwrap_or_else(Instant::now));
         }
     }
 }

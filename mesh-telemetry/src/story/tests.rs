@@ -105,7 +105,7 @@ fn tries_are_siblings_and_the_request_goes_on_from_each() {
     let [_, again] = tried_twice(&story);
     let mut telling = Telling::of(Some(Arc::clone(&story)));
     telling.answered(StatusCode::OK, None);
-    telling.ended(End::Complete(None));
+    telling.ended(End::Complete(None), Instant::now());
     drop(telling);
 
     let spans = all(spans);
@@ -199,7 +199,7 @@ fn of_a_trace_that_is_not_sampled_only_trouble_is_kept() {
         tried_twice(story.as_ref().expect("told"));
         let mut telling = Telling::of(story);
         telling.answered(StatusCode::from_u16(status).expect("a status"), None);
-        telling.ended(End::Complete(None));
+        telling.ended(End::Complete(None), Instant::now());
         drop(telling);
         let spans = all(spans);
         assert_eq!(spans.len(), if kept.is_some() { 3 } else { 0 }, "{status}");
@@ -217,7 +217,7 @@ async fn a_slow_request_is_kept() {
     let mut telling = Telling::of(story);
     tokio::time::advance(Sampling::SLOW).await;
     telling.answered(StatusCode::OK, None);
-    telling.ended(End::Complete(None));
+    telling.ended(End::Complete(None), Instant::now());
     drop(telling);
     let spans = all(spans);
     assert_eq!(spans.len(), 1);
@@ -274,7 +274,7 @@ fn a_grpc_call_has_its_service_method_and_status() {
     let story = begin(&Teller::new().tracer(Some(tracer)), &request, None);
     let mut telling = Telling::of(story);
     telling.answered(StatusCode::OK, None);
-    telling.ended(End::Complete(Some(GrpcCode::UNAVAILABLE)));
+    telling.ended(End::Complete(Some(GrpcCode::UNAVAILABLE)), Instant::now());
     drop(telling);
     let span = &all(spans)[0];
     assert_eq!((&*span.name, span.failed), ("shop.Orders/Get", true));
@@ -324,7 +324,7 @@ fn a_line_tells_of_the_request_and_nothing_secret() {
     let mut telling = Telling::of(Some(story));
     telling.answered(StatusCode::BAD_GATEWAY, Some(ErrorKind::UpstreamReset));
     mesh_core::body_end::OnEnd::on_data(&mut telling, 12);
-    telling.ended(End::Complete(None));
+    telling.ended(End::Complete(None), Instant::now());
     drop(telling);
     let line = lines.recv().expect("a line");
     assert!(

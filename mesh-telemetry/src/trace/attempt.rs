@@ -180,7 +180,7 @@ impl Tell for Call {
 }
 
 impl OnEnd for Call {
-    fn on_end(mut self, end: End) {
+    fn on_end(mut self, end: End, _at: Instant) {
         self.0.end = Some(end);
     }
 }

@@ -47,17 +47,22 @@ impl Admitted {
     }
 
     /// There is a response. A failure counts now, a good head when its body is over.
-    pub fn response<B: Body>(mut self, response: Response<B>) -> Response<BreakerBody<B>> {
+    pub fn response<B: Body>(self, response: Response<B>) -> Response<BreakerBody<B>> {
+        let verdict = self.answered(Answered::by(&response));
+        response.map(|body| EndBody::new(body, verdict))
+    }
+
+    /// The same, and the caller has what this returns told of the body's end.
+    pub fn answered(mut self, answered: Answered) -> Verdict {
         // In time: what becomes of the body is not the deadline's business.
         self.deadline = None;
-        let verdict = match Answered::by(&response) {
+        match answered {
             Answered::Ended(outcome) => {
                 self.settle(outcome, Instant::now());
                 Verdict(None)
             }
             open @ Answered::Open { .. } => Verdict(Some((self, open))),
-        };
-        response.map(|body| EndBody::new(body, verdict))
+        }
     }
 
     /// There is no response.
@@ -94,12 +99,12 @@ pub type BreakerBody<B> = EndBody<B, Verdict>;
 pub struct Verdict(Option<(Admitted, Answered)>);
 
 impl OnEnd for Verdict {
-    fn on_end(self, end: End) {
+    fn on_end(self, end: End, at: Instant) {
         let Some((admitted, answered)) = self.0 else {
             return;
         };
         if let Some(outcome) = answered.at(end) {
-            admitted.settle(outcome, Instant::now());
+            admitted.settle(outcome, at);
         }
     }
 }

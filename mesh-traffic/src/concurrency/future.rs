@@ -10,6 +10,7 @@ use http_body::Body;
 use mesh_core::body_end::{End, EndBody, OnEnd};
 use mesh_core::reject::{RejectBody, is_grpc, refusal_of, reject};
 use mesh_core::{Error, Outcome};
+use tokio::time::Instant;
 use tower_service::Service;
 
 use super::limiter::InLine;
@@ -23,7 +24,7 @@ pub type ConcurrencyBody<B> = EndBody<RejectBody<B>, UnderWay>;
 pub struct UnderWay(Option<Ticket>);
 
 impl OnEnd for UnderWay {
-    fn on_end(self, _end: End) {
+    fn on_end(self, _end: End, _at: Instant) {
         drop(self.0);
     }
 }

@@ -1,16 +1,20 @@
 //! A request that is sent again when it fails.
 
-use http::{Request, Response};
+use http::Request;
 use mesh_core::body::Body;
+use mesh_core::body_end::Both;
 use mesh_core::due::Due;
 use mesh_core::lasting::Allowed as _;
+use mesh_core::outcome::Answered;
 use mesh_core::{Error, MeshContext};
+use mesh_telemetry::evidence::EvidenceRecord;
 use mesh_traffic::FaultLayer;
 use mesh_traffic::fault::Asked;
 use mesh_traffic::retry::Retries;
 use tokio::time::Instant;
 
-use super::attempt::{Attempt, SentBody, uncounted};
+use super::attempt::Attempt;
+use super::sent::Sent;
 use super::wait::in_trouble;
 use crate::authorization::Standing;
 
@@ -31,7 +35,7 @@ pub(super) async fn send(
     mut request: Request<Body>,
     trouble: Trouble<'_>,
     mut standing: Option<Box<Standing>>,
-) -> Result<Response<SentBody>, Error> {
+) -> Result<Sent, Error> {
     let mut asked = attempt.ask()?;
     asked.watch(&mut request);
     let of_all = deadline(&request);
@@ -65,12 +69,15 @@ pub(super) async fn send(
                 None => attempt.send(&mut request).await,
                 Some(injection) => Box::pin(in_trouble(injection, &attempt, &mut request)).await,
             };
-            sent.map(|(response, _)| response.map(Body::new))
+            sent.map(Sent::whole)
         }
     };
     match retries.send(request, send).await {
         // Each try was counted for itself.
-        Ok(response) => Ok(asked.answered(response.map(uncounted))),
+        Ok(response) => {
+            let learning = Both(EvidenceRecord::default(), asked.answered(Answered::by(&response)));
+            Ok(Sent { response, learning })
+        }
         Err(error) => Err(asked.failed(error)),
     }
 }

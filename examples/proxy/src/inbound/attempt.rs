@@ -6,23 +6,21 @@ use http::{Request, Response};
 use http_body::Body as _;
 use hyper::body::Incoming;
 use mesh_core::body::Body;
-use mesh_core::body_end::EndBody;
+use mesh_core::body_end::{Both, End, OnEnd as _};
 use mesh_core::breaker::State;
 use mesh_core::due::Due;
 use mesh_core::hop::check_response;
-use mesh_core::{Assignment, AttemptInfo, Error, MeshContext, Version};
+use mesh_core::outcome::Answered;
+use mesh_core::{Assignment, Error, MeshContext, Version};
 use mesh_lb::Balance;
 use mesh_telemetry::ServiceEvidence;
-use mesh_telemetry::evidence::{EvidenceBody, EvidenceRecord};
 use mesh_telemetry::story::{Story, Try};
 use mesh_traffic::ServiceBreaker;
-use mesh_traffic::breaker::{Admitted, BreakerBody, Verdict};
+use mesh_traffic::breaker::{Admitted, Verdict};
 use tokio::time::Instant;
 
+use super::sent::Sent;
 use super::tries::Tries;
-
-/// The body of an answer: the breaker, and who judges versions, learn from it how the request ended.
-pub(super) type SentBody = BreakerBody<EvidenceBody<Body>>;
 
 /// Where a request is tried.
 #[derive(Clone, Copy)]
@@ -45,10 +43,7 @@ impl Attempt<'_> {
     ///
     /// # Errors
     /// The breaker's and the balancer's; an answer that cannot be passed on.
-    pub(super) async fn send(
-        &self,
-        request: &mut Request<Body>,
-    ) -> Result<(Response<SentBody>, AttemptInfo), Error> {
+    pub(super) async fn send(&self, request: &mut Request<Body>) -> Result<Sent, Error> {
         let mut asked = self.ask()?;
         asked.watch(request);
         let tried = self.begin(request);
@@ -57,31 +52,34 @@ impl Attempt<'_> {
             .balance
             .send_watched(request, self.version, &mut |tried| tries.tried(tried))
             .await;
-        let sent = sent.and_then(|(response, info)| {
-            let checked = check_response(response.status(), response.version(), response.headers(), false);
-            match checked {
-                Ok(()) => Ok((tries.answered(response, &info), info)),
-                Err(error) => {
-                    tries.malformed(&info);
-                    Err(error)
-                }
-            }
-        });
-        match sent {
+        let error = match sent {
             Ok((response, info)) => {
-                if let Some(tried) = tried {
-                    tried.answered(&response, &info);
+                match check_response(response.status(), response.version(), response.headers(), false) {
+                    Ok(()) => {
+                        if let Some(tried) = tried {
+                            tried.answered(&response, &info);
+                        }
+                        let answered = Answered::by(&response);
+                        let evidence = tries.answered(answered, &info);
+                        let verdict = asked.answered(answered);
+                        return Ok(Sent {
+                            response,
+                            learning: Both(evidence, verdict),
+                        });
+                    }
+                    Err(error) => {
+                        tries.malformed(&info);
+                        error
+                    }
                 }
-                Ok((asked.answered(response), info))
             }
-            Err(error) => {
-                if let Some(tried) = tried {
-                    tried.failed(&error);
-                }
-                tries.failed(&error);
-                Err(asked.failed(error))
-            }
+            Err(error) => error,
+        };
+        if let Some(tried) = tried {
+            tried.failed(&error);
         }
+        tries.failed(&error);
+        Err(asked.failed(error))
     }
 
     fn begin(&self, request: &mut Request<Body>) -> Option<Try<'_>> {
@@ -96,7 +94,7 @@ impl Attempt<'_> {
     pub(super) async fn send_upgrade(
         &self,
         request: &mut Request<Body>,
-    ) -> Result<Response<BreakerBody<Incoming>>, Error> {
+    ) -> Result<(Response<Incoming>, Verdict), Error> {
         let asked = self.ask()?;
         let tried = self.begin(request);
         let mut tries = Tries::of(*self);
@@ -110,7 +108,8 @@ impl Attempt<'_> {
                     tried.answered(&response, &info);
                 }
                 tries.upgraded(&info);
-                Ok(asked.answered(response))
+                let verdict = asked.answered(Answered::by(&response));
+                Ok((response, verdict))
             }
             Err(error) => {
                 if let Some(tried) = tried {
@@ -184,10 +183,11 @@ impl Asked {
         *request.body_mut() = due.watch(body);
     }
 
-    pub(super) fn answered<B: http_body::Body>(mut self, response: Response<B>) -> Response<BreakerBody<B>> {
+    /// There is an answer: what the breaker learns when its body is over.
+    pub(super) fn answered(mut self, answered: Answered) -> Verdict {
         match self.admitted.take() {
-            Some(admitted) => admitted.response(response),
-            None => response.map(|body| EndBody::new(body, Verdict::default())),
+            Some(admitted) => admitted.answered(answered),
+            None => Verdict::default(),
         }
     }
 
@@ -212,12 +212,7 @@ impl Drop for Asked {
     }
 }
 
-/// A body whose end says nothing about a version, or nothing new.
-pub(super) fn uncounted(body: Body) -> EvidenceBody<Body> {
-    EndBody::new(body, EvidenceRecord::default())
-}
-
-/// A body that no breaker waits for either.
-pub(super) fn unwatched(body: Body) -> SentBody {
-    EndBody::new(uncounted(body), Verdict::default())
+/// The answer to a request for an upgrade was none that can be passed on.
+pub(super) fn malformed(verdict: Verdict) {
+    verdict.on_end(End::Failed, Instant::now());
 }

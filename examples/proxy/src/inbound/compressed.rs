@@ -1,11 +1,10 @@
 //! Responses that are compressed on their way back.
 
-use http::Response;
 use http::request::Parts;
 use mesh_core::body::Body;
 use mesh_traffic::compression::{Accepted, CompressionRule};
 
-use super::attempt::{SentBody, unwatched};
+use super::sent::Sent;
 
 /// What a request accepts, where its service has responses compressed.
 pub(super) struct Compression {
@@ -21,12 +20,12 @@ impl Compression {
     }
 
     /// Compresses a response if it is one to be compressed.
-    pub(super) fn apply(&self, response: Response<SentBody>) -> Response<SentBody> {
+    pub(super) fn apply(&self, sent: Sent) -> Sent {
         // Asked before, so that those that go on as they are need no box.
-        if !self.rule.applies_to(&response) {
-            return response;
+        if !self.rule.applies_to(&sent.response) {
+            return sent;
         }
-        let compressed = self.rule.compress(&self.accepted, response);
-        compressed.map(|body| unwatched(Body::new(body)))
+        let compressed = self.rule.compress(&self.accepted, sent.whole());
+        Sent::unwatched(compressed.map(Body::new))
     }
 }

@@ -2,14 +2,13 @@
 
 use std::time::Duration;
 
-use http::Response;
-use mesh_core::body::Body;
 use mesh_core::error::CanaryError;
+use mesh_core::outcome::Answered;
 use mesh_core::{AttemptInfo, Error, ErrorKind, Outcome, Version};
 use mesh_lb::balance::Attempt as Tried;
-use mesh_telemetry::evidence::EvidenceBody;
+use mesh_telemetry::evidence::EvidenceRecord;
 
-use super::attempt::{Attempt, uncounted};
+use super::attempt::Attempt;
 
 /// The tries that a balancer makes by itself: each counts, a good one when its answer is over.
 pub(super) struct Tries<'a> {
@@ -33,20 +32,16 @@ impl<'a> Tries<'a> {
         }
     }
 
-    /// The answer may be passed on.
-    pub(super) fn answered(
-        &mut self,
-        response: Response<Body>,
-        info: &AttemptInfo,
-    ) -> Response<EvidenceBody<Body>> {
+    /// The answer may be passed on: what is to be told of how its body ends.
+    pub(super) fn answered(&mut self, answered: Answered, info: &AttemptInfo) -> EvidenceRecord {
         match self.well.take() {
             Some(took) => {
                 let version = info.version.as_ref().or(self.attempt.version);
                 self.attempt
                     .evidence
-                    .answered(version, self.attempt.assignment, took, response)
+                    .record(version, self.attempt.assignment, took, answered)
             }
-            None => response.map(uncounted),
+            None => EvidenceRecord::default(),
         }
     }
 

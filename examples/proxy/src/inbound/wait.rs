@@ -5,15 +5,16 @@ use std::future::poll_fn;
 use std::pin::Pin;
 use std::task::Poll;
 
-use http::{Request, Response};
+use http::Request;
 use mesh_core::body::Body;
-use mesh_core::{AttemptInfo, Error, ErrorKind};
+use mesh_core::{Error, ErrorKind};
 use mesh_telemetry::Telemetry;
 use mesh_traffic::fault::Injection;
 use mesh_traffic::limit::Limited;
 use tokio::time::Instant;
 
-use super::attempt::{Attempt, SentBody, unwatched};
+use super::attempt::Attempt;
+use super::sent::Sent;
 use super::timers::Timers;
 use crate::rate_limits::{Counted, Question};
 
@@ -37,12 +38,11 @@ pub(super) async fn in_trouble(
     trouble: Injection,
     attempt: &Attempt<'_>,
     request: &mut Request<Body>,
-) -> Result<(Response<SentBody>, AttemptInfo), Error> {
+) -> Result<Sent, Error> {
     hold(Some(&trouble)).await?;
-    let (response, info) = attempt.send(request).await?;
-    Ok((
-        response.map(|body| unwatched(Body::new(trouble.body(body)))),
-        info,
+    let answered = attempt.send(request).await?.whole();
+    Ok(Sent::unwatched(
+        answered.map(|body| Body::new(trouble.body(body))),
     ))
 }
 

@@ -12,6 +12,7 @@ use mesh_core::body::Body;
 use mesh_core::control::{Order, Seen};
 use mesh_core::stall::Stall;
 use mesh_core::{BoxError, Error, ErrorKind};
+use tokio::time::Instant;
 
 use super::super::failure::failure;
 use super::super::pool::{EndpointPool, Guards};
@@ -76,16 +77,16 @@ impl Download {
         }
     }
 
-    /// The whole body, if it has arrived with the head: the common case of a small answer needs no box.
-    pub(super) fn take_at_once(&mut self, cx: &mut Context<'_>) -> Option<Body> {
+    /// The whole body, if it has arrived with the head, which was just now: the common case of a small answer needs no box.
+    pub(super) fn take_at_once(&mut self, now: Instant, cx: &mut Context<'_>) -> Option<Body> {
         if self.incoming.is_end_stream() {
-            self.finish();
+            self.finish(now);
             return Some(Body::empty());
         }
         let frame = match self.poll_incoming(cx) {
             Poll::Ready(Some(Ok(frame))) => frame,
             Poll::Ready(None) => {
-                self.finish();
+                self.finish(now);
                 return Some(Body::empty());
             }
             Poll::Ready(Some(Err(error))) => {
@@ -98,7 +99,7 @@ impl Download {
             && let Some(bytes) = frame.data_ref()
         {
             let whole = Body::full(bytes.clone());
-            self.finish();
+            self.finish(now);
             return Some(whole);
         }
         self.first = Some(Ok(frame));
@@ -131,11 +132,11 @@ impl Download {
         incoming.poll_frame(cx)
     }
 
-    fn finish(&mut self) {
+    fn finish(&mut self, now: Instant) {
         if let Some(mut connection) = self.connection.take()
             && connection.settle()
         {
-            self.pool.give_back(connection);
+            self.pool.give_back(connection, now);
         }
         self.guards = None;
     }
@@ -158,7 +159,7 @@ impl http_body::Body for Download {
             Poll::Ready(Some(Ok(frame))) => {
                 this.stall.moved();
                 if this.incoming.is_end_stream() {
-                    this.finish();
+                    this.finish(Instant::now());
                 }
                 Poll::Ready(Some(Ok(frame)))
             }
@@ -168,7 +169,7 @@ impl http_body::Body for Download {
                 Poll::Ready(Some(Err(failure(error).into())))
             }
             Poll::Ready(None) => {
-                this.finish();
+                this.finish(Instant::now());
                 Poll::Ready(None)
             }
             Poll::Pending => {

@@ -94,7 +94,7 @@ impl EndpointPool {
     pub(crate) async fn warm_up(&self) {
         match self.fresh().await {
             Ok(Route::Http1(mut connection)) => {
-                connection.rest_at(self.epoch.load(Ordering::Relaxed));
+                connection.rest_at(self.epoch.load(Ordering::Relaxed), Instant::now());
                 // Without a place at rest it is closed.
                 drop(self.idle.put(connection));
             }

@@ -4,7 +4,7 @@
 #
 #     target/profiled/mesh-proxy
 #
-# It wants h2load (Debian: nghttp2-client), openssl, curl, and the llvm-profdata of rustc's own version of LLVM (rustup
+# It wants h2load (Debian: nghttp2-client), openssl, and the llvm-profdata of rustc's own version of LLVM (rustup
 # component add llvm-tools, or Debian's llvm-<version>). LLVM_PROFDATA names another one; PORT the first of six ports.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -40,13 +40,18 @@ build() {
   RUSTFLAGS="${RUSTFLAGS:-} $flags" cargo build --release --target "$host" --target-dir "$out/build" "$@"
 }
 
-pids=()
+pids=() work=
+trap 'kill -TERM "${pids[@]}" 2>/dev/null || true; wait; rm -rf "$work"' EXIT
+
+# Each program writes its counts when it ends, so it has to end well.
 end() {
-  [ ${#pids[@]} -eq 0 ] || kill -TERM "${pids[@]}" 2>/dev/null || true
-  wait
+  local pid
+  kill -TERM "${pids[@]}" || fail "a program ended before its time; what it said is above"
+  for pid in "${pids[@]}"; do
+    wait "$pid" || fail "a program ended badly; what it said is above"
+  done
   pids=()
 }
-trap end EXIT
 
 # proxy NAME LISTENER SERVICE: one more proxy, which shares the CA with the others.
 proxy() {
@@ -71,8 +76,10 @@ YAML
   pids+=($!)
 }
 
+# reachable PORT: once the program that was started last listens there; it is not to be taken for another one.
 reachable() {
   for _ in $(seq 300); do
+    kill -0 "${pids[-1]}" 2>/dev/null || fail "what was to listen on 127.0.0.1:$1 has ended; what it said is above"
     (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null && return
     sleep 0.1
   done
@@ -91,13 +98,17 @@ load() {
 # HTTP/2; the third takes mutual TLS only and has the service beside it. So each runs through both sides of what proxies do.
 train() {
   local n=${REQUESTS:-20000} orders='name: orders, port: 1, hosts: ["*"], timeout: 15s'
-  "$bin/sample-service" --listen "127.0.0.1:$port" & pids+=($!)
-  "$bin/sample-service" --listen "127.0.0.1:$((port + 1))" & pids+=($!)
+  local at
+  for at in "$port" $((port + 1)); do
+    "$bin/sample-service" --listen "127.0.0.1:$at" &
+    pids+=($!)
+    reachable "$at"
+  done
   proxy orders "{ name: inbound, bind: '127.0.0.1:$((port + 2))', tls: strict }" \
     "{ $orders, endpoints: ['127.0.0.1:$port', '127.0.0.1:$((port + 1))'] }"
   reachable $((port + 2))
   for protocol in http1 http2; do
-    local at=$((port + 3))
+    at=$((port + 3))
     [ $protocol = http1 ] || at=$((port + 4))
     proxy "$protocol" "{ name: outbound, bind: '127.0.0.1:$at', direction: outbound, tls: 'off' }" \
       "{ $orders, endpoints: ['127.0.0.1:$((port + 2))'], protocol: $protocol, enableMutualTLS: true }"
@@ -117,7 +128,7 @@ train() {
 }
 
 merge=$(profdata)
-for program in h2load openssl curl; do
+for program in h2load openssl; do
   command -v $program >/dev/null || fail "$program is not installed"
 done
 mkdir -p "$out"

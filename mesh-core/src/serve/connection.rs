@@ -228,6 +228,7 @@ where
             if is_to_finish {
                 watch.next_is_last();
             }
+            watch.polled_anew();
             if let Poll::Ready(ended) = connection.as_mut().poll(cx) {
                 return Poll::Ready(Ended::Itself(ended));
             }

@@ -27,8 +27,8 @@ pub(super) struct Watch {
     /// Requests from the head until the response's body is over.
     active: AtomicU32,
     head_began: AtomicU64,
-    /// Whether more was read since the head began.
-    head_went_on: AtomicBool,
+    /// Whether all there is of the head was read at once, since the connection was polled last.
+    head_is_new: AtomicBool,
     went_idle: AtomicU64,
     write_stalled: AtomicU64,
     /// Whether the next response is the last.
@@ -56,7 +56,7 @@ impl Watch {
             http2,
             active: AtomicU32::new(0),
             head_began: AtomicU64::new(u64::from(head_has_begun && !http2)),
-            head_went_on: AtomicBool::new(false),
+            head_is_new: AtomicBool::new(false),
             went_idle: AtomicU64::new(1),
             write_stalled: AtomicU64::new(0),
             last: AtomicBool::new(false),
@@ -83,15 +83,19 @@ impl Watch {
     pub(super) fn request_begins(&self) -> Instant {
         // All of this is done by the connection's one task: loads and stores, which cost less than swaps.
         let began = self.head_began.load(Ordering::Relaxed);
-        let went_on = self.head_went_on.load(Ordering::Relaxed);
+        let is_new = self.head_is_new.load(Ordering::Relaxed);
         self.head_began.store(0, Ordering::Relaxed);
-        self.head_went_on.store(false, Ordering::Relaxed);
         self.active.fetch_add(1, Ordering::Relaxed);
         match began {
-            // It came in one piece, just now.
-            1.. if !went_on => self.at(began),
+            1.. if is_new => self.at(began),
             _ => Instant::now(),
         }
+    }
+
+    /// The connection is about to be polled. What it has read before waited for something else: for the rest of a head, or
+    /// for a client that does not read the answer before.
+    pub(super) fn polled_anew(&self) {
+        self.head_is_new.store(false, Ordering::Relaxed);
     }
 
     pub(super) fn request_ends(&self) {
@@ -136,9 +140,10 @@ impl Watch {
         if self.http2 || self.active.load(Ordering::Relaxed) > 0 {
             return;
         }
-        match self.head_began.load(Ordering::Relaxed) {
-            0 => self.head_began.store(self.now(), Ordering::Relaxed),
-            _ => self.head_went_on.store(true, Ordering::Relaxed),
+        let begins = self.head_began.load(Ordering::Relaxed) == 0;
+        self.head_is_new.store(begins, Ordering::Relaxed);
+        if begins {
+            self.head_began.store(self.now(), Ordering::Relaxed);
         }
     }
 
@@ -286,11 +291,21 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_head_in_pieces_and_one_that_was_there_are_complete_when_they_are_looked_at() {
         let watch = Watch::new(false, false);
+        for polls in [1, 2] {
+            watch.read_some();
+            advance(MOMENT).await;
+            if polls == 2 {
+                watch.polled_anew();
+            }
+            watch.read_some();
+            advance(MOMENT).await;
+            assert_eq!(watch.request_begins(), Instant::now());
+            watch.request_ends();
+        }
         watch.read_some();
         advance(MOMENT).await;
-        watch.read_some();
-        advance(MOMENT).await;
-        assert_eq!(watch.request_begins(), Instant::now());
+        watch.polled_anew();
+        assert_eq!(watch.request_begins(), Instant::now(), "it waited for something");
         // What is read meanwhile is no head, or the one of a request that waits for its turn.
         watch.read_some();
         watch.request_ends();

@@ -117,6 +117,34 @@ async fn the_context_tells_the_peer_and_when_the_head_was_whole() {
     assert!(got.ends_with("7 0."), "{got}");
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_request_that_waits_until_the_answer_before_is_read_begins_then() {
+    let tells = service_fn(async |request: Request<Body>| {
+        let context = request
+            .extensions()
+            .get::<MeshContext>()
+            .expect("set by the server");
+        let waited = context.received.elapsed().as_secs();
+        Ok::<_, Infallible>(Response::new(Body::full(match request.uri().path() {
+            "/long" => "x".repeat(64 * 1024),
+            _ => format!("waited {waited} s."),
+        })))
+    });
+    let mut io = open_with(&server(|_| {}), 1024, 7, tells);
+    send(&mut io, "GET /long HTTP/1.1\r\nhost: a\r\n\r\n").await;
+    sleep(seconds(1)).await;
+    send(&mut io, "GET / HTTP/1.1\r\nhost: a\r\n\r\n").await;
+    sleep(seconds(1)).await;
+    // Something is read, so that the server looks again.
+    let mut some = [0; 4096];
+    tokio::io::AsyncReadExt::read_exact(&mut io, &mut some)
+        .await
+        .expect("open");
+    sleep(seconds(20)).await;
+    let got = read_until(&mut io, " s.").await;
+    assert!(got.ends_with("waited 0 s."), "{}", &got[got.len() - 40..]);
+}
+
 async fn read_until_after(io: &mut tokio::io::DuplexStream) -> String {
     send(io, "GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n").await;
     read_to_end(io).await.0

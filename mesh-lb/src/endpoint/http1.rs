@@ -251,15 +251,17 @@ pub(crate) async fn exchange(
     }
     connection.wakes.rouse();
     let mut response = pin!(connection.send.try_send_request(std::mem::take(request)));
-    let (mut connection, mut guards) = (Some(connection), Some(guards));
+    // In this order, since what is given up frees its connection before its place among the requests.
+    let mut guards = Some(guards);
+    let mut connection = Some(connection);
     // All in one go, since whatever is kept from one poll to the next takes room in the request's future.
     poll_fn(|cx| {
         let answered = ready!(poll_head(&mut connection, response.as_mut(), cx));
-        let connection = connection.take();
         // Not polled again, it has them.
         let Some(guards) = guards.take() else {
             return Poll::Pending;
         };
+        let connection = connection.take();
         Poll::Ready(match answered {
             Ok(response) => {
                 let came = Instant::now();

@@ -83,7 +83,6 @@ pub struct Connection {
 struct Decided {
     order: Order,
     place: Place,
-    request: Request<Body>,
     /// The client's side of the WebSocket it asks for.
     upgrade: Option<OnUpgrade>,
     /// The trouble it asks for. Boxed, since hardly one does.
@@ -167,8 +166,9 @@ impl Connection {
     ///
     /// # Errors
     /// None: what fails is refused.
-    pub async fn answer(self: Arc<Self>, request: Request<Body>) -> Result<Answer, Infallible> {
-        // Used where it lies: it is long, and so is the request in it.
+    pub async fn answer(self: Arc<Self>, mut request: Request<Body>) -> Result<Answer, Infallible> {
+        // The request stays where it is, and this is used where it lies: both are long.
+        let request = &mut request;
         let mut decided = match self.decide(request) {
             Ok(decided) => decided,
             Err(answer) => return Ok(answer),
@@ -176,7 +176,6 @@ impl Connection {
         let Decided {
             order,
             place,
-            request,
             upgrade,
             asked,
             questions,
@@ -269,11 +268,11 @@ impl Connection {
         dressed(sent, order, decision)
     }
 
-    /// Everything that needs no waiting: admits the request, and finds where it goes. What is answered here is
-    /// the error.
+    /// Everything that needs no waiting: admits the request, finds where it goes and makes it the one to be sent there. What is
+    /// answered here is the error.
     #[expect(clippy::result_large_err, reason = "it is the answer, moved once")]
-    fn decide(&self, request: Request<Body>) -> Result<Decided, Answer> {
-        let (mut parts, body) = request.into_parts();
+    fn decide(&self, request: &mut Request<Body>) -> Result<Decided, Answer> {
+        let (mut parts, body) = std::mem::take(request).into_parts();
         let Inbound {
             listener, serving, ..
         } = &*self.inbound;
@@ -409,6 +408,7 @@ impl Connection {
         } else {
             parts.extensions.clear();
         }
+        *request = Request::from_parts(parts, body);
         let Outgoing { marks, upgrade } = outgoing;
         if let Some(story) = record.story() {
             story.set_request_id(&marks.request_id);
@@ -432,7 +432,6 @@ impl Connection {
                 decision,
                 assignment,
             },
-            request: Request::from_parts(parts, body),
             upgrade,
             asked,
             questions,

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Builds the proxy by a profile of itself at work, which makes a request cost less: its code is laid out by what a request
-# runs through. Two builds, with some minutes of traffic on this machine between them. The result is
+# runs through. Two builds, with about a minute of traffic on this machine between them. The result is
 #
 #     target/profiled/mesh-proxy
 #

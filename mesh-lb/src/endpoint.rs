@@ -8,6 +8,7 @@
 //! A socket belongs to the runtime that made it, so a pool is used from one runtime. Limits and load are
 //! shared by the pools of all runtimes.
 
+mod ahead;
 mod failure;
 mod fit;
 mod http1;

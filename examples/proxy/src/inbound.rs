@@ -265,7 +265,7 @@ impl Connection {
     /// Fits a response to go back that was checked when it came.
     fn back(&self, mut sent: Sent, order: &mut Order, decision: &Decision) -> Sent {
         forward::finish_checked(&mut sent.response, order.marks.clone(), &self.peer);
-        dressed(sent, order, decision)
+        sent.dressed(order, decision)
     }
 
     /// Everything that needs no waiting: admits the request, finds where it goes and makes it the one to be sent there. What is
@@ -476,7 +476,7 @@ impl Connection {
         let Some(upstream) = upstream else {
             // An answer like any other.
             let response = response.map(Body::new);
-            return Ok(dressed(Sent { response, learning }, order, decision));
+            return Ok(Sent { response, learning }.dressed(order, decision));
         };
         let (guard, idle) = (self.inbound.drain.guard(), self.inbound.listener.limits.idle);
         let standing = order.standing.clone();
@@ -604,37 +604,10 @@ fn only_context(mut extensions: Extensions) -> Extensions {
     extensions
 }
 
-/// An answer that lasts as long as it is allowed, if it lasts.
-fn lasting(sent: Sent, standing: &mut Option<Box<Standing>>) -> Sent {
-    match standing.take_if(|_| Standing::concerns(sent.response.body())) {
-        Some(standing) => Sent::unwatched(sent.whole().map(|body| Body::new(standing.over(body)))),
-        None => sent,
-    }
-}
-
 /// A refusal that pages of other origins may read if they may read answers: they are to know what happened.
 fn readable(mut refusal: Answer, cors: Option<&CrossOrigin>) -> Answer {
     if let Some(cors) = cors {
         cors.apply(refusal.headers_mut());
     }
     refusal
-}
-
-/// What a rule, a policy and the client's cookie make of a response to go back.
-fn dressed(sent: Sent, order: &mut Order, decision: &Decision) -> Sent {
-    let mut sent = lasting(sent, &mut order.standing);
-    let fields = sent.response.headers_mut();
-    if let Some(changes) = decision.changes() {
-        changes.apply_to_response(fields);
-    }
-    if let Some(cors) = &order.cors {
-        cors.apply(fields);
-    }
-    if let Some(cookie) = &order.cookie {
-        fields.append(SET_COOKIE, cookie.clone());
-    }
-    match &order.compression {
-        Some(compression) => compression.apply(sent),
-        None => sent,
-    }
 }

@@ -1,6 +1,7 @@
 //! How sending fails, and what the errors of hyper and h2 mean to the mesh.
 
 use std::io;
+use std::time::Duration;
 
 use mesh_core::{Error, ErrorKind};
 
@@ -54,6 +55,12 @@ pub(super) fn failed_handshake(error: impl std::error::Error + Send + Sync + 'st
         format!("the endpoint does not speak HTTP as expected: {error}"),
     )
     .with_source(error)
+}
+
+/// A response's body of which nothing came for this long.
+pub(super) fn stood_still(limit: Duration) -> Error {
+    let message = format!("the response's body stood still for {limit:?}");
+    Error::new(ErrorKind::Timeout, message)
 }
 
 /// What hyper's error means to the mesh. A mesh error that caused it (the client's body failed) is that

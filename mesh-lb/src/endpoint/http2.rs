@@ -19,10 +19,11 @@ use http_body::{Body as _, Frame, SizeHint};
 use mesh_core::body::Body;
 use mesh_core::control::{ConnectionControl, Order, Seen};
 use mesh_core::stall::Stall;
-use mesh_core::{BoxError, Error, ErrorKind, PeerInfo};
+use mesh_core::{BoxError, PeerInfo};
 use tokio::sync::Notify;
 
-use super::failure::{SendFailure, failure_of_http2, lost_on_http2};
+use super::ahead;
+use super::failure::{SendFailure, failure_of_http2, lost_on_http2, stood_still};
 use super::io::BoxedIo;
 use super::limits::ConnectionPermit;
 use super::pool::Guards;
@@ -320,8 +321,7 @@ impl http_body::Body for StreamBody {
             Poll::Pending => {
                 std::task::ready!(this.stall.poll_stalled(cx));
                 this.held = None;
-                let message = format!("the response's body stood still for {:?}", this.stall.limit());
-                Poll::Ready(Some(Err(Error::new(ErrorKind::Timeout, message).into())))
+                Poll::Ready(Some(Err(stood_still(this.stall.limit()).into())))
             }
         }
     }
@@ -331,14 +331,6 @@ impl http_body::Body for StreamBody {
     }
 
     fn size_hint(&self) -> SizeHint {
-        let held = self
-            .first
-            .as_ref()
-            .and_then(|first| first.as_ref().ok()?.data_ref());
-        let (held, rest) = (held.map_or(0, |data| data.len() as u64), self.answer.size_hint());
-        match rest.exact() {
-            Some(rest) => SizeHint::with_exact(rest.saturating_add(held)),
-            None => SizeHint::default(),
-        }
+        ahead::size_hint(self.first.as_ref(), self.answer.size_hint())
     }
 }

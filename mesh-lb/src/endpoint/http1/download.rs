@@ -8,13 +8,14 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use http_body::{Body as _, Frame, SizeHint};
 use hyper::body::Incoming;
+use mesh_core::BoxError;
 use mesh_core::body::Body;
 use mesh_core::control::{Order, Seen};
 use mesh_core::stall::Stall;
-use mesh_core::{BoxError, Error, ErrorKind};
 use tokio::time::Instant;
 
-use super::super::failure::failure;
+use super::super::ahead;
+use super::super::failure::{failure, stood_still};
 use super::super::pool::{EndpointPool, Guards};
 use super::{Http1, Line};
 
@@ -176,8 +177,7 @@ impl http_body::Body for Download {
                 ready!(this.stall.poll_stalled(cx));
                 this.connection = None;
                 this.guards = None;
-                let message = format!("the response's body stood still for {:?}", this.stall.limit());
-                Poll::Ready(Some(Err(Error::new(ErrorKind::Timeout, message).into())))
+                Poll::Ready(Some(Err(stood_still(this.stall.limit()).into())))
             }
         }
     }
@@ -187,22 +187,6 @@ impl http_body::Body for Download {
     }
 
     fn size_hint(&self) -> SizeHint {
-        match &self.first {
-            None => self.incoming.size_hint(),
-            Some(first) => {
-                let held = first
-                    .as_ref()
-                    .ok()
-                    .and_then(Frame::data_ref)
-                    .map_or(0, |data| data.len() as u64);
-                let rest = self.incoming.size_hint();
-                let mut hint = SizeHint::new();
-                hint.set_lower(rest.lower().saturating_add(held));
-                if let Some(upper) = rest.upper() {
-                    hint.set_upper(upper.saturating_add(held));
-                }
-                hint
-            }
-        }
+        ahead::size_hint(self.first.as_ref(), self.incoming.size_hint())
     }
 }

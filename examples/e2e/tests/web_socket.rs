@@ -4,8 +4,9 @@ use axum::extract::ws::{Message as Sent, WebSocketUpgrade};
 use axum::routing::get;
 use e2e::{Proxy, listen};
 use futures_util::{SinkExt, StreamExt};
+use http::StatusCode;
 use tokio_tungstenite::connect_async;
-use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::{Error, Message};
 
 async fn echo(upgrade: WebSocketUpgrade) -> axum::response::Response {
     upgrade
@@ -63,4 +64,28 @@ async fn an_upgrade_the_service_refuses_is_an_answer_like_any_other() {
         panic!("{refused}")
     };
     assert_eq!(response.status(), 200);
+}
+
+#[tokio::test]
+async fn a_service_that_switches_to_something_else_fails_and_gets_a_rest() {
+    let (listener, upstream) = listen().await;
+    let other = || async {
+        let fields = [("connection", "upgrade"), ("upgrade", "another-protocol")];
+        (StatusCode::SWITCHING_PROTOCOLS, fields)
+    };
+    let app = axum::Router::new().route("/ws", get(other));
+    tokio::spawn(async move { axum::serve(listener, app).await });
+    let proxy = Proxy::start(&format!(
+        "[ {{ name: app, port: 1, hosts: [\"*\"], endpoints: [\"{upstream}\"] }} ]"
+    ))
+    .await;
+    let mut reasons = Vec::new();
+    for _ in 0..6 {
+        match connect_async(format!("ws://{}/ws", proxy.address)).await {
+            Err(Error::Http(refused)) => reasons.push(refused.headers()["x-mesh-error"].clone()),
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(reasons[..5], ["upstream_reset"; 5]);
+    assert_eq!(reasons[5], "circuit_open");
 }
